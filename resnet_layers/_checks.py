@@ -1,0 +1,122 @@
+"""Argument checks: each returns the accepted value in its plain Python form."""
+
+import operator
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Any
+
+# Sizes, strides and rates: one number for all spatial axes, or one for each.
+IntOrPair = int | tuple[int, int]
+
+
+def integer(name: str, value: Any, *, minimum: int = 1) -> int:
+    """An integer of at least `minimum`; NumPy integers are accepted, booleans are not."""
+    message = f"`{name}` must be {_wording(minimum)}. Received: {name}={value!r}"
+    if isinstance(value, bool):
+        raise TypeError(message)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(message) from None
+    if number < minimum:
+        raise ValueError(message)
+    return number
+
+
+def _wording(minimum: int) -> str:
+    return "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
+
+
+def int_or_pair(name: str, value: Any) -> IntOrPair:
+    """A positive integer, or a pair of them (height, width)."""
+    if isinstance(value, (list, tuple)):
+        if len(value) != 2:
+            raise ValueError(
+                f"`{name}` must be a positive integer or a pair of them. Received: {name}={value!r}"
+            )
+        return (integer(name, value[0]), integer(name, value[1]))
+    return integer(name, value)
+
+
+def pair(value: IntOrPair) -> tuple[int, int]:
+    """The same value for height and width."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def fraction(name: str, value: Any) -> float:
+    """A number in [0, 1)."""
+    number = _number(name, value, "a number in [0, 1)")
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above zero."""
+    number = _number(name, value, "a positive number")
+    if not 0.0 < number < float("inf"):
+        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+    return number
+
+
+def _number(name: str, value: Any, wording: str) -> float:
+    message = f"`{name}` must be {wording}. Received: {name}={value!r}"
+    if isinstance(value, (bool, str)):
+        raise TypeError(message)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(message) from None
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False, nothing that is merely truthy."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    return value
+
+
+def choice(name: str, value: Any, allowed: Collection[Any]) -> Any:
+    """One of a few values."""
+    if value not in allowed:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={value!r}"
+        )
+    return value
+
+
+def known_name(kind: str, value: str, names: Collection[str]) -> str:
+    """A name from a table; the error lists the closest ones."""
+    if value not in names:
+        close = get_close_matches(value, names, n=5, cutoff=0.4) or sorted(names)
+        raise ValueError(
+            f"There is no {kind} of that name; close names: {', '.join(map(repr, close))}. "
+            f"Received: {kind}={value!r}"
+        )
+    return value
+
+
+def divisible(name: str, value: int, groups: int) -> None:
+    """`value` channels can be divided among `groups`."""
+    if value % groups:
+        raise ValueError(
+            f"`{name}` must be divisible by `groups`. Received: {name}={value}, groups={groups}"
+        )
+
+
+def image_shape(layer: Any, shape: Any) -> tuple[int | None, ...]:
+    """(batch, height, width, channels) with known channels that suit a built `layer`."""
+    shape = tuple(shape)
+    if len(shape) != 4 or shape[-1] is None:
+        raise ValueError(
+            f"The input of {type(layer).__name__} '{layer.name}' must have 4 axes "
+            "(batch, height, width, channels) and a known number of channels. "
+            f"Received: input_shape={shape}"
+        )
+    expected = layer.input_spec.axes.get(-1) if layer.built and layer.input_spec else None
+    if expected not in (None, shape[-1]):
+        raise ValueError(
+            f"The input of {type(layer).__name__} '{layer.name}' must have the {expected} channels "
+            f"that it was built for. Received: input_shape={shape}"
+        )
+    return shape

@@ -1,0 +1,353 @@
+"""`ResNet`: stem, stages and head as one model."""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from resnet_layers import _checks, styles, variants
+from resnet_layers.stem import Stem
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class ResNet(keras.Model):
+    """`head(stage_n(… stage_1(stem(x))))`, built as soon as it is made.
+
+    Any Keras layer can be the stem, a stage or the head. The convolutions need to know the
+    number of channels and nothing else, so one instance takes images of any size, unless its own
+    head needs a fixed one.
+
+    Args:
+        stem: `Stem`, or any layer from images to a feature map.
+        stages: `ResNetStage`s, or any layers from a feature map to a feature map; at least one.
+        head: `ClassifierHead`, or any layer; `None` makes a model that returns the last feature
+            map.
+        input_shape: Height and width in pixels, or `None` for any, and the number of channels.
+        metadata: What belongs to the weights and is saved with them, such as class names and
+            preprocessing: a mapping of what JSON can hold.
+        name: Name of the model.
+        **layer_keywords: `dtype` and `trainable`, as of any Keras layer. The dtype policy is the
+            stem's; another one is refused, since layers that exist already cannot follow it.
+
+    Input shape:
+        `(batch, height, width, channels)`
+
+    Output shape:
+        The head's, such as `(batch, classes)`.
+
+    Raises:
+        ValueError: If a layer is given twice, if shapes do not fit, or if `dtype` is not the
+            stem's.
+        AttributeError: If a part is replaced later. `ResNet(model.stem, model.stages, head)` is a
+            model with the same layers and a new head.
+        TypeError: If a part is no layer, or `input_shape` no triple.
+
+    Example:
+
+    >>> model = ResNet(Stem(8), [ResNetStage(8, 1), ResNetStage(16, 1, strides=2)],
+    ...                ClassifierHead(10))
+    >>> model(keras.ops.ones((2, 32, 32, 3))).shape
+    TensorShape([2, 10])
+    >>> {name: x.shape[1:] for name, x in model.features(keras.Input((32, 32, 3))).items()}
+    {'stem': (16, 16, 8), 'stage1': (8, 8, 8), 'stage2': (4, 4, 16)}
+
+    Reference:
+        He et al., Deep Residual Learning for Image Recognition, 2015, table 1.
+    """
+
+    def __init__(
+        self,
+        stem: Any,
+        stages: Sequence[Any],
+        head: Any = None,
+        *,
+        input_shape: Sequence[int | None] = (None, None, 3),
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **layer_keywords: Any,
+    ) -> None:
+        stem = _layer("stem", stem)
+        policy = keras.dtype_policies.get(layer_keywords.pop("dtype", stem.dtype_policy))
+        if policy != stem.dtype_policy:
+            raise ValueError(
+                "`dtype` must be the stem's policy; give it to the stem, the stages and the head. "
+                f"Received: dtype={policy.name!r}, stem.dtype_policy={stem.dtype_policy.name!r}"
+            )
+        super().__init__(name=name, dtype=policy, **layer_keywords)
+        self.stem = stem
+        self.stages = _layers("stages", stages)
+        self.head = None if head is None else _layer("head", head)
+        self.input_shape = _input_shape(input_shape)
+        self.metadata = _metadata(metadata)
+        if len({id(part) for part in self._parts()}) < len(self._parts()):
+            raise ValueError(
+                "The parts of a ResNet must be different layers, since a file stores each one by "
+                f"itself. Received: stages={[stage.name for stage in self.stages]}"
+            )
+        # Keras' files take the build config, and its exporters the signature, from here.
+        self._build_shapes_dict = {"input_shape": (None, *self.input_shape)}
+        # Not `self.build`: after Keras' wrapper around it a model takes no more layers.
+        ResNet.build(self, (None, *self.input_shape))
+        if not self.trainable:
+            self.trainable = False  # for the layers, which were made before
+
+    @classmethod
+    def from_variant(
+        cls,
+        variant: str,
+        classes: int = 1000,
+        input_shape: Sequence[int | None] = (None, None, 3),
+        classifier_activation: Any = None,
+        **overrides: Any,
+    ) -> "ResNet":
+        """A network by its name, with fresh weights.
+
+        Args:
+            variant: A name from `list_variants()`.
+            classes: Number of classes, positive.
+            input_shape: Height and width in pixels, or `None` for any, and channels.
+            classifier_activation: `None` for logits, `"softmax"`, or another activation.
+            **overrides: What should differ from the variant: `blocks`, `filters`, `bottleneck`,
+                `groups`, `group_width` or `style`; any field of `BlockStyle`; `stem` or `head`,
+                as keywords that differ or as a layer (`head=None` for none); `name`, `dtype`,
+                `trainable` and `metadata` of the model.
+
+        Returns:
+            The built model, named after the variant.
+
+        Raises:
+            ValueError: If the name is unknown, which lists the closest ones; or if a value is
+                out of range.
+            TypeError: If an override is unknown.
+
+        Example:
+
+        >>> model = ResNet.from_variant("resnet18", classes=10, shortcut="none")
+        >>> model.name, model.output_shape
+        ('resnet18', (None, 10))
+        """
+        row, parts, keywords = _apply_overrides(variants.find(variant), overrides)
+        layer_keywords = {key: keywords[key] for key in ("dtype",) if key in keywords}
+        stem = parts.get("stem") or row.make_stem(**layer_keywords)
+        stages = row.make_stages(getattr(stem, "filters", None), **layer_keywords)
+        if "head" not in parts:
+            parts["head"] = row.make_head(classes, classifier_activation, **layer_keywords)
+        elif classes != 1000 or classifier_activation is not None:
+            raise ValueError(
+                "`classes` and `classifier_activation` must be left out when `head` is given. "
+                f"Received: classes={classes!r}, classifier_activation={classifier_activation!r}"
+            )
+        return cls(
+            stem, stages, parts["head"], input_shape=input_shape, **{"name": variant, **keywords}
+        )
+
+    @property
+    def built(self) -> bool:
+        """Whether all variables exist, those of a subclass's own layers and `build` included."""
+        own_build = type(self).build is not ResNet.build
+        return self._marked_built or not own_build and _all_built(self)
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        self._marked_built = value
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output for an input of `input_shape`."""
+        return self.compute_output_shape((None, *self.input_shape))
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the parts that are not built yet, each from the output of the one before."""
+        x = keras.KerasTensor(tuple(input_shape), dtype=self.compute_dtype)
+        for part in self._parts():
+            x = part(x)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        x = inputs
+        for part in self._parts():
+            x = part(x, training=training)
+        return x
+
+    def features(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
+        """The map after the stem's convolution, and after each stage.
+
+        Args:
+            inputs: Images, or `keras.Input` for a model that extracts features.
+            training: Whether normalization uses the statistics of the batch.
+
+        Returns:
+            `{"stem": …, "stage1": …, …}`. The stem's map is the one before its pooling, so that
+            each map of an ImageNet network has half the resolution of the one before.
+
+        Example:
+
+        >>> model = ResNet.from_variant("cifar_resnet20", classes=10)
+        >>> images = keras.Input((32, 32, 3))
+        >>> extractor = keras.Model(images, model.features(images))
+        >>> extractor.output_shape["stage3"]
+        (None, 8, 8, 64)
+        """
+        if isinstance(self.stem, Stem):
+            maps = {"stem": self.stem.conv(inputs, training=training)}
+            x = self.stem.pool(maps["stem"])
+        else:
+            maps = {"stem": self.stem(inputs, training=training)}
+            x = maps["stem"]
+        for i, stage in enumerate(self.stages, start=1):
+            maps[f"stage{i}"] = x = stage(x, training=training)
+        return maps
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        spec = self.compute_output_spec(keras.KerasTensor(tuple(input_shape)))
+        return keras.tree.map_structure(lambda tensor: tensor.shape, spec)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        if type(self).call is not ResNet.call:  # only a trace knows what a subclass does
+            return keras.Operation.compute_output_spec(self, inputs, training=training)
+        x = inputs
+        for part in self._parts():
+            x = part.compute_output_spec(x)
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            stem=keras.saving.serialize_keras_object(self.stem),
+            stages=[keras.saving.serialize_keras_object(stage) for stage in self.stages],
+            head=self.head and keras.saving.serialize_keras_object(self.head),
+            input_shape=self.input_shape,
+            metadata=json.loads(json.dumps(self.metadata)),
+        )
+        return config if type(self) is ResNet else self._subclass_config(config)
+
+    def _subclass_config(self, config: dict[str, Any]) -> dict[str, Any]:
+        """What the constructor of a subclass takes: its own arguments, and ours if it passes them.
+
+        A subclass that makes its parts itself does not take them.
+        """
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        kinds = {p.kind for p in parameters}
+        passed = set(config) if inspect.Parameter.VAR_KEYWORD in kinds else {"trainable"}
+        if inspect.Parameter.VAR_POSITIONAL not in kinds:
+            passed -= {"stem", "stages", "head"}
+        config = {key: value for key, value in config.items() if key in named | passed}
+        if "trainable" not in named and self.trainable and len(kinds) == 1:
+            config.pop("trainable", None)
+        if type(self).get_config is ResNet.get_config:
+            for name in named - {"self"} - set(config):
+                config[name] = self._own_argument(name)
+        return config
+
+    def _own_argument(self, name: str) -> Any:
+        value = getattr(self, name, self)  # the model itself stands for a missing attribute
+        plain = keras.saving.serialize_keras_object(value) if value is not self else {"class_name"}
+        if isinstance(plain, (dict, set)) and "class_name" in plain:
+            raise NotImplementedError(
+                f"`{type(self).__name__}` must keep its argument `{name}` in an attribute of that "
+                "name, as a plain value, or return it from a `get_config` of its own"
+            )
+        return value
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds what a subclass added, before a file's weights arrive."""
+        if not self.built:
+            self.build((None, *self.input_shape))
+        self._build_by_call()
+
+    def load_own_variables(self, store: Any) -> None:
+        # Keras skips the weights of a layer that is not built without a word.
+        self._build_by_call()
+        super().load_own_variables(store)
+
+    def _build_by_call(self) -> None:
+        if not _all_built(self):
+            inputs = keras.KerasTensor((None, *self.input_shape), dtype=self.compute_dtype)
+            keras.Operation.compute_output_spec(self, inputs)
+
+    def _parts(self) -> list[keras.layers.Layer]:
+        return [self.stem, *self.stages, *([] if self.head is None else [self.head])]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("stem", "stages", "head") and hasattr(self, name):
+            raise AttributeError(
+                f"`{name}` of a ResNet cannot be replaced. Make a model of the same layers: "
+                "`ResNet(model.stem, model.stages, head)`"
+            )
+        super().__setattr__(name, value)
+
+
+def _all_built(model: keras.Model) -> bool:
+    return all(layer.built for layer in model._flatten_layers(include_self=False))
+
+
+def _layer(name: str, value: Any) -> keras.layers.Layer:
+    """A layer, given as it is or as the config of one."""
+    if isinstance(value, dict) and "class_name" in value:
+        value = keras.saving.deserialize_keras_object(value)
+    if not isinstance(value, keras.layers.Layer):
+        raise TypeError(
+            f"`{name}` must be made of Keras 3 layers. "
+            f"Received: {name}={value!r} (of type {type(value)})"
+        )
+    return value
+
+
+def _layers(name: str, values: Any) -> list[keras.layers.Layer]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise TypeError(
+            f"`{name}` must be a list of at least one layer. Received: {name}={values!r}"
+        )
+    return [_layer(name, value) for value in values]
+
+
+def _input_shape(value: Any) -> tuple[int | None, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
+        raise TypeError(
+            "`input_shape` must be (height, width, channels), without the batch. "
+            f"Received: input_shape={value!r}"
+        )
+    *sizes, channels = value
+    return (
+        *(None if size is None else _checks.integer("input_shape", size) for size in sizes),
+        _checks.integer("input_shape", channels),
+    )
+
+
+def _metadata(value: Any) -> dict[str, Any]:
+    try:
+        return dict(json.loads(json.dumps(value or {})))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`metadata` must be a mapping of what JSON can hold. Received: metadata={value!r}"
+        ) from None
+
+
+def _apply_overrides(
+    row: variants.Variant, overrides: dict[str, Any]
+) -> tuple[variants.Variant, dict[str, Any], dict[str, Any]]:
+    """The row with its overridden fields, the parts given as layers, the model's keywords."""
+    row_fields = {"blocks", "filters", "bottleneck", "groups", "group_width", "style"}
+    style_fields = {field.name for field in dataclasses.fields(styles.BlockStyle)}
+    model_keywords = {"name", "dtype", "trainable", "metadata"}
+    known = row_fields | style_fields | model_keywords | {"stem", "head"}
+    unknown = sorted(set(overrides) - known)
+    if unknown:
+        raise TypeError(
+            f"Overrides must be among {', '.join(sorted(known))}. Received: {', '.join(unknown)}"
+        )
+    parts = {}
+    changes: dict[str, Any] = {}
+    for name in {"stem", "head"} & set(overrides):
+        if isinstance(overrides[name], dict):
+            changes[name] = {**getattr(row, name), **overrides[name]}
+        else:
+            parts[name] = overrides[name]
+    changes |= {name: overrides[name] for name in row_fields & set(overrides)}
+    row = dataclasses.replace(row, **changes)
+    dialect = {name: overrides[name] for name in style_fields & set(overrides)}
+    row = dataclasses.replace(row, style=styles.get(row.style).replace(**dialect))
+    return row, parts, {name: overrides[name] for name in model_keywords & set(overrides)}
