@@ -55,7 +55,7 @@ class ResidualBlock(Composite):
             )
             for i, kernel_size in enumerate(kernel_sizes)
         ]
-        if self.style.zero_init_last and self.body[last].normalization is not None:
+        if self.style.zero_init_last:  # a style without normalization refuses it
             self.body[last].normalization.gamma_initializer = keras.initializers.Zeros()
         self._activate = keras.activations.get(self.style.activation)
         self.input_spec = keras.InputSpec(ndim=4)

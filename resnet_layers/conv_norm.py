@@ -90,7 +90,7 @@ class ConvNorm(Composite):
             name="convolution",
             **self.child_keywords(),
         )
-        self.normalization = (
+        self.normalization: Any = (
             _batch_normalization(self.style, **self.child_keywords())
             if self.style.normalization
             else None

@@ -91,7 +91,7 @@ class ResNet(keras.Model):
         self._build_shapes_dict = {"input_shape": (None, *self.input_shape)}
         # Not `self.build`: after Keras' wrapper around it a model takes no more layers.
         ResNet.build(self, (None, *self.input_shape))
-        if not self.trainable:
+        if layer_keywords.get("trainable") is False:
             self.trainable = False  # for the layers, which were made before
 
     @classmethod
@@ -148,7 +148,7 @@ class ResNet(keras.Model):
     def built(self) -> bool:
         """Whether all variables exist, those of a subclass's own layers and `build` included."""
         own_build = type(self).build is not ResNet.build
-        return self._marked_built or not own_build and _all_built(self)
+        return self._marked_built or (not own_build and _all_built(self))
 
     @built.setter
     def built(self, value: bool) -> None:
