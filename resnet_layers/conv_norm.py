@@ -130,7 +130,7 @@ class ConvNorm(Composite):
             "strides": self.strides,
             "dilation_rate": self.dilation_rate,
             "groups": self.groups,
-            "activation": self.activation,
+            "activation": styles.plain(self.activation),
             "style": self.style.get_config(),
         }
 

@@ -129,5 +129,5 @@ class ClassifierHead(Composite):
             "pooling": self.pooling,
             "hidden_units": self.hidden_units,
             "dropout": self.dropout,
-            "activation": self.activation,
+            "activation": styles.plain(self.activation),
         }

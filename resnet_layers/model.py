@@ -92,7 +92,8 @@ class ResNet(keras.Model):
         # Not `self.build`: after Keras' wrapper around it a model takes no more layers.
         ResNet.build(self, (None, *self.input_shape))
         if layer_keywords.get("trainable") is False:
-            self.trainable = False  # for the layers, which were made before
+            for part in self._parts():
+                part.trainable = False
 
     @classmethod
     def from_variant(

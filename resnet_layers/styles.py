@@ -162,11 +162,23 @@ def standardize_activation(activation: Any) -> Any:
     if getattr(activation, "__name__", "") == "<lambda>":  # Keras would store its byte code
         raise ValueError(message)
     try:
-        config = keras.activations.serialize(keras.activations.get(activation))
+        config = _unshared(keras.activations.serialize(keras.activations.get(activation)))
         keras.activations.get(config)
     except (TypeError, ValueError):
         raise ValueError(message) from None
     return config
+
+
+def _unshared(config: Any) -> Any:
+    """A copy without the mark that Keras adds to configs while it reads or writes a file."""
+    if isinstance(config, dict):
+        return {key: value for key, value in config.items() if key != "shared_object_id"}
+    return config
+
+
+def plain(identifier: Any) -> Any:
+    """An identifier for a config: Keras turns a dict in an attribute into a tracked one."""
+    return dict(identifier) if isinstance(identifier, dict) else identifier
 
 
 def _standardize(name: str, value: Any, module: Any) -> Identifier:
@@ -175,7 +187,7 @@ def _standardize(name: str, value: Any, module: Any) -> Identifier:
         identifier = value
     else:
         try:
-            identifier = module.serialize(module.get(value))
+            identifier = _unshared(module.serialize(module.get(value)))
         except (AttributeError, TypeError, ValueError):
             identifier = value
     try:

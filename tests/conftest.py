@@ -1,0 +1,31 @@
+"""Seeds, Hypothesis profiles and quiet logs for all tests."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+from hypothesis import settings
+
+# `HYPOTHESIS_PROFILE=thorough pytest` looks further; the quick profile is the default.
+settings.register_profile("quick", max_examples=12, deadline=None, print_blob=True)
+settings.register_profile("thorough", max_examples=300, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state() -> None:
+    """Every test starts from the same seed and the default policies."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves tests marked `slow` out unless `-m` asks for markers, or a test is named."""
+    if config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    skip = pytest.mark.skip(reason="slow: run with `-m slow`")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
