@@ -1,7 +1,7 @@
 """Argument checks: each returns the accepted value in its plain Python form."""
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -76,17 +76,19 @@ def boolean(name: str, value: Any) -> bool:
     return value
 
 
-def choice(name: str, value: Any, allowed: Collection[Any]) -> Any:
-    """One of a few values."""
+def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
+    """One of a few values, as it stands among them."""
     if value not in allowed:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={value!r}"
         )
-    return value
+    return allowed[allowed.index(value)]
 
 
 def known_name(kind: str, value: str, names: Collection[str]) -> str:
     """A name from a table; the error lists the closest ones."""
+    if not isinstance(value, str):
+        raise TypeError(f"`{kind}` must be a name. Received: {kind}={value!r}")
     if value not in names:
         close = get_close_matches(value, names, n=5, cutoff=0.4) or sorted(names)
         raise ValueError(

@@ -264,6 +264,16 @@ class ResNet(keras.Model):
         self._build_by_call()
         super().load_own_variables(store)
 
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Exports like any Keras model; one that was never called as well."""
+        self(keras.KerasTensor((None, *self.input_shape), dtype=self.compute_dtype))
+        super().export(filepath, *args, **kwargs)
+
+    def __dir__(self) -> list[str]:
+        # Keras' files walk over these names. Without `layers`, each layer is reached once and by
+        # its attribute: a second visit would replace the error of the first.
+        return [name for name in super().__dir__() if name != "layers"]
+
     def _build_by_call(self) -> None:
         if not _all_built(self):
             inputs = keras.KerasTensor((None, *self.input_shape), dtype=self.compute_dtype)
