@@ -254,7 +254,9 @@ class ConvBlock(ResidualBlock):
 
     def _projection_style(self) -> styles.BlockStyle:
         style = self.style.child(len(self.body))
-        return style if style.normalize_shortcut else style.replace(normalization=None)
+        if style.normalize_shortcut:
+            return style
+        return style.replace(normalization=None, zero_init_last=False)
 
     def build(self, input_shape: Any) -> None:
         input_shape = _checks.image_shape(self, input_shape)

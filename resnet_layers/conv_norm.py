@@ -106,7 +106,8 @@ class ConvNorm(Composite):
                 f"divides. Received: input_shape={input_shape}, groups={self.groups}"
             )
         if not self.convolution.built:
-            self.convolution.build(input_shape)
+            # Any size: the one that the convolution meets is padded.
+            self.convolution.build((input_shape[0], None, None, input_shape[-1]))
         if self.normalization is not None and not self.normalization.built:
             self.normalization.build(self.compute_output_shape(input_shape))
         self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
