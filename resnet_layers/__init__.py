@@ -1,5 +1,9 @@
 """ResNet parts for Keras 3: blocks that can be saved, networks that can be changed."""
 
+from resnet_layers import _environment
+
+_environment.check()
+
 from resnet_layers.article import ResNet34 as ResNet34
 from resnet_layers.blocks import ConvBlock as ConvBlock
 from resnet_layers.blocks import IdentityBlock as IdentityBlock

@@ -188,8 +188,8 @@ class ResNet(keras.Model):
         >>> model = ResNet.from_variant("cifar_resnet20", classes=10)
         >>> images = keras.Input((32, 32, 3))
         >>> extractor = keras.Model(images, model.features(images))
-        >>> extractor.output_shape["stage3"]
-        (None, 8, 8, 64)
+        >>> extractor(keras.ops.ones((1, 32, 32, 3)))["stage3"].shape
+        TensorShape([1, 8, 8, 64])
         """
         if isinstance(self.stem, Stem):
             maps = {"stem": self.stem.conv(inputs, training=training)}

@@ -14,10 +14,9 @@ import pytest
 import resnet_layers as rl
 
 PACKAGE = Path(rl.__file__).parent
-# The modules of the shell interface have their errors tested with it.
-MODULES = [
-    path for path in PACKAGE.glob("*.py") if path.stem not in ("__main__", "images", "training")
-]
+# What is about the shell or the installation has its errors tested in tests of its own.
+ELSEWHERE = ("__main__", "_environment", "images", "training")
+MODULES = [path for path in PACKAGE.glob("*.py") if path.stem not in ELSEWHERE]
 
 
 def unregistered(x: Any) -> Any:
