@@ -1,9 +1,12 @@
 """Argument checks: each returns the accepted value in its plain Python form."""
 
+import json
 import operator
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
+
+import keras
 
 # Sizes, strides and rates: one number for all spatial axes, or one for each.
 IntOrPair = int | tuple[int, int]
@@ -122,3 +125,48 @@ def image_shape(layer: Any, shape: Any) -> tuple[int | None, ...]:
             f"that it was built for. Received: input_shape={shape}"
         )
     return shape
+
+
+def layer(name: str, value: Any) -> Any:
+    """A Keras layer, given as it is or as the config of one."""
+    if isinstance(value, dict) and "class_name" in value:
+        value = keras.saving.deserialize_keras_object(value)
+    if not isinstance(value, keras.Layer):
+        raise TypeError(
+            f"`{name}` must be made of Keras 3 layers. "
+            f"Received: {name}={value!r} (of type {type(value)})"
+        )
+    return value
+
+
+def layers(name: str, values: Any) -> list[Any]:
+    """At least one Keras layer."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise TypeError(
+            f"`{name}` must be a list of at least one layer. Received: {name}={values!r}"
+        )
+    return [layer(name, value) for value in values]
+
+
+def input_shape(value: Any) -> tuple[int | None, ...]:
+    """(height, width, channels), with unknown sizes as `None`."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
+        raise TypeError(
+            "`input_shape` must be (height, width, channels), without the batch. "
+            f"Received: input_shape={value!r}"
+        )
+    *sizes, channels = value
+    return (
+        *(None if size is None else integer("input_shape", size) for size in sizes),
+        integer("input_shape", channels),
+    )
+
+
+def metadata(value: Any) -> dict[str, Any]:
+    """A mapping as JSON would give it back."""
+    try:
+        return dict(json.loads(json.dumps(value or {})))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`metadata` must be a mapping of what JSON can hold. Received: metadata={value!r}"
+        ) from None

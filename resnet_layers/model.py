@@ -1,19 +1,19 @@
 """`ResNet`: stem, stages and head as one model."""
 
-import dataclasses
-import inspect
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from resnet_layers import _checks, styles, variants
+from resnet_layers import _checks, variants
+from resnet_layers._composite import KeepsFrozen
+from resnet_layers._subclass import constructor_config
 from resnet_layers.stem import Stem
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class ResNet(keras.Model):
+class ResNet(KeepsFrozen, keras.Model):
     """`head(stage_n(… stage_1(stem(x))))`, built as soon as it is made.
 
     Any Keras layer can be the stem, a stage or the head. The convolutions need to know the
@@ -69,7 +69,7 @@ class ResNet(keras.Model):
         name: str | None = None,
         **layer_keywords: Any,
     ) -> None:
-        stem = _layer("stem", stem)
+        stem = _checks.layer("stem", stem)
         policy = keras.dtype_policies.get(layer_keywords.pop("dtype", stem.dtype_policy))
         if policy != stem.dtype_policy:
             raise ValueError(
@@ -78,10 +78,10 @@ class ResNet(keras.Model):
             )
         super().__init__(name=name, dtype=policy, **layer_keywords)
         self.stem = stem
-        self.stages = _layers("stages", stages)
-        self.head = None if head is None else _layer("head", head)
-        self.input_shape = _input_shape(input_shape)
-        self.metadata = _metadata(metadata)
+        self.stages = _checks.layers("stages", stages)
+        self.head = None if head is None else _checks.layer("head", head)
+        self.input_shape = _checks.input_shape(input_shape)
+        self.metadata = _checks.metadata(metadata)
         if len({id(part) for part in self._parts()}) < len(self._parts()):
             raise ValueError(
                 "The parts of a ResNet must be different layers, since a file stores each one by "
@@ -91,9 +91,8 @@ class ResNet(keras.Model):
         self._build_shapes_dict = {"input_shape": (None, *self.input_shape)}
         # Not `self.build`: after Keras' wrapper around it a model takes no more layers.
         ResNet.build(self, (None, *self.input_shape))
-        if layer_keywords.get("trainable") is False:
-            for part in self._parts():
-                part.trainable = False
+        for part in self._parts() if not self.trainable else ():
+            part.trainable = False
 
     @classmethod
     def from_variant(
@@ -130,7 +129,7 @@ class ResNet(keras.Model):
         >>> model.name, model.output_shape
         ('resnet18', (None, 10))
         """
-        row, parts, keywords = _apply_overrides(variants.find(variant), overrides)
+        row, parts, keywords = variants.find(variant).override(**overrides)
         layer_keywords = {key: keywords[key] for key in ("dtype",) if key in keywords}
         stem = parts.get("stem") or row.make_stem(**layer_keywords)
         stages = row.make_stages(getattr(stem, "filters", None), **layer_keywords)
@@ -222,36 +221,10 @@ class ResNet(keras.Model):
             input_shape=self.input_shape,
             metadata=json.loads(json.dumps(self.metadata)),
         )
-        return config if type(self) is ResNet else self._subclass_config(config)
-
-    def _subclass_config(self, config: dict[str, Any]) -> dict[str, Any]:
-        """What the constructor of a subclass takes: its own arguments, and ours if it passes them.
-
-        A subclass that makes its parts itself does not take them.
-        """
-        parameters = inspect.signature(type(self).__init__).parameters.values()
-        named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        kinds = {p.kind for p in parameters}
-        passed = set(config) if inspect.Parameter.VAR_KEYWORD in kinds else {"trainable"}
-        if inspect.Parameter.VAR_POSITIONAL not in kinds:
-            passed -= {"stem", "stages", "head"}
-        config = {key: value for key, value in config.items() if key in named | passed}
-        if "trainable" not in named and self.trainable and len(kinds) == 1:
-            config.pop("trainable", None)
-        if type(self).get_config is ResNet.get_config:
-            for name in named - {"self"} - set(config):
-                config[name] = self._own_argument(name)
-        return config
-
-    def _own_argument(self, name: str) -> Any:
-        value = getattr(self, name, self)  # the model itself stands for a missing attribute
-        plain = keras.saving.serialize_keras_object(value) if value is not self else {"class_name"}
-        if isinstance(plain, (dict, set)) and "class_name" in plain:
-            raise NotImplementedError(
-                f"`{type(self).__name__}` must keep its argument `{name}` in an attribute of that "
-                "name, as a plain value, or return it from a `get_config` of its own"
-            )
-        return value
+        if type(self) is ResNet:
+            return config
+        own = type(self).get_config is not ResNet.get_config
+        return constructor_config(self, config, has_own_get_config=own)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Builds what a subclass added, before a file's weights arrive."""
@@ -293,72 +266,3 @@ class ResNet(keras.Model):
 
 def _all_built(model: keras.Model) -> bool:
     return all(layer.built for layer in model._flatten_layers(include_self=False))
-
-
-def _layer(name: str, value: Any) -> keras.layers.Layer:
-    """A layer, given as it is or as the config of one."""
-    if isinstance(value, dict) and "class_name" in value:
-        value = keras.saving.deserialize_keras_object(value)
-    if not isinstance(value, keras.layers.Layer):
-        raise TypeError(
-            f"`{name}` must be made of Keras 3 layers. "
-            f"Received: {name}={value!r} (of type {type(value)})"
-        )
-    return value
-
-
-def _layers(name: str, values: Any) -> list[keras.layers.Layer]:
-    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise TypeError(
-            f"`{name}` must be a list of at least one layer. Received: {name}={values!r}"
-        )
-    return [_layer(name, value) for value in values]
-
-
-def _input_shape(value: Any) -> tuple[int | None, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-        raise TypeError(
-            "`input_shape` must be (height, width, channels), without the batch. "
-            f"Received: input_shape={value!r}"
-        )
-    *sizes, channels = value
-    return (
-        *(None if size is None else _checks.integer("input_shape", size) for size in sizes),
-        _checks.integer("input_shape", channels),
-    )
-
-
-def _metadata(value: Any) -> dict[str, Any]:
-    try:
-        return dict(json.loads(json.dumps(value or {})))
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"`metadata` must be a mapping of what JSON can hold. Received: metadata={value!r}"
-        ) from None
-
-
-def _apply_overrides(
-    row: variants.Variant, overrides: dict[str, Any]
-) -> tuple[variants.Variant, dict[str, Any], dict[str, Any]]:
-    """The row with its overridden fields, the parts given as layers, the model's keywords."""
-    row_fields = {"blocks", "filters", "bottleneck", "groups", "group_width", "style"}
-    style_fields = {field.name for field in dataclasses.fields(styles.BlockStyle)}
-    model_keywords = {"name", "dtype", "trainable", "metadata"}
-    known = row_fields | style_fields | model_keywords | {"stem", "head"}
-    unknown = sorted(set(overrides) - known)
-    if unknown:
-        raise TypeError(
-            f"Overrides must be among {', '.join(sorted(known))}. Received: {', '.join(unknown)}"
-        )
-    parts = {}
-    changes: dict[str, Any] = {}
-    for name in {"stem", "head"} & set(overrides):
-        if isinstance(overrides[name], dict):
-            changes[name] = {**getattr(row, name), **overrides[name]}
-        else:
-            parts[name] = overrides[name]
-    changes |= {name: overrides[name] for name in row_fields & set(overrides)}
-    row = dataclasses.replace(row, **changes)
-    dialect = {name: overrides[name] for name in style_fields & set(overrides)}
-    row = dataclasses.replace(row, style=styles.get(row.style).replace(**dialect))
-    return row, parts, {name: overrides[name] for name in model_keywords & set(overrides)}

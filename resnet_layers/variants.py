@@ -9,6 +9,11 @@ from resnet_layers.head import ClassifierHead
 from resnet_layers.stage import ResNetStage
 from resnet_layers.stem import Stem
 
+# What `ResNet.from_variant` can override, besides the fields of the style.
+_ROW_FIELDS = {"blocks", "filters", "bottleneck", "groups", "group_width", "style"}
+_PARTS = {"stem", "head"}
+_MODEL_KEYWORDS = {"name", "dtype", "trainable", "metadata"}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -37,6 +42,29 @@ class Variant:
     style: Any = "torchvision"
     parameters: int
     source: str
+
+    def override(self, **overrides: Any) -> tuple["Variant", dict[str, Any], dict[str, Any]]:
+        """The row with other fields, the parts given as layers, and keywords of the model."""
+        style_fields = {field.name for field in dataclasses.fields(styles.BlockStyle)}
+        known = _ROW_FIELDS | _PARTS | _MODEL_KEYWORDS | style_fields
+        unknown = sorted(set(overrides) - known)
+        if unknown:
+            raise TypeError(
+                f"Overrides must be among {', '.join(sorted(known))}. "
+                f"Received: {', '.join(unknown)}"
+            )
+
+        def given(names: set[str]) -> dict[str, Any]:
+            return {name: overrides[name] for name in names & set(overrides)}
+
+        row = dataclasses.replace(self, **given(_ROW_FIELDS))
+        parts = given(_PARTS)
+        keywords = {name: parts.pop(name) for name in _PARTS if isinstance(parts.get(name), dict)}
+        merged: dict[str, Any] = {
+            name: {**getattr(row, name), **changes} for name, changes in keywords.items()
+        }
+        style = styles.get(row.style).replace(**given(style_fields))
+        return dataclasses.replace(row, style=style, **merged), parts, given(_MODEL_KEYWORDS)
 
     def make_stem(self, **keywords: Any) -> Stem:
         """The stem."""

@@ -11,7 +11,7 @@ STRIDES = st.one_of(st.integers(1, 3), st.tuples(st.integers(1, 3), st.integers(
 
 
 @st.composite
-def styles(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
+def styles(draw: st.DrawFn, /, **fixed: Any) -> dict[str, Any]:
     """The config of any valid style; `fixed` fields have one value."""
     fields: dict[str, Any] = {
         "activation": draw(st.sampled_from(["relu", "gelu", "tanh", None])),
@@ -46,7 +46,7 @@ def block_geometries(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def stages(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
+def stages(draw: st.DrawFn, /, **fixed: Any) -> dict[str, Any]:
     """The arguments of a stage."""
     projection = draw(st.booleans())
     return {

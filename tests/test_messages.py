@@ -376,7 +376,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "Received: blocks=(1, 1), filters=(64, 128, 256, 512)",
     ),
     (
-        lambda: rl.ResNet34(shape=(None, None, 3)),  # type: ignore[list-item]
+        lambda: rl.ResNet34(shape=(None, None, 3)),  # type: ignore[arg-type]
         ValueError,
         "The input of ClassifierHead 'head' must have a known height and width for "
         "pooling='avg2x2'. Received: input_shape=(None, None, None, 512)",

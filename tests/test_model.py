@@ -200,7 +200,7 @@ def test_overrides_reach_every_layer() -> None:
     assert (model.name, model.metadata) == ("mine", {"a": [1]})
     assert {n.epsilon for n in normalizations(model)} == {1e-4}
     assert {n.momentum for n in normalizations(model)} == {0.99}
-    assert model.head.dropout == 0.5
+    assert model.get_config()["head"]["config"]["dropout"] == 0.5
     assert not any(layer.trainable for layer in model._flatten_layers())
     y = model(images(2, 16, 16, 3))
     assert y.dtype == "float32"

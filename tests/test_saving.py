@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -335,7 +336,7 @@ def user_parts() -> tuple[Any, ...]:
     return rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3)
 
 
-SUBCLASSES = {
+SUBCLASSES: dict[str, Callable[[], Any]] = {
     "with_config": lambda: WithConfig(6, name="mine"),
     "without_config": lambda: WithoutConfig(6),
     "with_layer": lambda: WithLayer(*user_parts()),
@@ -391,6 +392,23 @@ def test_weights_file_into_a_subclass_that_is_not_built_is_refused_or_exact(
     other(x)
     other.load_weights(tmp_path / "m.weights.h5")
     np.testing.assert_array_equal(value(other(x)), value(model(x)))
+
+
+@pytest.mark.parametrize("name", SUBCLASSES)
+def test_what_a_subclass_froze_stays_frozen(name: str, tmp_path: Path) -> None:
+    model = SUBCLASSES[name]()
+    model(images(2, 16, 17, 3))
+    model.stages[0].block_layers[0].body[1].trainable = False
+    model.stem.conv.normalization.trainable = False
+    if name == "with_layer":
+        model.extra.trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [v.trainable for v in loaded.weights] == [v.trainable for v in model.weights]
+    model.trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not any(layer.trainable for layer in loaded._flatten_layers())
 
 
 @keras.saving.register_keras_serializable("users")
