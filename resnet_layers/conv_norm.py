@@ -113,7 +113,9 @@ class ConvNorm(Composite):
         self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = pad_symmetric(inputs, self.kernel_size) if self._pads else inputs
+        x = ops.cast(inputs, self.compute_dtype)  # images may be integers
+        if self._pads:
+            x = pad_symmetric(x, self.kernel_size)
         x = self.convolution(x)  # (B, ceil(H/s), ceil(W/s), filters)
         if self.normalization is not None:
             x = self.normalization(x, training=training)

@@ -177,6 +177,16 @@ def test_any_number_of_input_channels(channels: int) -> None:
     assert model(images(2, 16, 17, channels)).shape == (2, 3)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "bool", "float16", "float64"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_images_of_any_dtype(dtype: str, policy: str) -> None:
+    model = randomize(tiny(dtype=policy))
+    image = np.arange(2 * 16 * 16 * 3).reshape(2, 16, 16, 3).astype(dtype)
+    expected = value(model(image.astype("float32")))
+    np.testing.assert_array_equal(value(model(image)), expected)
+    assert relative_difference(model.predict(image, verbose=0), expected) < 1e-2
+
+
 def test_wrong_channels_are_refused_with_both_numbers() -> None:
     message = (
         r"expected axis -1 of input shape to have value 3, but received input with shape .*5\)"
