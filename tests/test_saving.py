@@ -1,5 +1,6 @@
 """Files: golden ones, other processes, other backends, subclasses, frozen parts."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -82,10 +83,10 @@ print(keras.backend.backend())
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_file_opens_in_another_process_and_on_another_backend(backend: str, tmp_path: Path) -> None:
-    if backend == "jax":
-        pytest.importorskip("jax", reason='jax is missing: pip install "resnet-layers[jax]"')
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f'{backend} is missing: pip install "resnet-layers[{backend}]"')
     model = tiny(name="somebody")
     for _ in range(3):  # advances the counters behind automatic names
         tiny()
