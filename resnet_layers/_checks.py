@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 # Sizes, strides and rates: one number for all spatial axes, or one for each.
-IntOrPair = int | tuple[int, int]
+IntOrPair = int | Sequence[int]
 
 
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:
@@ -30,18 +30,30 @@ def _wording(minimum: int) -> str:
     return "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
 
 
-def int_or_pair(name: str, value: Any) -> IntOrPair:
+def integers(name: str, values: Any) -> tuple[int, ...]:
+    """A list of positive integers."""
+    message = f"`{name}` must be a list of positive integers. Received: {name}={values!r}"
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(message)
+    try:
+        return tuple(integer(name, value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise type(error)(message) from None
+
+
+def int_or_pair(name: str, value: Any) -> int | tuple[int, int]:
     """A positive integer, or a pair of them (height, width)."""
-    if isinstance(value, (list, tuple)):
-        if len(value) != 2:
-            raise ValueError(
-                f"`{name}` must be a positive integer or a pair of them. Received: {name}={value!r}"
-            )
-        return (integer(name, value[0]), integer(name, value[1]))
-    return integer(name, value)
+    message = f"`{name}` must be a positive integer or a pair of them. Received: {name}={value!r}"
+    try:
+        if isinstance(value, (list, tuple)):
+            height, width = value
+            return (integer(name, height), integer(name, width))
+        return integer(name, value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(message) from None
 
 
-def pair(value: IntOrPair) -> tuple[int, int]:
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
     """The same value for height and width."""
     return (value, value) if isinstance(value, int) else value
 
@@ -81,7 +93,7 @@ def boolean(name: str, value: Any) -> bool:
 
 def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     """One of a few values, as it stands among them."""
-    if value not in allowed:
+    if not isinstance(value, (str, type(None))) or value not in allowed:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={value!r}"
         )
@@ -111,13 +123,14 @@ def divisible(name: str, value: int, groups: int) -> None:
 
 def image_shape(layer: Any, shape: Any) -> tuple[int | None, ...]:
     """(batch, height, width, channels) with known channels that suit a built `layer`."""
-    shape = tuple(shape)
-    if len(shape) != 4 or shape[-1] is None:
+    known = tuple(shape) if isinstance(shape, Sequence) else ()
+    if len(known) != 4 or known[-1] is None or 0 in known[1:]:
         raise ValueError(
             f"The input of {type(layer).__name__} '{layer.name}' must have 4 axes "
-            "(batch, height, width, channels) and a known number of channels. "
-            f"Received: input_shape={shape}"
+            "(batch, height, width, channels), none of them empty, and a known number of "
+            f"channels. Received: input_shape={shape}"
         )
+    shape = known
     expected = layer.input_spec.axes.get(-1) if layer.built and layer.input_spec else None
     if expected not in (None, shape[-1]):
         raise ValueError(
@@ -150,23 +163,24 @@ def layers(name: str, values: Any) -> list[Any]:
 
 def input_shape(value: Any) -> tuple[int | None, ...]:
     """(height, width, channels), with unknown sizes as `None`."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-        raise TypeError(
-            "`input_shape` must be (height, width, channels), without the batch. "
+    try:
+        height, width, channels = value
+        sizes = [None if size is None else integer("size", size) for size in (height, width)]
+        return (*sizes, integer("channels", channels))
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            "`input_shape` must be (height, width, channels), without the batch: positive "
+            "integers, or None for any height or width. "
             f"Received: input_shape={value!r}"
-        )
-    *sizes, channels = value
-    return (
-        *(None if size is None else integer("input_shape", size) for size in sizes),
-        integer("input_shape", channels),
-    )
+        ) from None
 
 
 def metadata(value: Any) -> dict[str, Any]:
     """A mapping as JSON would give it back."""
     try:
-        return dict(json.loads(json.dumps(value or {})))
-    except (TypeError, ValueError):
+        plain = json.loads(json.dumps({} if value is None else value, allow_nan=False))
+        return {str(key): plain[key] for key in plain.keys()}  # noqa: SIM118, refuses lists
+    except (AttributeError, TypeError, ValueError):
         raise TypeError(
             f"`metadata` must be a mapping of what JSON can hold. Received: metadata={value!r}"
         ) from None

@@ -42,7 +42,7 @@ class ResidualBlock(Composite):
         kernel_sizes = (1, 3, 1) if self.bottleneck else (3, 3)
         last = len(kernel_sizes) - 1
         strided = 1 if self.bottleneck and self.style.strides_on == "3x3" else 0
-        self.body = [
+        self.body = tuple(
             ConvNorm(
                 self.output_filters if i == last else width,
                 kernel_size,
@@ -54,7 +54,7 @@ class ResidualBlock(Composite):
                 **self.child_keywords(),
             )
             for i, kernel_size in enumerate(kernel_sizes)
-        ]
+        )
         if self.style.zero_init_last:  # a style without normalization refuses it
             self.body[last].normalization.gamma_initializer = keras.initializers.Zeros()
         self._activate = keras.activations.get(self.style.activation)
@@ -85,9 +85,8 @@ class ResidualBlock(Composite):
         input_shape = _checks.image_shape(self, input_shape)
         return strided_shape(input_shape, self.strides, self.output_filters)
 
-    def get_config(self) -> dict[str, Any]:
+    def own_config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
             "filters": self.filters,
             "bottleneck": self.bottleneck,
             "groups": self.groups,
@@ -278,5 +277,5 @@ class ConvBlock(ResidualBlock):
         new = self.output_filters - inputs.shape[-1]
         return ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, new)])
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "strides": self.strides}
+    def own_config(self) -> dict[str, Any]:
+        return {**super().own_config(), "strides": self.strides}

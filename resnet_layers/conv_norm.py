@@ -74,7 +74,7 @@ class ConvNorm(Composite):
                 "`dilation_rate` must be 1 where `strides` is above 1. "
                 f"Received: strides={strides!r}, dilation_rate={dilation_rate!r}"
             )
-        # Keras' "same" is symmetric where the stride is 1.
+        # At stride 1 both paddings are the same.
         self._pads = strided and self.style.padding == "symmetric"
         self.convolution = keras.layers.Conv2D(
             self.filters,
@@ -125,9 +125,8 @@ class ConvNorm(Composite):
         input_shape = _checks.image_shape(self, input_shape)
         return strided_shape(input_shape, self.strides, self.filters)
 
-    def get_config(self) -> dict[str, Any]:
+    def own_config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "strides": self.strides,
@@ -141,17 +140,34 @@ class ConvNorm(Composite):
 def _batch_normalization(
     style: styles.BlockStyle, dtype: Any, trainable: bool
 ) -> keras.layers.BatchNormalization:
-    return keras.layers.BatchNormalization(
+    frozen = style.normalization == "frozen_batch"
+    layer = FrozenBatchNormalization if frozen else keras.layers.BatchNormalization
+    return layer(
         momentum=style.momentum,
         epsilon=style.epsilon,
         name="normalization",
         dtype=dtype,
-        # A layer of Keras that does not train normalizes by its moving statistics.
-        trainable=trainable and style.normalization == "batch",
+        trainable=trainable,
     )
 
 
-def pad_symmetric(inputs: Any, kernel_size: IntOrPair, value: float = 0.0) -> Any:
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class FrozenBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization that never trains, whatever happens to the layers around it.
+
+    Keras normalizes by moving statistics where a layer does not train.
+    """
+
+    @property
+    def trainable(self) -> bool:
+        return False
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        keras.Layer.trainable.fset(self, False)
+
+
+def pad_symmetric(inputs: Any, kernel_size: int | tuple[int, int], value: float = 0.0) -> Any:
     """Pads height and width so that every pixel can be the centre of the kernel."""
     spatial = []
     for size in _checks.pair(kernel_size):
@@ -160,7 +176,9 @@ def pad_symmetric(inputs: Any, kernel_size: IntOrPair, value: float = 0.0) -> An
     return ops.pad(inputs, [(0, 0), *spatial, (0, 0)], constant_values=value)
 
 
-def strided_shape(shape: Any, strides: IntOrPair, filters: int) -> tuple[int | None, ...]:
+def strided_shape(
+    shape: Any, strides: int | tuple[int, int], filters: int
+) -> tuple[int | None, ...]:
     """The shape after a step of `strides`: ceil(size / stride), unknown where unknown."""
     spatial = (
         None if size is None else -(-size // stride)

@@ -67,16 +67,18 @@ class ClassifierHead(Composite):
             "trainable": self.trainable,
         }
         layers = keras.layers
-        self.pool: list[keras.layers.Layer] = {
-            "avg": lambda: [layers.GlobalAveragePooling2D("channels_last", name="pool", **exact)],
-            "max": lambda: [layers.GlobalMaxPooling2D("channels_last", name="pool", **exact)],
-            "avg2x2": lambda: [
+        self.pool: tuple[keras.layers.Layer, ...]
+        if self.pooling == "avg2x2":
+            self.pool = (
                 layers.AveragePooling2D(
                     2, padding="same", data_format="channels_last", name="pool", **exact
                 ),
                 layers.Flatten("channels_last", name="flatten", **exact),
-            ],
-        }[self.pooling]()
+            )
+        else:
+            kind = "Average" if self.pooling == "avg" else "Max"
+            pool = getattr(layers, f"Global{kind}Pooling2D")
+            self.pool = (pool("channels_last", name="pool", **exact),)
         self.hidden = (
             layers.Dense(self.hidden_units, activation="relu", name="hidden", **exact)
             if self.hidden_units
@@ -98,7 +100,8 @@ class ClassifierHead(Composite):
             if not layer.built:
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        axes = (1, 2, -1) if self.pooling == "avg2x2" else (-1,)
+        self.input_spec = keras.InputSpec(ndim=4, axes={i: input_shape[i] for i in axes})
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
@@ -122,9 +125,8 @@ class ClassifierHead(Composite):
             )
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
+    def own_config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
             "classes": self.classes,
             "pooling": self.pooling,
             "hidden_units": self.hidden_units,

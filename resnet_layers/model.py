@@ -1,19 +1,17 @@
 """`ResNet`: stem, stages and head as one model."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 
 from resnet_layers import _checks, variants
-from resnet_layers._composite import KeepsFrozen
-from resnet_layers._subclass import constructor_config
+from resnet_layers._composite import KeepsConstruction
 from resnet_layers.stem import Stem
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class ResNet(KeepsFrozen, keras.Model):
+class ResNet(KeepsConstruction, keras.Model):
     """`head(stage_n(… stage_1(stem(x))))`, built as soon as it is made.
 
     Any Keras layer can be the stem, a stage or the head. The convolutions need to know the
@@ -71,18 +69,19 @@ class ResNet(KeepsFrozen, keras.Model):
     ) -> None:
         stem = _checks.layer("stem", stem)
         policy = keras.dtype_policies.get(layer_keywords.pop("dtype", stem.dtype_policy))
-        if policy != stem.dtype_policy:
+        if _config(policy) != _config(stem.dtype_policy):
             raise ValueError(
                 "`dtype` must be the stem's policy; give it to the stem, the stages and the head. "
-                f"Received: dtype={policy.name!r}, stem.dtype_policy={stem.dtype_policy.name!r}"
+                f"Received: dtype={policy}, stem.dtype_policy={stem.dtype_policy}"
             )
         super().__init__(name=name, dtype=policy, **layer_keywords)
         self.stem = stem
-        self.stages = _checks.layers("stages", stages)
+        self.stages = tuple(_checks.layers("stages", stages))
         self.head = None if head is None else _checks.layer("head", head)
         self.input_shape = _checks.input_shape(input_shape)
         self.metadata = _checks.metadata(metadata)
-        if len({id(part) for part in self._parts()}) < len(self._parts()):
+        inner = [id(layer) for part in self._parts() for layer in part._flatten_layers()]
+        if len(set(inner)) < len(inner):
             raise ValueError(
                 "The parts of a ResNet must be different layers, since a file stores each one by "
                 f"itself. Received: stages={[stage.name for stage in self.stages]}"
@@ -102,7 +101,7 @@ class ResNet(KeepsFrozen, keras.Model):
         input_shape: Sequence[int | None] = (None, None, 3),
         classifier_activation: Any = None,
         **overrides: Any,
-    ) -> "ResNet":
+    ) -> Self:
         """A network by its name, with fresh weights.
 
         Args:
@@ -131,7 +130,7 @@ class ResNet(KeepsFrozen, keras.Model):
         """
         row, parts, keywords = variants.find(variant).override(**overrides)
         layer_keywords = {key: keywords[key] for key in ("dtype",) if key in keywords}
-        stem = parts.get("stem") or row.make_stem(**layer_keywords)
+        stem = parts["stem"] if "stem" in parts else row.make_stem(**layer_keywords)
         stages = row.make_stages(getattr(stem, "filters", None), **layer_keywords)
         if "head" not in parts:
             parts["head"] = row.make_head(classes, classifier_activation, **layer_keywords)
@@ -190,7 +189,7 @@ class ResNet(KeepsFrozen, keras.Model):
         >>> extractor(keras.ops.ones((1, 32, 32, 3)))["stage3"].shape
         TensorShape([1, 8, 8, 64])
         """
-        if isinstance(self.stem, Stem):
+        if isinstance(self.stem, Stem) and type(self.stem).call is Stem.call:
             maps = {"stem": self.stem.conv(inputs, training=training)}
             x = self.stem.pool(maps["stem"])
         else:
@@ -206,25 +205,31 @@ class ResNet(KeepsFrozen, keras.Model):
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         if type(self).call is not ResNet.call:  # only a trace knows what a subclass does
-            return keras.Operation.compute_output_spec(self, inputs, training=training)
+            return super().compute_output_spec(inputs, training=training)
         x = inputs
         for part in self._parts():
             x = part.compute_output_spec(x)
         return x
 
+    def own_config(self) -> dict[str, Any]:
+        return {
+            "stem": keras.saving.serialize_keras_object(self.stem),
+            "stages": [keras.saving.serialize_keras_object(stage) for stage in self.stages],
+            "head": self.head and keras.saving.serialize_keras_object(self.head),
+            "input_shape": self.input_shape,
+        }
+
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            stem=keras.saving.serialize_keras_object(self.stem),
-            stages=[keras.saving.serialize_keras_object(stage) for stage in self.stages],
-            head=self.head and keras.saving.serialize_keras_object(self.head),
-            input_shape=self.input_shape,
-            metadata=json.loads(json.dumps(self.metadata)),
-        )
-        if type(self) is ResNet:
-            return config
-        own = type(self).get_config is not ResNet.get_config
-        return constructor_config(self, config, has_own_get_config=own)
+        return {**super().get_config(), "metadata": _checks.metadata(self.metadata)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        config = dict(config)
+        metadata = config.pop("metadata", None)
+        model: Self = super().from_config(config)
+        if metadata is not None:
+            model.metadata = _checks.metadata(metadata)
+        return model
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Builds what a subclass added, before a file's weights arrive."""
@@ -255,14 +260,31 @@ class ResNet(KeepsFrozen, keras.Model):
     def _parts(self) -> list[keras.layers.Layer]:
         return [self.stem, *self.stages, *([] if self.head is None else [self.head])]
 
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refused: Keras would quantize the last layer of the head and no convolution."""
+        raise NotImplementedError(
+            "`quantize` must be left to an exported model, since Keras quantizes no convolutions"
+        )
+
     def __setattr__(self, name: str, value: Any) -> None:
+        self._refuse_to_replace(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse_to_replace(name)
+        super().__delattr__(name)
+
+    def _refuse_to_replace(self, name: str) -> None:
         if name in ("stem", "stages", "head") and hasattr(self, name):
             raise AttributeError(
                 f"`{name}` of a ResNet cannot be replaced. Make a model of the same layers: "
                 "`ResNet(model.stem, model.stages, head)`"
             )
-        super().__setattr__(name, value)
 
 
 def _all_built(model: keras.Model) -> bool:
     return all(layer.built for layer in model._flatten_layers(include_self=False))
+
+
+def _config(policy: Any) -> Any:
+    return keras.dtype_policies.serialize(policy)

@@ -23,7 +23,8 @@ class ResNetStage(Composite):
         group_width: Channels of each group, positive, or `None`; see `IdentityBlock`.
         projection: Whether the first block is a `ConvBlock`. Without one, the stage takes and
             makes the same number of channels, as the first stage of ResNet-18 and 34 does, and
-            `strides` must be 1. With `style.shortcut="C"` every block is a `ConvBlock`.
+            `strides` must be 1. With `style.shortcut="C"` every block is a `ConvBlock`, and
+            this must be true.
         style: `BlockStyle`, its name or its config.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
@@ -34,7 +35,8 @@ class ResNetStage(Composite):
         `(batch, ceil(height / strides), ceil(width / strides), output_filters)`
 
     Raises:
-        ValueError: If a value is out of range, or if `strides` is above 1 without a projection.
+        ValueError: If a value is out of range, or if `strides` is above 1 or `style.shortcut` is
+            `"C"` without a projection.
         TypeError: If a value has the wrong type.
 
     Example:
@@ -65,12 +67,17 @@ class ResNetStage(Composite):
         self.strides = _checks.int_or_pair("strides", strides)
         self.projection = _checks.boolean("projection", projection)
         self.style = styles.get(style)
+        if not projection and self.style.shortcut == "C":
+            raise ValueError(
+                "`projection` must be True where a style has projections in all blocks. "
+                "Received: projection=False, style.shortcut='C'"
+            )
         if not projection and _checks.pair(self.strides) != (1, 1):
             raise ValueError(
                 "`strides` must be 1 without a projection, since an IdentityBlock keeps the shape. "
                 f"Received: strides={strides!r}, projection=False"
             )
-        self.block_layers: list[ResidualBlock] = []
+        block_layers: list[ResidualBlock] = []
         for i in range(self.blocks):
             keywords = dict(
                 bottleneck=bottleneck,
@@ -87,12 +94,13 @@ class ResNetStage(Composite):
                 )
             else:
                 block = IdentityBlock(filters, **keywords)
-            self.block_layers.append(block)
-        self.filters = block.filters
-        self.bottleneck = block.bottleneck
-        self.groups = block.groups
-        self.group_width = block.group_width
-        self.output_filters = block.output_filters
+            block_layers.append(block)
+        self.block_layers = tuple(block_layers)
+        self.filters = block_layers[0].filters
+        self.bottleneck = block_layers[0].bottleneck
+        self.groups = block_layers[0].groups
+        self.group_width = block_layers[0].group_width
+        self.output_filters = block_layers[0].output_filters
         self.input_spec = keras.InputSpec(ndim=4)
 
     def build(self, input_shape: Any) -> None:
@@ -116,9 +124,8 @@ class ResNetStage(Composite):
             shape = block.compute_output_shape(shape)
         return shape
 
-    def get_config(self) -> dict[str, Any]:
+    def own_config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
             "filters": self.filters,
             "blocks": self.blocks,
             "strides": self.strides,

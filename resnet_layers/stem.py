@@ -100,9 +100,8 @@ class Stem(Composite):
         shape = self.conv.compute_output_shape(_checks.image_shape(self, input_shape))
         return shape if self.pooling is None else strided_shape(shape, 2, self.filters)
 
-    def get_config(self) -> dict[str, Any]:
+    def own_config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "strides": self.strides,

@@ -45,7 +45,8 @@ class BlockStyle:
         zero_init_last: Whether the last normalization of each block starts with scale 0, so that
             an `IdentityBlock` starts as `activation(x)`.
         kernel_initializer: Initializer of convolution kernels: a name, a config or an object. A
-            seed in it seeds each kernel differently, in a reproducible way.
+            seed in it seeds each kernel of a layer differently, in a reproducible way; layers
+            that get the same seed start alike. `ResNet.from_variant` gives each part its own.
         kernel_regularizer: Regularizer of convolution kernels: a name, a config, an object or
             `None`.
 
@@ -118,16 +119,17 @@ class BlockStyle:
         One seeded initializer would give equal kernels to all layers of equal shape.
         """
         initializer = self.kernel_initializer
-        seed = initializer["config"].get("seed") if isinstance(initializer, dict) else None
+        seed = _seed(initializer)
         if seed is None:
             return self
-        mixed = np.random.SeedSequence([seed, index]).generate_state(1)[0]
+        # Keras takes negative seeds as well.
+        mixed = np.random.SeedSequence([seed % 2**64, index]).generate_state(1)[0]
         config = {**initializer["config"], "seed": int(mixed >> 1)}  # Keras seeds are int32
         return self.replace(kernel_initializer={**initializer, "config": config})
 
     def get_config(self) -> dict[str, Any]:
         """All fields, as plain Python values."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self)  # copies, so that nobody can change the style
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "BlockStyle":
@@ -142,10 +144,14 @@ def get(style: Any) -> BlockStyle:
     if isinstance(style, str):
         return STYLES[_checks.known_name("style", style, STYLES)]
     if isinstance(style, dict):
-        if "class_name" in style:
-            return keras.saving.deserialize_keras_object(style)
-        return BlockStyle.from_config(style)
-    raise TypeError(f"`style` must be a name, a config or a BlockStyle. Received: style={style!r}")
+        config = style["config"] if "class_name" in style else style
+        known = {field.name for field in dataclasses.fields(BlockStyle)}
+        if isinstance(config, dict) and set(config) <= known:
+            return BlockStyle.from_config(config)
+    raise TypeError(
+        "`style` must be a name, a BlockStyle, or a config with fields of BlockStyle. "
+        f"Received: style={style!r}"
+    )
 
 
 def standardize_activation(activation: Any) -> Any:
@@ -169,6 +175,11 @@ def standardize_activation(activation: Any) -> Any:
     return config
 
 
+def _seed(initializer: Identifier) -> Any:
+    config = initializer.get("config") if isinstance(initializer, dict) else None
+    return config.get("seed") if isinstance(config, dict) else None  # a function has a name there
+
+
 def _unshared(config: Any) -> Any:
     """A copy without the mark that Keras adds to configs while it reads or writes a file."""
     if isinstance(config, dict):
@@ -178,7 +189,11 @@ def _unshared(config: Any) -> Any:
 
 def plain(identifier: Any) -> Any:
     """An identifier for a config: Keras turns a dict in an attribute into a tracked one."""
-    return dict(identifier) if isinstance(identifier, dict) else identifier
+    if isinstance(identifier, dict):
+        return {key: plain(value) for key, value in identifier.items()}
+    if isinstance(identifier, list):
+        return [plain(value) for value in identifier]
+    return identifier
 
 
 def _standardize(name: str, value: Any, module: Any) -> Identifier:
@@ -207,8 +222,7 @@ def _standardize_initializer(value: Any) -> Identifier:
             "Received: kernel_initializer=None"
         )
     identifier = _standardize("kernel_initializer", value, keras.initializers)
-    seed = identifier["config"].get("seed") if isinstance(identifier, dict) else None
-    if not isinstance(seed, (int, type(None))):
+    if not isinstance(_seed(identifier), (int, type(None))):
         raise ValueError(
             "The seed of `kernel_initializer` must be an integer or None. "
             f"Received: kernel_initializer={value!r}"

@@ -68,36 +68,55 @@ class Variant:
 
     def make_stem(self, **keywords: Any) -> Stem:
         """The stem."""
-        return Stem(**self.stem, style=styles.get(self.style).child(0), name="stem", **keywords)
+        style = styles.get(self.style).child(0)
+        return Stem(**{"style": style, "name": "stem", **self.stem, **keywords})
 
     def make_stages(self, stem_filters: int | None, **keywords: Any) -> list[ResNetStage]:
         """The stages, all but the first with stride 2, behind a stem of so many filters."""
         style = styles.get(self.style)
-        if len(self.blocks) != len(self.filters):
+        blocks = _checks.integers("blocks", self.blocks)
+        filters = _checks.integers("filters", self.filters)
+        if len(blocks) != len(filters):
             raise ValueError(
                 "`blocks` and `filters` must have one number for each stage. "
                 f"Received: blocks={self.blocks!r}, filters={self.filters!r}"
             )
         return [
             ResNetStage(
-                filters,
-                blocks,
+                width,
+                depth,
                 strides=1 if i == 0 else 2,
                 bottleneck=self.bottleneck,
                 groups=self.groups,
-                group_width=self.group_width and self.group_width * filters // self.filters[0],
+                group_width=self._group_width(width, filters[0]),
                 # Where the stem makes the channels already, an identity is the shortcut.
-                projection=i > 0 or self.bottleneck or stem_filters != filters,
+                projection=i > 0
+                or self.bottleneck
+                or stem_filters != width
+                or style.shortcut == "C",
                 style=style.child(i + 1),
                 name=f"stage{i + 1}",
                 **keywords,
             )
-            for i, (blocks, filters) in enumerate(zip(self.blocks, self.filters, strict=True))
+            for i, (depth, width) in enumerate(zip(blocks, filters, strict=True))
         ]
+
+    def _group_width(self, filters: int, first: int) -> int | None:
+        """In proportion to the filters of the stage."""
+        if self.group_width is None:
+            return None
+        group_width = _checks.integer("group_width", self.group_width) * filters
+        if group_width % first:
+            raise ValueError(
+                "`group_width` must grow by whole channels with `filters`. "
+                f"Received: group_width={self.group_width}, filters={self.filters!r}"
+            )
+        return group_width // first
 
     def make_head(self, classes: int, activation: Any, **keywords: Any) -> ClassifierHead:
         """The head."""
-        return ClassifierHead(classes, activation=activation, name="head", **self.head, **keywords)
+        keywords = {"activation": activation, "name": "head", **self.head, **keywords}
+        return ClassifierHead(**{"classes": classes, **keywords})
 
 
 _PAPER = "He et al. 2015, arXiv:1512.03385, table 1"

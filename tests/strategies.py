@@ -48,19 +48,19 @@ def block_geometries(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def stages(draw: st.DrawFn, /, **fixed: Any) -> dict[str, Any]:
     """The arguments of a stage."""
-    projection = draw(st.booleans())
+    style = draw(styles(**fixed))
+    projection = style["shortcut"] == "C" or draw(st.booleans())
     return {
         **draw(block_geometries()),
         "blocks": draw(st.integers(1, 3)),
         "strides": draw(STRIDES) if projection else 1,
         "projection": projection,
-        "style": draw(styles(**fixed)),
+        "style": style,
     }
 
 
 def make_stage(arguments: dict[str, Any]) -> tuple[rl.ResNetStage, int]:
     """A stage, and a number of input channels that suits it."""
     stage = rl.ResNetStage(**arguments)
-    if not stage.projection and stage.style.shortcut != "C":
-        return stage, stage.output_filters
-    return stage, stage.groups  # as few as the groups divide
+    # As few as the groups divide, where a projection allows it.
+    return stage, stage.groups if stage.projection else stage.output_filters

@@ -189,8 +189,10 @@ def test_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> N
 def test_averaged_weights_lie_between_start_and_end() -> None:
     model = tiny()
     start = [value(v).copy() for v in model.trainable_variables]
+    # One step, since more of them need not go one way.
     model.compile(keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.5), LOSS)
-    model.fit(*four_colours(16), epochs=2, verbose=0)
+    model.train_on_batch(*four_colours(16))
+    end = [value(v).copy() for v in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
     for a, variable in zip(start, model.trainable_variables, strict=True):
         assert np.isfinite(value(variable)).all()

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
 import resnet_layers as rl
 from tests.randomize import images, randomize, value
@@ -93,7 +94,10 @@ def write_first_file() -> None:
     model.save(FIRST_FILE)
     x = images(2, 17, 33, 3)
     np.savez_compressed(
-        FIRST_OUTPUT, x=x, y=value(model(x)), versions=f"keras {keras.__version__}, NumPy output"
+        FIRST_OUTPUT,
+        x=x,
+        y=value(model(x)),
+        versions=f"keras {keras.__version__}, tensorflow {tf.__version__}",
     )
 
 
