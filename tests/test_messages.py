@@ -101,7 +101,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "`strides` must be a positive integer or a pair of them. Received: strides=0",
     ),
     (
-        lambda: rl.ConvNorm(4, (3, 3, 3)),  # type: ignore[arg-type]
+        lambda: rl.ConvNorm(4, (3, 3, 3)),
         ValueError,
         "`kernel_size` must be a positive integer or a pair of them. "
         "Received: kernel_size=(3, 3, 3)",

@@ -1,6 +1,7 @@
 """`ResNet`: variants, counts, features, heads, summary, composition."""
 
 import io
+import json
 import re
 from contextlib import redirect_stdout
 from typing import Any
@@ -258,6 +259,56 @@ def test_unrelated_model_first_changes_nothing_after_the_seed() -> None:
 
     for a, b in zip(weights(False), weights(True), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("seed", [-1, 0, 2**31 - 1])
+def test_any_seed_that_keras_takes_is_taken(seed: int) -> None:
+    style = rl.BlockStyle(kernel_initializer=keras.initializers.HeNormal(seed=seed))
+    stage = rl.ResNetStage(4, 2, style=style)
+    stage.build((None, 8, 8, 4))
+    kernels = [value(v) for v in stage.weights if v.name == "kernel" and v.shape[0] == 3]
+    assert all((a != b).any() for i, a in enumerate(kernels) for b in kernels[:i])
+
+
+def test_numpy_integers_are_plain_in_the_config() -> None:
+    plain = tiny(input_shape=(None, 9, 3), name="same")
+    numpy = tiny(
+        blocks=[np.int64(2), np.int32(1)],
+        filters=[np.int64(4), np.int32(8)],
+        stem={"filters": np.int64(4)},
+        classes=np.int32(3),
+        input_shape=(None, np.int64(9), np.int64(3)),
+        name="same",
+    )
+    assert numpy.get_config() == plain.get_config()
+    json.dumps(numpy.get_config())
+
+
+def test_policy_map_is_followed(tmp_path: Any) -> None:
+    policies = keras.dtype_policies.DTypePolicyMap(default_policy="mixed_bfloat16")
+    policies["stage/block1/conv1/convolution"] = keras.DTypePolicy("float32")
+    model = rl.ResNet(
+        rl.Stem(4, dtype=policies),
+        [rl.ResNetStage(4, 1, name="stage", dtype=policies)],
+        rl.ClassifierHead(2, dtype=policies),
+    )
+    first, second = (layer.convolution for layer in model.stages[0].block_layers[0].body)
+    assert (first.compute_dtype, second.compute_dtype) == ("float32", "bfloat16")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.stages[0].block_layers[0].body[0].convolution.compute_dtype == "float32"
+
+
+def test_layer_inside_two_parts_is_refused() -> None:
+    stage = rl.ResNetStage(4, 1)
+    with pytest.raises(ValueError, match="The parts of a ResNet must be different layers"):
+        rl.ResNet(rl.Stem(4), [keras.Sequential([stage]), stage])
+
+
+def test_head_that_counts_pixels_keeps_to_its_size() -> None:
+    model = rl.ResNet34()
+    with pytest.raises(ValueError, match="expected axis 1 of input shape to have value 1"):
+        model(images(1, 96, 96, 3))
 
 
 # Looking inside
