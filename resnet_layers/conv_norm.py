@@ -74,8 +74,9 @@ class ConvNorm(Composite):
                 "`dilation_rate` must be 1 where `strides` is above 1. "
                 f"Received: strides={strides!r}, dilation_rate={dilation_rate!r}"
             )
-        # At stride 1 both paddings are the same.
-        self._pads = strided and self.style.padding == "symmetric"
+        # At stride 1 both paddings are the same, and a kernel of one pixel needs none.
+        larger = max(_checks.pair(self.kernel_size)) > 1
+        self._pads = strided and larger and self.style.padding == "symmetric"
         self.convolution = keras.layers.Conv2D(
             self.filters,
             self.kernel_size,

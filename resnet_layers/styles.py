@@ -231,11 +231,12 @@ def _standardize_initializer(value: Any) -> Identifier:
 
 
 STYLES: dict[str, BlockStyle] = {
-    # torchvision 0.29 `models/resnet.py` and timm 1.0 `models/resnet.py`; its initializer is
-    # torch's kaiming_normal_(mode="fan_out").
+    # torchvision 0.29 `models/resnet.py` and timm 1.0 `models/resnet.py`. Kernels start with the
+    # variance of their kaiming_normal_(mode="fan_out"), uniform since TensorFlow draws normal
+    # numbers at less than half the speed.
     "torchvision": BlockStyle(
         kernel_initializer=keras.initializers.VarianceScaling(
-            2.0, mode="fan_out", distribution="untruncated_normal"
+            2.0, mode="fan_out", distribution="uniform"
         )
     ),
     # He et al. 2015, section 4.2: the networks for CIFAR-10.

@@ -261,6 +261,14 @@ def test_unrelated_model_first_changes_nothing_after_the_seed() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_kernels_start_with_the_variance_of_their_sources() -> None:
+    # He et al. 2015 (rectifiers): 2 / fan-out as torchvision has it, 2 / fan-in for CIFAR.
+    for name, axis in (("resnet18", 3), ("cifar_resnet56", 2)):
+        kernel = rl.ResNet.from_variant(name).stages[2].block_layers[0].body[0].convolution.kernel
+        fan = 9 * kernel.shape[axis]
+        assert float(np.var(value(kernel))) == pytest.approx(2 / fan, rel=0.05)
+
+
 @pytest.mark.parametrize("seed", [-1, 0, 2**31 - 1])
 def test_any_seed_that_keras_takes_is_taken(seed: int) -> None:
     style = rl.BlockStyle(kernel_initializer=keras.initializers.HeNormal(seed=seed))
