@@ -168,11 +168,13 @@ def standardize_activation(activation: Any) -> Any:
     if getattr(activation, "__name__", "") == "<lambda>":  # Keras would store its byte code
         raise ValueError(message)
     try:
-        config = _unshared(keras.activations.serialize(keras.activations.get(activation)))
+        config = activation
+        if is_function:
+            config = keras.activations.serialize(activation)
         keras.activations.get(config)
     except (TypeError, ValueError):
         raise ValueError(message) from None
-    return config
+    return _unshared(config)
 
 
 def _seed(initializer: Identifier) -> Any:
@@ -183,7 +185,7 @@ def _seed(initializer: Identifier) -> Any:
 def _unshared(config: Any) -> Any:
     """A copy without the mark that Keras adds to configs while it reads or writes a file."""
     if isinstance(config, dict):
-        return {key: value for key, value in config.items() if key != "shared_object_id"}
+        return {key: plain(value) for key, value in config.items() if key != "shared_object_id"}
     return config
 
 
@@ -198,21 +200,17 @@ def plain(identifier: Any) -> Any:
 
 def _standardize(name: str, value: Any, module: Any) -> Identifier:
     """A name, or the config of an object of a Keras `module`, checked to lead back to one."""
-    if value is None or isinstance(value, str):
-        identifier = value
-    else:
-        try:
-            identifier = _unshared(module.serialize(module.get(value)))
-        except (AttributeError, TypeError, ValueError):
-            identifier = value
     try:
+        identifier = value
+        if not isinstance(value, (str, dict, type(None))):
+            identifier = module.serialize(module.get(value))
         module.get(identifier)
     except (AttributeError, TypeError, ValueError):
         raise ValueError(
             f"`{name}` must be a name, a config or an object that Keras can serialize. "
             f"Received: {name}={value!r}"
         ) from None
-    return identifier
+    return _unshared(identifier)
 
 
 def _standardize_initializer(value: Any) -> Identifier:
@@ -235,9 +233,12 @@ STYLES: dict[str, BlockStyle] = {
     # variance of their kaiming_normal_(mode="fan_out"), uniform since TensorFlow draws normal
     # numbers at less than half the speed.
     "torchvision": BlockStyle(
-        kernel_initializer=keras.initializers.VarianceScaling(
-            2.0, mode="fan_out", distribution="uniform"
-        )
+        kernel_initializer={
+            "module": "keras.initializers",
+            "class_name": "VarianceScaling",
+            "config": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform", "seed": None},
+            "registered_name": None,
+        }
     ),
     # He et al. 2015, section 4.2: the networks for CIFAR-10.
     "cifar": BlockStyle(shortcut="A"),

@@ -46,6 +46,21 @@ def test_import_loads_nothing_that_only_the_shell_interface_needs() -> None:
     assert not heavy & set(result.stdout.split())
 
 
+def test_import_on_another_backend_does_not_load_tensorflow() -> None:
+    code = (
+        "import sys, keras; before = 'tensorflow' in sys.modules; import resnet_layers; "
+        "print(before or 'tensorflow' not in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+    )
+    assert result.stdout.split() == ["True"]
+
+
 def test_every_public_name_is_there() -> None:
     assert sorted(rl.__all__) == rl.__all__
     for name in rl.__all__:
