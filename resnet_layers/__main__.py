@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from resnet_layers import _checks, classifier, training, variants
-from resnet_layers._files import InputError
-from resnet_layers.images import verbosity
+from resnet_layers import _checks, variants
+from resnet_layers.shell import classifier, training
+from resnet_layers.shell.files import InputError
+from resnet_layers.shell.images import verbosity
 
 DEFAULTS = training.Settings()
 

@@ -60,13 +60,14 @@ def test_generated_pages_are_current() -> None:
         )
 
 
-MODULES = [f"resnet_layers.{module.name}" for module in pkgutil.iter_modules(rl.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(rl.__path__, "resnet_layers.")]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "resnet_layers.__main__"])
-def test_docstring_examples_run(name: str) -> None:
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str, request: pytest.FixtureRequest) -> None:
     module = importlib.import_module(name)
-    names = {**{public: getattr(rl, public) for public in rl.__all__}, "keras": keras}
+    names = {public: getattr(rl, public) for public in rl.__all__}
+    names |= {"keras": keras, "getfixture": request.getfixturevalue}
     result = doctest.testmod(module, extraglobs=names)
     assert result.failed == 0
 

@@ -1,0 +1,1 @@
+"""What the commands of `python -m resnet_layers` do: images, training, evaluation, prediction."""

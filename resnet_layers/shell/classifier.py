@@ -1,0 +1,201 @@
+"""`Classifier`: a saved network with its class names, its preprocessing and its test images."""
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_layers.model import ResNet
+from resnet_layers.shell import images, labelled
+from resnet_layers.shell.batches import Batches
+from resnet_layers.shell.files import InputError
+from resnet_layers.shell.images import Preprocessing
+from resnet_layers.shell.labelled import Labelled
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """A network, and what its metadata says of images and classes.
+
+    Args:
+        path: The file that it came from.
+        model: The network.
+        class_names: Names of its outputs.
+        preprocessing: How images become its input.
+        split: How its test images were chosen, as `metadata` describes it.
+    """
+
+    path: Path
+    model: ResNet
+    class_names: list[str]
+    preprocessing: Preprocessing
+    split: dict[str, Any]
+
+    def probabilities(self, sources: Sequence[images.Source]) -> NDArray[np.float32]:
+        """The probability of each class for each image, (N, classes)."""
+        outputs = self.model.predict(self.preprocessing(sources), batch_size=64, verbose=0)
+        if not gives_logits(self.model):
+            return outputs
+        return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+
+    def evaluate(self, data: Labelled, batch_size: int = 64, verbose: int = 0) -> dict[str, Any]:
+        """`{"images": …, "loss": …, "accuracy": …}` over labelled images."""
+        size, interpolation = self.preprocessing.image_size, self.preprocessing.interpolation
+        squares = images.read(data.sources, size, interpolation, verbose)
+        outputs = np.array([self.class_names.index(name) for name in data.class_names])
+        compile_classifier(self.model)
+        scores = self.model.evaluate(
+            Batches(squares, outputs[data.labels], self.preprocessing, batch_size),
+            verbose=verbose,
+            return_dict=True,
+        )
+        return {"images": len(squares), "loss": scores["loss"], "accuracy": scores["accuracy"]}
+
+    def test_images(self, folder: Path | None = None) -> Labelled:
+        """The images that training left out.
+
+        Args:
+            folder: The folder of all images, if they were a folder's.
+
+        Raises:
+            InputError: If the same images cannot be chosen again.
+        """
+        if not {"data", "seed", "test_digest"} <= set(self.split):
+            raise InputError(
+                f"The metadata of '{self.path}' must say in `split` which images training left "
+                "out, unless `--data` and `--all` choose others"
+            )
+        if self.split["data"] == "folder" and not folder:
+            raise InputError(
+                f"'{self.path}' was trained on a folder of images: name it with `--data`"
+            )
+        if self.split["data"] == "digits" and folder:
+            raise InputError(
+                f"'{self.path}' was trained on scikit-learn's digits, which leave out no image of "
+                f"'{folder}': take every image with `--all`"
+            )
+        data = labelled.folder(folder) if folder else labelled.digits()
+        self._check_classes(data)
+        _, test = data.split(self.split["seed"])
+        if test.digest() != self.split["test_digest"]:
+            raise InputError(
+                f"The images of {data.title} must be those that '{self.path}' was trained on, by "
+                "name, so that the same ones are left for the test; `--all` takes every image"
+            )
+        return test
+
+    def all_images(self, folder: Path) -> Labelled:
+        """Every image of a folder whose classes the network knows."""
+        data = labelled.folder(folder)
+        self._check_classes(data)
+        return data
+
+    def _check_classes(self, data: Labelled) -> None:
+        for name in data.class_names:
+            if name not in self.class_names:
+                raise InputError(
+                    f"The classes of {data.title} must be among those of '{self.path}'. "
+                    f"Received: '{name}'"
+                )
+
+
+def metadata(
+    data: Labelled, test: Labelled, preprocessing: Preprocessing, seed: int
+) -> dict[str, Any]:
+    """What `load` needs to know, for `ResNet(metadata=...)`.
+
+    Args:
+        data: All images.
+        test: Those left for the test.
+        preprocessing: How images become the network's input.
+        seed: What the test images were chosen by.
+    """
+    return {
+        "class_names": data.class_names,
+        "preprocessing": dataclasses.asdict(preprocessing),
+        "split": {
+            "data": data.kind,
+            "seed": seed,
+            "test_fraction": labelled.TEST_FRACTION,
+            "test_images": len(test.labels),
+            "test_digest": test.digest(),
+        },
+    }
+
+
+def load(path: Path) -> Classifier:
+    """A network that `train` wrote, or another `ResNet` with such metadata.
+
+    Args:
+        path: A `.keras` file.
+
+    Raises:
+        InputError: If the file is missing or damaged, if it is another kind of file or model, or
+            if it has no class names and no preprocessing.
+    """
+    _check_archive(path)
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras and h5py raise all kinds for contents that do not fit
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"The model file '{path}' cannot be opened: {reason}") from error
+    try:
+        class_names = [str(name) for name in model.metadata["class_names"]]
+        preprocessing = Preprocessing(**model.metadata["preprocessing"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
+            f"writes them. Received: {', '.join(map(repr, model.metadata)) or 'none'}"
+        ) from None
+    if model.output_shape != (None, len(class_names)):
+        raise InputError(
+            f"The model of '{path}' must have one output for each of its {len(class_names)} class "
+            f"names. Received: output_shape={model.output_shape}"
+        )
+    return Classifier(
+        path=path,
+        model=model,
+        class_names=class_names,
+        preprocessing=preprocessing,
+        split=model.metadata.get("split", {}),
+    )
+
+
+def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
+    """Sets the loss and the metric for classes given by their index."""
+    model.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
+        metrics=["accuracy"],
+    )
+
+
+def gives_logits(model: ResNet) -> bool:
+    """Whether the outputs are logits, as those of `train` are, and not probabilities."""
+    return getattr(model.head, "activation", None) != "softmax"
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses what is no intact archive of a `ResNet` before anything is made from it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"The model file '{path}' cannot be read: {error.strerror}") from None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            intact = archive.testzip() is None
+            config = json.loads(archive.read("config.json"))
+            kind = config["registered_name"] or config["class_name"]
+    except Exception:  # zipfile and its decompressors raise all kinds
+        intact = False
+    if not intact:
+        raise InputError(f"'{path}' is not a .keras file, or it is damaged")
+    if kind != keras.saving.get_registered_name(ResNet):
+        raise InputError(f"'{path}' must hold a `resnet_layers.ResNet`. Received: {kind}")

@@ -1,0 +1,238 @@
+"""Images from files and arrays: decoded, square, and normalized as one network wants them."""
+
+import dataclasses
+import struct
+import sys
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_layers import _checks
+from resnet_layers.shell.files import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL.Image import Image
+
+# An image: the path of a JPEG or PNG file, or an array of uint8, grey, RGB or RGBA.
+Source = str | Path | NDArray[np.uint8]
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """What happens to an image before a network sees it; saved with the network.
+
+    Args:
+        image_size: Height and width in pixels.
+        mean: Mean of each channel of the training images, in units of 0 to 255.
+        std: Standard deviation of each channel, likewise; above 0.
+        interpolation: How pixels are resized: `"nearest"`, `"bilinear"`, `"bicubic"` or
+            `"lanczos"`.
+
+    Raises:
+        ValueError: If a value is out of range.
+        TypeError: If a value has the wrong type.
+
+    Example:
+
+    >>> prepare = Preprocessing(image_size=8, mean=(0.0,) * 3, std=(255.0,) * 3)
+    >>> prepare([np.full((20, 30), 255, np.uint8)]).shape
+    (1, 8, 8, 3)
+    """
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "image_size", _checks.integer("image_size", self.image_size))
+        set_field(self, "mean", tuple(map(float, self.mean)))
+        set_field(self, "std", tuple(_checks.positive("std", value) for value in self.std))
+        _checks.choice("interpolation", self.interpolation, INTERPOLATIONS)
+        if (len(self.mean), len(self.std)) != (3, 3):
+            raise ValueError(
+                "`mean` and `std` must have one number for each of 3 channels. "
+                f"Received: mean={self.mean}, std={self.std}"
+            )
+
+    @classmethod
+    def fit(cls, squares: NDArray[np.uint8]) -> "Preprocessing":
+        """The preprocessing for training on such images, (N, size, size, 3)."""
+        axes = (0, 1, 2)
+        # Images of one colour have no deviation to divide by.
+        std = np.maximum(squares.std(axes), 1.0)
+        return cls(
+            image_size=squares.shape[1],
+            mean=tuple(squares.mean(axes).tolist()),
+            std=tuple(std.tolist()),
+        )
+
+    def __call__(self, sources: Sequence[Source]) -> NDArray[np.float32]:
+        """Paths or arrays to what the network takes, (N, size, size, 3)."""
+        return self.normalize(read(sources, self.image_size, self.interpolation))
+
+    def normalize(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pixels to numbers with mean 0 and deviation 1 over the training images."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return (squares.astype(np.float32) - mean) / std
+
+
+def square(source: Source, image_size: int, interpolation: str = "bilinear") -> NDArray[np.uint8]:
+    """The middle of an image as a square of RGB pixels.
+
+    The shorter side becomes `image_size`, the longer one is cut evenly at both ends. Files are
+    turned as their EXIF orientation says. Grey, palette and CMYK become RGB, 16 bits a channel
+    become 8 by scale, and transparent pixels show a white ground.
+
+    Args:
+        source: Path of a JPEG or PNG file; or an array of uint8, `(height, width)` or
+            `(height, width, channels)` with 1, 3 or 4 channels.
+        image_size: Height and width of the result in pixels, positive.
+        interpolation: How pixels are resized: `"nearest"`, `"bilinear"`, `"bicubic"` or
+            `"lanczos"`.
+
+    Returns:
+        uint8, `(image_size, image_size, 3)`.
+
+    Raises:
+        InputError: If a file cannot be read.
+        ValueError: If an array is none of these.
+
+    Example:
+
+    >>> square(np.full((2, 6), 7, np.uint8), 4)[0, 0]
+    array([7, 7, 7], dtype=uint8)
+    """
+    from PIL import Image, ImageOps
+
+    image = _from_array(source) if isinstance(source, np.ndarray) else _from_file(source)
+    method = Image.Resampling[interpolation.upper()]
+    return np.asarray(ImageOps.fit(_rgb(image), (image_size, image_size), method))
+
+
+def read(
+    sources: Sequence[Source], image_size: int, interpolation: str = "bilinear", verbose: int = 0
+) -> NDArray[np.uint8]:
+    """All images as squares, (N, image_size, image_size, 3), decoded on all cores.
+
+    Args:
+        sources: As of `square`.
+        image_size: Height and width of the results in pixels, positive.
+        interpolation: As of `square`.
+        verbose: As of `keras.Model.fit`: 0 for silence, 1 for a progress bar, 2 for one line.
+
+    Returns:
+        uint8, `(N, image_size, image_size, 3)`.
+
+    Raises:
+        InputError: If a file cannot be read, or if memory is too small.
+        ValueError: If an array is no image.
+    """
+    shape = (len(sources), image_size, image_size, 3)
+    try:
+        squares = np.empty(shape, np.uint8)
+    except (MemoryError, ValueError):
+        raise InputError(
+            f"There is not enough memory for {shape[0]} images of {image_size}×{image_size} "
+            f"pixels, {np.prod(shape, dtype=float) / 2**30:.1f} GiB"
+        ) from None
+    progress = keras.utils.Progbar(len(sources), verbose=verbose, unit_name="image")
+    pool = ThreadPoolExecutor()
+    try:
+        with _quiet():
+            images = pool.map(lambda source: square(source, image_size, interpolation), sources)
+            for i, image in enumerate(images):
+                squares[i] = image
+                progress.add(1)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an error or Ctrl-C does not wait for the rest
+    return squares
+
+
+def shorter_side(source: Source) -> int:
+    """The smaller of height and width in pixels, without decoding the image."""
+    if isinstance(source, np.ndarray):
+        return min(source.shape[:2])
+    with _quiet(), _opened(source) as image:
+        return min(image.size)
+
+
+def verbosity() -> int:
+    """A bar that moves on a terminal, one line for each step of the work elsewhere."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def _from_array(array: NDArray[Any]) -> "Image":
+    from PIL import Image
+
+    channels = array.shape[2] if array.ndim == 3 else 1
+    fits = array.ndim in (2, 3) and channels in (1, 3, 4) and array.size
+    if array.dtype != np.uint8 or not fits:
+        raise ValueError(
+            "An image must be an array of uint8 of shape (height, width) or (height, width, "
+            "channels) with 1, 3 or 4 channels, and not empty. "
+            f"Received: dtype={array.dtype}, shape={array.shape}"
+        )
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+
+
+def _from_file(path: str | Path) -> "Image":
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        image.load()
+        return ImageOps.exif_transpose(image)
+
+
+@contextmanager
+def _opened(path: str | Path) -> "Iterator[Image]":
+    """An open image file; whatever its decoder raises becomes one sentence."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        # Not every format that Pillow knows: some of them run other programs.
+        with Image.open(path, formats=("JPEG", "PNG")) as image:
+            yield image
+    except UnidentifiedImageError:
+        raise InputError(f"'{path}' is not a JPEG or PNG image") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"The image '{path}' cannot be read: it has too many pixels") from None
+    except (OSError, ValueError, SyntaxError, struct.error) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise InputError(f"The image '{path}' cannot be read: {reason}") from error
+
+
+def _rgb(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip at 255
+        grey = np.asarray(image).astype(np.float32) / 257.0
+        image = Image.fromarray(np.round(grey).astype(np.uint8))
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+@contextmanager
+def _quiet() -> "Iterator[None]":
+    """Without Pillow's warnings of odd metadata and of large images, which are read all the same.
+
+    It is entered once around all threads, since warning filters belong to the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,766 @@
+"""The shell interface: what commands print, write and refuse."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import resnet_layers as rl
+from resnet_layers import variants
+from resnet_layers.__main__ import main
+from resnet_layers.shell import classifier, training
+from resnet_layers.shell.images import Preprocessing
+from resnet_layers.variants import Variant
+
+TINY = Variant(
+    blocks=(1, 1),
+    filters=(4, 8),
+    stem={"filters": 4, "kernel_size": 3, "strides": 1, "pooling": None},
+    style="cifar",
+    parameters=11_000,
+    source="nowhere",
+)
+COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}
+PREPROCESSING = {"image_size": 8, "mean": [127.0] * 3, "std": [64.0] * 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny() -> Iterator[None]:
+    """A variant that trains in no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(variants.VARIANTS, "tiny", TINY)
+        yield
+
+
+def write_photos(path: Path, count: int = 5) -> Path:
+    """A folder of images of three colours with noise, in different sizes and formats."""
+    rng = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        (path / name).mkdir(parents=True)
+        for i in range(count):
+            noise = rng.integers(-20, 20, (6 + i, 9, 3))
+            pixels = np.clip(noise + colour, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(path / name / f"{i}.{('png', 'jpg')[i % 2]}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `train` wrote for the photos."""
+    output = tmp_path_factory.mktemp("trained")
+    settings = training.Settings(
+        data=photos, variant="tiny", epochs=8, batch_size=4, image_size=8, output=output
+    )
+    training.train(settings)
+    return output
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    capsys.readouterr()
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+    """The sentence of a command that ends with exit code 2."""
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err[:-1]
+
+
+def files(path: Path) -> set[str]:
+    return {entry.name for entry in path.iterdir()}
+
+
+def scores(model: keras.Model, prepare: Preprocessing, data: Any) -> tuple[float, float]:
+    """Loss and accuracy, computed by hand."""
+    logits = np.asarray(model(prepare(data.sources)), np.float64)
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    picked = logs[np.arange(len(logs)), data.labels]
+    return -float(picked.mean()), float((logits.argmax(1) == data.labels).mean())
+
+
+# --- train ---------------------------------------------------------------------------------------
+
+
+def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> None:
+    assert files(trained) == {"model.keras", "history.csv", "curves.png"}
+    with (trained / "history.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == [str(i) for i in range(1, 9)]
+    assert list(rows[0]) == [
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+    ]
+    with Image.open(trained / "curves.png") as image:
+        assert image.format == "PNG"
+        assert len(image.getcolors(1 << 20) or []) > 50
+    found = classifier.load(trained / "model.keras")
+    loss, accuracy = scores(found.model, found.preprocessing, found.test_images(photos))
+    assert float(rows[-1]["test_loss"]) == pytest.approx(loss, rel=1e-4)
+    assert float(rows[-1]["test_accuracy"]) == pytest.approx(accuracy)
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) -> None:
+    model = keras.saving.load_model(trained / "model.keras")
+    assert type(model) is rl.ResNet
+    assert model.metadata["class_names"] == list(COLOURS)
+    assert model.metadata["preprocessing"]["image_size"] == 8
+    split = model.metadata["split"]
+    assert {key: split[key] for key in split if key != "test_digest"} == {
+        "data": "folder",
+        "seed": 0,
+        "test_fraction": 0.2,
+        "test_images": 3,
+    }
+    found = classifier.load(trained / "model.keras")
+    test = {str(path) for path in found.test_images(photos).sources}
+    train = [path for path in photos.glob("*/*") if str(path) not in test]
+    assert len(train) == 12
+    x = found.preprocessing(train)
+    assert np.abs(x.mean((0, 1, 2))).max() < 1e-4
+    assert str(photos) not in json.dumps(model.get_config())
+    assert not model.compiled
+
+
+def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
+    histories = []
+    for i, seed in enumerate((1, 1, 2)):
+        settings = training.Settings(
+            data=photos, variant="tiny", epochs=2, image_size=8, seed=seed, output=tmp_path / str(i)
+        )
+        training.train(settings)
+        histories.append((settings.output / "history.csv").read_text())
+    assert histories[0] == histories[1] != histories[2]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--batch-size", 1000), ("--image-size", 7), ("--image-size", 1)]
+)
+def test_train_takes_unusual_sizes(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    photos: Path,
+    tmp_path: Path,
+    option: str,
+    value: int,
+) -> None:
+    monkeypatch.setattr(training, "check_in_new_process", lambda *_: "checked")
+    arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--output", tmp_path]
+    code, out, err = run(capsys, "train", *arguments, option, value)
+    assert (code, err) == (0, "")
+    assert f"Wrote model.keras, history.csv, curves.png into '{tmp_path}'\nchecked\n" in out
+    assert files(tmp_path) == {"model.keras", "history.csv", "curves.png"}
+
+
+def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        fixed = dataclasses.replace(TINY, head={"pooling": "avg2x2"})
+        patch.setitem(variants.VARIANTS, "fixed", fixed)
+        arguments: Any = {"data": photos, "variant": "fixed", "epochs": 1, "image_size": 8}
+        training.train(training.Settings(**arguments, output=tmp_path))
+    assert classifier.load(tmp_path / "model.keras").model.input_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(("side", "expected"), [(1, 16), (15, 16), (20, 20), (21, 21), (300, 64)])
+def test_images_keep_their_usual_size_within_bounds(side: int, expected: int) -> None:
+    sizes = [(side, side), (side, 2 * side), (side + 3, side), (side, side)]
+    data: Any = type("Data", (), {"sources": [np.zeros(size, np.uint8) for size in sizes]})
+    assert training.usual_size(data) == expected
+
+
+def test_new_process_agreement(
+    monkeypatch: pytest.MonkeyPatch, photos: Path, trained: Path
+) -> None:
+    """Every outcome of the other process, which one test below starts in earnest."""
+    settings = training.Settings(data=photos, batch_size=7, output=trained)
+    path = trained / "model.keras"
+    row = {"test_loss": 0.25, "test_accuracy": 0.5}
+    commands: list[Any] = []
+
+    def answer(code: int = 0, out: str = "", err: str = "") -> None:
+        def start(command: list[str], **_: Any) -> Any:
+            commands.append(command)
+            return subprocess.CompletedProcess(command, code, out, err)
+
+        monkeypatch.setattr(subprocess, "run", start)
+
+    answer(out='{"images": 3, "loss": 0.250001, "accuracy": 0.5}')
+    assert training.check_in_new_process(settings, row) == (
+        "A new process agrees: loss 0.250001, accuracy 50.00% on 3 test images"
+    )
+    program = [sys.executable, "-m", "resnet_layers"]
+    options = ["--json", "--batch-size", "7", "--data", str(photos)]
+    assert commands == [[*program, "evaluate", str(path), *options]]
+    for loss, accuracy in ((0.2501, 0.5), (0.25, 0.75)):
+        answer(out=json.dumps({"images": 3, "loss": loss, "accuracy": accuracy}))
+        with pytest.raises(training.DisagreementError) as error:
+            training.check_in_new_process(settings, row)
+        assert str(error.value) == (
+            f"A new process does not agree about '{path}': loss {loss:.6f}, accuracy "
+            f"{accuracy:.2%} there, loss 0.250000, accuracy 50.00% here"
+        )
+    answer(code=-9, err="first line\nlast line\n")
+    with pytest.raises(training.DisagreementError) as error:
+        training.check_in_new_process(settings, row)
+    assert str(error.value) == (
+        f"A new process could not evaluate '{path}' and ended with exit code -9: last line"
+    )
+
+
+def test_disagreement_is_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disagree(*_: Any) -> str:
+        raise training.DisagreementError("both numbers")
+
+    monkeypatch.setattr(training, "train", lambda _: {})
+    monkeypatch.setattr(training, "check_in_new_process", disagree)
+    code, _, err = run(capsys, "train")
+    assert (code, err) == (1, "resnet-layers: both numbers\n")
+
+
+def test_a_loss_that_is_no_number_is_refused(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(Preprocessing, "normalize", lambda _, x: x.astype(np.float32) * np.nan)
+    arguments = ["--data", photos, "--variant", "tiny", "--epochs", 3, "--output", tmp_path]
+    assert refusal(capsys, "train", *arguments, "--image-size", 4) == (
+        "resnet-layers: The loss is no longer a number in epoch 1: `learning_rate` must be "
+        "smaller. Received: learning_rate=0.05"
+    )
+    assert files(tmp_path) == set()
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a test fail that comes as far as training."""
+
+    def fit(*_: Any, **__: Any) -> None:
+        pytest.fail("training began")
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "0"], "`epochs` must be a positive integer. Received: epochs=0"),
+        (
+            ["--batch-size", "-1"],
+            "`batch_size` must be a positive integer. Received: batch_size=-1",
+        ),
+        (
+            ["--learning-rate", "-0.1"],
+            "`learning_rate` must be a positive number. Received: learning_rate=-0.1",
+        ),
+        (
+            ["--learning-rate", "nan"],
+            "`learning_rate` must be a positive number. Received: learning_rate=nan",
+        ),
+        (["--image-size", "0"], "`image_size` must be a positive integer. Received: image_size=0"),
+        (["--seed", "-1"], "`seed` must be an integer of at least 0. Received: seed=-1"),
+        (["--seed", "4294967296"], "`seed` must be below 2**32. Received: seed=4294967296"),
+        (
+            ["--variant", "tinny"],
+            "There is no variant of that name; close names: 'tiny'. Received: variant='tinny'",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_train_refuses_wrong_options(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    output = tmp_path / "run"
+    assert refusal(capsys, "train", *options, "--output", output) == f"resnet-layers: {message}"
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epochs", "ten"], "resnet-layers train: argument --epochs: invalid int value"),
+        (["train", "cats"], "resnet-layers: unrecognized arguments: cats"),
+        (["tain"], "resnet-layers: argument COMMAND: invalid choice: 'tain'"),
+        ([], "resnet-layers: the following arguments are required: COMMAND"),
+        (["predict", "m.keras"], "resnet-layers predict: the following arguments are required"),
+    ],
+)
+def test_wrong_commands_are_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """The wording beyond this beginning is argparse's."""
+    assert refusal(capsys, *arguments).startswith(message)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_train_refuses_images_that_it_cannot_use(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    folder = tmp_path / "photos"
+
+    def sentence() -> str:
+        return refusal(capsys, "train", "--data", folder, "--output", output)
+
+    start = "resnet-layers: "
+    assert sentence() == f"{start}The folder '{folder}' cannot be read: No such file or directory"
+    write_photos(folder, 2)
+    for name in ("blau grün", "rot"):
+        (folder / name).rename(tmp_path / name)
+    assert sentence() == (
+        f"{start}The images of the folder '{folder}' must belong to two or more classes, with a "
+        "subfolder for each. Received: 1 class, 'weiß'"
+    )
+    (tmp_path / "rot").rename(folder / "rot")
+    (folder / "rot" / "1.jpg").write_bytes(b"no image")
+    assert sentence() == f"{start}'{folder}/rot/1.jpg' is not a JPEG or PNG image"
+    (folder / "rot" / "1.jpg").unlink()
+    assert sentence() == (
+        f"{start}Each class of the folder '{folder}' must have two or more images, one to train "
+        "on and one to test on. Received: one image of 'rot'"
+    )
+    (folder / "rot" / "0.png").unlink()
+    assert sentence() == (
+        f"{start}The class folder '{folder}/rot' must have images (.jpg, .jpeg, .png) in itself. "
+        "Received: none"
+    )
+
+
+@pytest.mark.usefixtures("untrained")
+def test_train_refuses_outputs_that_it_cannot_write(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    def sentence(output: Path) -> str:
+        return refusal(capsys, "train", "--data", photos, "--output", output)
+
+    file = tmp_path / "file"
+    file.touch()
+    start = "resnet-layers: "
+    assert sentence(file) == f"{start}The output folder '{file}' cannot be written to: File exists"
+    assert sentence(file / "run") == (
+        f"{start}The output folder '{file}/run' cannot be written to: Not a directory"
+    )
+    assert sentence(photos / "run") == (
+        f"{start}The output folder must not lie in the folder of images, where it would be a "
+        f"class. Received: '{photos}/run' in '{photos}'"
+    )
+    (tmp_path / "run" / "curves.png").mkdir(parents=True)
+    assert sentence(tmp_path / "run") == (
+        f"{start}'{tmp_path}/run/curves.png' must not be a folder, since a file is written there"
+    )
+    assert files(tmp_path / "run") == {"curves.png"}
+
+
+def test_train_reports_a_disk_that_fails_late(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "_write_curves", fail)
+    arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
+    assert refusal(capsys, "train", *arguments, "--output", tmp_path) == (
+        f"resnet-layers: The output folder '{tmp_path}' cannot be written to: "
+        "No space left on device"
+    )
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_while_writing_leave_the_old_files(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    photos: Path,
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    def interrupt(path: Path, _: Any) -> None:
+        path.write_bytes(b"half")
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    monkeypatch.setattr(training, "_write_curves", interrupt)
+    (tmp_path / "model.keras").write_bytes(b"old")
+    before = signal.getsignal(signal.SIGTERM)
+    arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
+    code, _, err = run(capsys, "train", *arguments, "--output", tmp_path)
+    assert (code, err) == (130, "resnet-layers: interrupted: no unfinished file is left behind\n")
+    assert files(tmp_path) == {"model.keras"}
+    assert (tmp_path / "model.keras").read_bytes() == b"old"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# --- evaluate ------------------------------------------------------------------------------------
+
+
+def test_evaluate_prints_the_scores_of_the_test_images(
+    capsys: pytest.CaptureFixture[str], trained: Path, photos: Path
+) -> None:
+    model = trained / "model.keras"
+    found = classifier.load(model)
+    loss, accuracy = scores(found.model, found.preprocessing, found.test_images(photos))
+    code, out, err = run(capsys, "evaluate", model, "--data", photos, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result.keys() == {"images", "loss", "accuracy"}
+    assert result["images"] == 3
+    assert result["loss"] == pytest.approx(loss, rel=1e-4)
+    assert result["accuracy"] == pytest.approx(accuracy)
+    code, out, err = run(capsys, "evaluate", model, "--data", photos, "--batch-size", 2)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == (
+        f"3 test images of the folder '{photos}': loss {result['loss']:.6f}, "
+        f"accuracy {accuracy:.2%}"
+    )
+
+
+def test_evaluate_all_takes_another_folder_with_fewer_classes(
+    capsys: pytest.CaptureFixture[str], trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    """Labels follow the names of the classes, not their place in the folder."""
+    other = write_photos(tmp_path / "photos")
+    (other / "blau grün").rename(tmp_path / "blau grün")
+    found = classifier.load(trained / "model.keras")
+    data = found.all_images(other)
+    assert data.labels.tolist() == [0] * 5 + [1] * 5
+    probabilities = found.probabilities(data.sources)
+    expected = float((probabilities.argmax(1) == data.labels + 1).mean())
+    arguments = [trained / "model.keras", "--data", other, "--all"]
+    code, out, _ = run(capsys, "evaluate", *arguments)
+    assert code == 0
+    assert out.splitlines()[-1].startswith(f"10 images of the folder '{other}': loss ")
+    assert out.endswith(f", accuracy {expected:.2%}\n")
+
+
+def test_evaluate_refuses_other_test_images(
+    capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Path
+) -> None:
+    model = trained / "model.keras"
+    other = write_photos(tmp_path / "photos", 6)
+    start = "resnet-layers: "
+    assert refusal(capsys, "evaluate", model, "--data", other) == (
+        f"{start}The images of the folder '{other}' must be those that '{model}' was trained on, "
+        "by name, so that the same ones are left for the test; `--all` takes every image"
+    )
+    (other / "rot").rename(other / "red")
+    message = (
+        f"{start}The classes of the folder '{other}' must be among those of '{model}'. "
+        "Received: 'red'"
+    )
+    assert refusal(capsys, "evaluate", model, "--data", other) == message
+    assert refusal(capsys, "evaluate", model, "--data", other, "--all") == message
+    assert refusal(capsys, "evaluate", model) == (
+        f"{start}'{model}' was trained on a folder of images: name it with `--data`"
+    )
+    assert refusal(capsys, "evaluate", model, "--all") == (
+        f"{start}`--all` must come with `--data`, the folder of the images"
+    )
+    assert refusal(capsys, "evaluate", model, "--data", other, "--batch-size", 0) == (
+        f"{start}`batch_size` must be a positive integer. Received: batch_size=0"
+    )
+
+
+def write_model(path: Path, activation: str | None = None, **metadata: Any) -> rl.ResNet:
+    """A small untrained network."""
+    stem = rl.Stem(4, kernel_size=3, strides=1, pooling=None)
+    head = rl.ClassifierHead(3, activation=activation)
+    model = rl.ResNet(stem, [rl.ResNetStage(4, 1)], head, metadata=metadata)
+    model.save(path)
+    return model
+
+
+def test_evaluate_refuses_a_folder_for_the_digits_and_a_model_without_split(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, photos: Path
+) -> None:
+    model = tmp_path / "a.keras"
+    known: dict[str, Any] = {"class_names": list(COLOURS), "preprocessing": PREPROCESSING}
+    write_model(model, **known, split={"data": "digits", "seed": 0, "test_digest": ""})
+    assert refusal(capsys, "evaluate", model, "--data", photos) == (
+        f"resnet-layers: '{model}' was trained on scikit-learn's digits, which leave out no image "
+        f"of '{photos}': take every image with `--all`"
+    )
+    write_model(model, **known)
+    assert refusal(capsys, "evaluate", model, "--data", photos) == (
+        f"resnet-layers: The metadata of '{model}' must say in `split` which images training left "
+        "out, unless `--data` and `--all` choose others"
+    )
+
+
+# --- predict -------------------------------------------------------------------------------------
+
+
+def test_predict_prints_classes_with_probabilities_best_first(
+    capsys: pytest.CaptureFixture[str], trained: Path, photos: Path
+) -> None:
+    paths = [photos / "rot" / "0.png", photos / "weiß" / "1.jpg"]
+    code, out, err = run(capsys, "predict", trained / "model.keras", *paths)
+    assert (code, err) == (0, "")
+    model = keras.saving.load_model(trained / "model.keras")
+    prepare = Preprocessing(**model.metadata["preprocessing"])
+    lines = out.splitlines()
+    assert lines[::4] == [str(path) for path in paths]
+    rows = np.asarray(keras.ops.softmax(model(prepare(paths))))
+    for row, printed in zip(rows, (lines[1:4], lines[5:]), strict=True):
+        best = sorted(zip(row, COLOURS, strict=True), reverse=True)
+        for line, (probability, name) in zip(printed, best, strict=True):
+            percent, _, printed_name = line.strip().partition("%  ")
+            assert printed_name == name
+            assert float(percent) == pytest.approx(100 * probability, abs=0.0051)
+    code, out, _ = run(capsys, "predict", trained / "model.keras", *paths, "--top", 1)
+    assert out.splitlines() == [lines[i] for i in (0, 1, 4, 5)]
+
+
+def test_predict_takes_probabilities_as_they_are(tmp_path: Path) -> None:
+    known: dict[str, Any] = {"class_names": list(COLOURS), "preprocessing": PREPROCESSING}
+    model = write_model(tmp_path / "a.keras", "softmax", **known)
+    image = np.full((8, 8), 200, np.uint8)
+    found = classifier.load(tmp_path / "a.keras")
+    expected = np.asarray(model(found.preprocessing([image])))
+    assert np.allclose(found.probabilities([image]), expected, atol=1e-6)
+
+
+def test_predict_refuses_images_that_it_cannot_read(
+    capsys: pytest.CaptureFixture[str], trained: Path, photos: Path
+) -> None:
+    model, good = trained / "model.keras", photos / "rot" / "0.png"
+    start = "resnet-layers: "
+    assert refusal(capsys, "predict", model, good, photos) == (
+        f"{start}The image '{photos}' cannot be read: Is a directory"
+    )
+    assert refusal(capsys, "predict", model, "nothing.png") == (
+        f"{start}The image 'nothing.png' cannot be read: No such file or directory"
+    )
+    assert (
+        refusal(capsys, "predict", model, model) == f"{start}'{model}' is not a JPEG or PNG image"
+    )
+    assert refusal(capsys, "predict", model, good, "--top", 0) == (
+        f"{start}`top` must be a positive integer. Received: top=0"
+    )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_files_that_are_no_model_are_refused(
+    capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "a.keras"
+    image = ["a.png"] if command == "predict" else []
+    start = "resnet-layers: "
+
+    def sentence() -> str:
+        return refusal(capsys, command, path, *image)
+
+    assert sentence() == f"{start}The model file '{path}' cannot be read: No such file or directory"
+    damaged = f"{start}'{path}' is not a .keras file, or it is damaged"
+    whole = (trained / "model.keras").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for content in (b"", b"text", whole[:-1000], whole[1000:], bytes(flipped)):
+        path.write_bytes(content)
+        assert sentence() == damaged
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "no model")
+    assert sentence() == damaged
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    assert sentence() == f"{start}'{path}' must hold a `resnet_layers.ResNet`. Received: Sequential"
+    path.unlink()
+    path.mkdir()
+    assert sentence() == f"{start}The model file '{path}' cannot be read: Is a directory"
+
+
+def test_archives_that_do_not_fit_together_are_refused(
+    capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.keras"
+    with zipfile.ZipFile(trained / "model.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for name, content in (("model.weights.h5", b"no weights"), ("config.json", None)):
+        config = json.loads(parts["config.json"])
+        config["config"]["stages"] = "none"
+        changed = {**parts, name: content or json.dumps(config)}
+        with zipfile.ZipFile(path, "w") as archive:
+            for key, value in changed.items():
+                archive.writestr(key, value)
+        sentence = refusal(capsys, "predict", path, "a.png")
+        assert sentence.startswith(f"resnet-layers: The model file '{path}' cannot be opened: ")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ({}, "none"),
+        ({"class_names": list("abc")}, "'class_names'"),
+        ({"preprocessing": PREPROCESSING}, "'preprocessing'"),
+        (
+            {"class_names": list("abc"), "preprocessing": {"image_size": 8}},
+            "'class_names', 'preprocessing'",
+        ),
+        (
+            {"class_names": 3, "preprocessing": PREPROCESSING},
+            "'class_names', 'preprocessing'",
+        ),
+    ],
+)
+def test_models_without_names_or_preprocessing_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, metadata: dict[str, Any], found: str
+) -> None:
+    path = tmp_path / "a.keras"
+    write_model(path, **metadata)
+    assert refusal(capsys, "predict", path, "a.png") == (
+        f"resnet-layers: The metadata of '{path}' must have `class_names` and `preprocessing`, as "
+        f"`train` writes them. Received: {found}"
+    )
+
+
+def test_models_with_other_outputs_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.keras"
+    write_model(path, class_names=list("ab"), preprocessing=PREPROCESSING)
+    assert refusal(capsys, "predict", path, "a.png") == (
+        f"resnet-layers: The model of '{path}' must have one output for each of its 2 class names. "
+        "Received: output_shape=(None, 3)"
+    )
+
+
+# --- list and help -------------------------------------------------------------------------------
+
+
+def test_list_prints_names_and_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "list", "resnet1*")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "resnet18" in {line.split()[0] for line in lines}
+    assert [line.split()[0] for line in lines] == rl.list_variants("resnet1*")
+    assert {line.split()[0]: line.split()[1] for line in lines}["resnet18"] == "11,689,512"
+    _, out, _ = run(capsys, "list")
+    assert [line.split()[0] for line in out.splitlines()] == rl.list_variants()
+    assert refusal(capsys, "list", "vgg*") == (
+        "resnet-layers: There is no variant that matches 'vgg*'"
+    )
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["list"]])
+def test_help_fits_a_terminal_and_names_every_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = run(capsys, *command, "--help")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    if command == ["train"]:
+        for option in ("data", "variant", "epochs", "batch-size", "learning-rate", "image-size"):
+            assert f"--{option}" in out
+        assert "cifar_resnet20" in out
+
+
+# --- in processes of their own -------------------------------------------------------------------
+
+
+def start(*arguments: Any, **keywords: Any) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "resnet_layers", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **keywords
+    )
+
+
+def test_train_in_a_process_agrees_with_a_new_one(photos: Path, tmp_path: Path) -> None:
+    arguments = ["--data", photos, "--epochs", 1, "--image-size", 4, "--output", tmp_path / "run"]
+    process = start("train", *arguments)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert out.splitlines()[-1].startswith("A new process agrees: loss ")
+    assert out.splitlines()[-1].endswith("% on 3 test images")
+    assert files(tmp_path / "run") == {"model.keras", "history.csv", "curves.png"}
+    found = classifier.load(tmp_path / "run" / "model.keras")
+    assert found.probabilities([photos / "rot" / "0.png"]).shape == (1, 3)
+
+
+def test_interrupted_process_leaves_no_file(photos: Path, tmp_path: Path) -> None:
+    arguments = ["--data", photos, "--epochs", 10_000, "--image-size", 4, "--output", tmp_path]
+    process = start("train", *arguments)
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("Epoch 3/"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert err.endswith("resnet-layers: interrupted: no unfinished file is left behind\n")
+    assert "Traceback" not in err
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["digits", "folder"])
+def test_default_run_reaches_98_percent(tmp_path: Path, data: str) -> None:
+    options = []
+    if data == "folder":
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        for i, (grey, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+            (tmp_path / "data" / str(label)).mkdir(parents=True, exist_ok=True)
+            pixels = np.round(grey * (255 / 16)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / str(label) / f"{i:04}.png")
+        options = ["--data", "data"]
+    process = start("train", *options, cwd=tmp_path)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    run = tmp_path / "resnet_run"
+    assert files(run) == {"model.keras", "history.csv", "curves.png"}
+    with (run / "history.csv").open(encoding="utf-8") as file:
+        accuracy = float(list(csv.DictReader(file))[-1]["test_accuracy"])
+    assert accuracy >= 0.98
+    assert out.splitlines()[-1].startswith("A new process agrees: loss ")
+    assert out.splitlines()[-1].endswith(f", accuracy {accuracy:.2%} on 359 test images")
+
+
+@pytest.mark.slow
+def test_train_works_on_jax(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    arguments = ["--data", photos, "--epochs", 1, "--image-size", 4, "--output", tmp_path]
+    process = start("train", *arguments, env={**os.environ, "KERAS_BACKEND": "jax"})
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1].startswith("A new process agrees: loss ")
+    # The file serves the other backend, too.
+    found = classifier.load(tmp_path / "model.keras")
+    assert found.probabilities([photos / "rot" / "0.png"]).shape == (1, 3)

@@ -1,0 +1,360 @@
+"""Images from files and arrays: what becomes of every kind, and what is refused."""
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from resnet_layers.shell import images
+from resnet_layers.shell.files import InputError, replacing
+from resnet_layers.shell.images import Preprocessing, read, shorter_side, square
+
+
+def picture(height: int, width: int, seed: int = 0) -> Any:
+    """A smooth random RGB image, which JPEG keeps nearly as it is."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (2, 2, 3), dtype=np.uint8))
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def save(path: Path, array: Any, mode: str | None = None, **options: Any) -> Path:
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.jpeg", "A.JPG", "ä ö.png"])
+def test_file_and_array_give_the_same_square(tmp_path: Path, name: str) -> None:
+    array = picture(20, 30)
+    found = square(save(tmp_path / name, array, quality=95), 8)
+    assert found.shape == (8, 8, 3)
+    assert found.dtype == np.uint8
+    tolerance = 0 if name.endswith("png") else 4
+    assert np.abs(found.astype(int) - square(array, 8)).max() <= tolerance
+    assert np.array_equal(found, square(str(tmp_path / name), 8))
+
+
+def test_an_image_of_the_right_size_stays_as_it_is() -> None:
+    array = picture(9, 9)
+    assert np.array_equal(square(array, 9), array)
+
+
+@pytest.mark.parametrize("shape", [(4, 10), (10, 4)])
+def test_the_longer_side_is_cut_evenly_at_both_ends(shape: tuple[int, int]) -> None:
+    array = np.zeros((*shape, 3), np.uint8)
+    ramp = np.arange(10, dtype=np.uint8) * 10
+    array += ramp[None, :, None] if shape[1] == 10 else ramp[:, None, None]
+    middle = array[:, 3:7] if shape[1] == 10 else array[3:7]
+    assert np.array_equal(square(array, 4), middle)
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 33))
+def test_every_shape_becomes_a_square_within_the_range_of_its_colours(
+    height: int, width: int, size: int
+) -> None:
+    array = picture(height, width, seed=height)
+    found = square(array, size)
+    assert found.shape == (size, size, 3)
+    assert array.min((0, 1)).tolist() <= found.min((0, 1)).tolist()
+    assert found.max() <= array.max()
+
+
+def test_an_extremely_long_image_needs_no_extreme_memory() -> None:
+    array = np.zeros((1, 60000, 3), np.uint8)
+    array[:, 29000:31000] = 9
+    assert (square(array, 300) == 9).all()
+
+
+def test_interpolations_differ() -> None:
+    array = picture(5, 5)
+    results = {square(array, 8, name).tobytes() for name in images.INTERPOLATIONS}
+    assert len(results) == len(images.INTERPOLATIONS) == 4
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 1)])
+def test_grey_has_three_equal_channels(shape: tuple[int, ...]) -> None:
+    array = picture(5, 6)[..., :1].reshape(shape)
+    found = square(array, 5)
+    assert (found == found[..., :1]).all()
+    assert found.std() > 0
+
+
+def test_transparent_pixels_show_white() -> None:
+    array = np.zeros((4, 4, 4), np.uint8)
+    array[..., 0] = 200
+    array[:2, :, 3] = 255
+    array[2, :, 3] = 51
+    found = square(array, 4)
+    assert (found[:2] == [200, 0, 0]).all()
+    assert (found[2] == [244, 204, 204]).all()
+    assert (found[3] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "expected"),
+    [
+        ("L", "a.png", (149, 149, 149)),
+        ("L", "a.jpg", (149, 149, 149)),
+        ("LA", "a.png", (149, 149, 149)),
+        ("RGBA", "a.png", (200, 150, 10)),
+        ("CMYK", "a.jpg", (200, 150, 10)),
+    ],
+)
+def test_every_mode_becomes_rgb(
+    tmp_path: Path, mode: str, name: str, expected: tuple[int, ...]
+) -> None:
+    array = np.full((16, 16, 3), (200, 150, 10), np.uint8)
+    path = save(tmp_path / name, array, mode, quality=100)
+    with Image.open(path) as image:
+        assert image.mode == mode
+    assert np.abs(square(path, 1)[0, 0].astype(int) - expected).max() <= 2
+
+
+def test_black_and_white_stay_so(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.array([[0, 255], [255, 0]], np.uint8), "1")
+    assert square(path, 2)[..., 0].tolist() == [[0, 255], [255, 0]]
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_palette_becomes_its_colours(tmp_path: Path, transparent: bool) -> None:
+    image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8))
+    image.putpalette([200, 100, 50, 1, 2, 3])
+    image.save(tmp_path / "a.png", transparency=1 if transparent else None)
+    other = [255, 255, 255] if transparent else [1, 2, 3]
+    expected = [[[200, 100, 50], other], [other, [200, 100, 50]]]
+    assert square(tmp_path / "a.png", 2).tolist() == expected
+
+
+def test_16_bit_grey_is_scaled(tmp_path: Path) -> None:
+    array = np.array([[0, 257], [32896, 65535]], np.uint16)
+    path = save(tmp_path / "a.png", array)
+    assert square(path, 2)[..., 0].tolist() == [[0, 1], [128, 255]]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(tmp_path: Path, name: str, orientation: int) -> None:
+    upright = picture(16, 16)
+    # How a camera held that way stores the picture.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / name, np.ascontiguousarray(stored), exif=exif, quality=95)
+    assert np.abs(square(path, 16).astype(int) - upright).max() <= 12
+
+
+def encoded(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(32, 32)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "'{path}' is not a JPEG or PNG image"),
+        (b"no image", "'{path}' is not a JPEG or PNG image"),
+        (encoded("GIF"), "'{path}' is not a JPEG or PNG image"),
+        (encoded("PNG")[:-60], "The image '{path}' cannot be read: it is damaged"),
+        (encoded("JPEG")[:-60], "The image '{path}' cannot be read: it is damaged"),
+    ],
+    ids=["empty", "text", "gif", "truncated png", "truncated jpeg"],
+)
+def test_what_is_no_whole_image_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        square(path, 8)
+    assert str(error.value) == message.format(path=path)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        square(tmp_path / "a.png", 8)
+    message = f"The image '{tmp_path / 'a.png'}' cannot be read: No such file or directory"
+    assert str(error.value) == message
+    with pytest.raises(InputError) as error:
+        square(tmp_path, 8)
+    assert str(error.value) == f"The image '{tmp_path}' cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_damaged_bytes_give_an_image_or_an_input_error(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a"
+    outcomes: set[Any] = set()
+    for _ in range(150):
+        content = np.frombuffer(encoded(kind), np.uint8).copy()
+        content[rng.integers(0, len(content), 4)] = rng.integers(0, 256, 4)
+        path.write_bytes(content.tobytes())
+        try:
+            outcomes.add(read([path], 4).shape)
+        except InputError as error:
+            outcomes.add(str(path) in str(error))
+    assert outcomes == {(1, 4, 4, 3), True}
+
+
+def test_large_images_are_read_and_enormous_ones_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.png", picture(32, 32))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 32 - 1)  # Pillow would warn
+    assert read([path], 4).shape == (1, 4, 4, 3)
+    assert shorter_side(path) == 32
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 16 - 1)
+    with pytest.raises(InputError) as error:
+        read([path], 4)
+    assert str(error.value) == f"The image '{path}' cannot be read: it has too many pixels"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((0, 4), np.uint8),
+    ],
+    ids=str,
+)
+def test_other_arrays_are_refused(array: Any) -> None:
+    with pytest.raises(ValueError, match="must be an array") as error:
+        square(array, 8)
+    assert str(error.value) == (
+        "An image must be an array of uint8 of shape (height, width) or (height, width, channels) "
+        "with 1, 3 or 4 channels, and not empty. "
+        f"Received: dtype={array.dtype}, shape={array.shape}"
+    )
+
+
+def test_read_keeps_the_order(tmp_path: Path) -> None:
+    paths = []
+    for i in range(30):
+        size = 200 if i % 3 == 0 else 2  # some take longer
+        paths.append(save(tmp_path / f"{i}.png", np.full((size, size), i, np.uint8)))
+    squares = read(paths, 3)
+    assert squares.shape == (30, 3, 3, 3)
+    assert squares.dtype == np.uint8
+    assert squares[:, 0, 0, 0].tolist() == list(range(30))
+
+
+def test_read_names_the_first_image_that_fails(tmp_path: Path) -> None:
+    good = save(tmp_path / "good.png", picture(4, 4))
+    (tmp_path / "bad.png").write_bytes(b"")
+    with pytest.raises(InputError) as error:
+        read([good, tmp_path / "bad.png", good, tmp_path / "worse.png"], 3)
+    assert str(error.value) == f"'{tmp_path / 'bad.png'}' is not a JPEG or PNG image"
+
+
+@pytest.mark.parametrize(("size", "gib"), [(10**8, "55879354.5"), (10**10, "558793544769.3")])
+def test_too_much_memory_is_refused(size: int, gib: str) -> None:
+    with pytest.raises(InputError) as error:
+        read([picture(1, 1)] * 2, size)
+    assert str(error.value) == (
+        f"There is not enough memory for 2 images of {size}×{size} pixels, {gib} GiB"
+    )
+
+
+def test_read_shows_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    read([picture(2, 2)] * 7, 2)
+    assert capsys.readouterr().out == ""
+    read([picture(2, 2)] * 7, 2, verbose=2)
+    assert capsys.readouterr().out.startswith("7/7 - ")
+    read([picture(2, 2)] * 7, 2, verbose=1)
+    assert "━" in capsys.readouterr().out
+
+
+def test_shorter_side(tmp_path: Path) -> None:
+    assert shorter_side(np.zeros((3, 5), np.uint8)) == 3
+    assert shorter_side(save(tmp_path / "a.png", picture(9, 7))) == 7
+
+
+def test_preprocessing_standardizes_what_it_was_fitted_to() -> None:
+    squares = np.stack([picture(6, 6, seed) for seed in range(5)])
+    prepare = Preprocessing.fit(squares)
+    x = prepare.normalize(squares)
+    assert x.dtype == np.float32
+    assert np.abs(x.mean((0, 1, 2))).max() < 1e-5
+    assert np.abs(x.std((0, 1, 2)) - 1).max() < 1e-5
+    assert np.array_equal(prepare(list(squares)), x)
+    assert prepare.image_size == 6
+
+
+def test_preprocessing_takes_images_of_one_colour() -> None:
+    squares = np.full((2, 4, 4, 3), 7, np.uint8)
+    assert (Preprocessing.fit(squares).normalize(squares) == 0).all()
+
+
+def test_preprocessing_survives_json() -> None:
+    prepare = Preprocessing.fit(np.stack([picture(6, 6, seed) for seed in range(5)]))
+    assert Preprocessing(**json.loads(json.dumps(asdict(prepare)))) == prepare
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"image_size": 0},
+            "`image_size` must be a positive integer. Received: image_size=0",
+        ),
+        (
+            {"std": (1, 0, 1)},
+            "`std` must be a positive number. Received: std=0",
+        ),
+        (
+            {"mean": (1,)},
+            "`mean` and `std` must have one number for each of 3 channels. "
+            "Received: mean=(1.0,), std=(1.0, 1.0, 1.0)",
+        ),
+        (
+            {"interpolation": "area"},
+            "`interpolation` must be one of 'nearest', 'bilinear', 'bicubic', 'lanczos'. "
+            "Received: interpolation='area'",
+        ),
+    ],
+)
+def test_preprocessing_refuses_wrong_values(changes: dict[str, Any], message: str) -> None:
+    values: dict[str, Any] = {"image_size": 8, "mean": (0, 0, 0), "std": (1, 1, 1), **changes}
+    with pytest.raises(ValueError, match="must") as error:
+        Preprocessing(**values)
+    assert str(error.value) == message
+
+
+def test_replacing_writes_all_files_or_none(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("before")
+
+    def write(error: type[BaseException] | None) -> None:
+        with replacing(old, new) as paths:
+            for path in paths:
+                assert (path.parent, path.suffix) == (tmp_path, ".txt")
+                path.write_text("after")
+            assert old.read_text() == "before"
+            if error:
+                raise error
+
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error):
+            write(error)
+        assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"old.txt": "before"}
+    write(None)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "old.txt": "after",
+        "new.txt": "after",
+    }
