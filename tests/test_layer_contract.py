@@ -242,6 +242,28 @@ def test_variable_paths_are_unique_and_names_have_no_slash(case: Case) -> None:
 
 
 @every_case
+def test_name_with_a_slash_is_refused(case: Case) -> None:
+    with pytest.raises(ValueError, match="cannot contain character `/`"):
+        case.create(name="stage1/block1")
+
+
+@every_case
+def test_global_data_format_changes_nothing(case: Case) -> None:
+    expected = build(case)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        layer = build(case)
+        copied = type(layer).from_config(expected.get_config())
+        x = images(*case.input_shape)
+        np.testing.assert_array_equal(value(layer(x)), value(expected(x)))
+        copied.build(case.input_shape)
+        copied.set_weights(expected.get_weights())
+        np.testing.assert_array_equal(value(copied(x)), value(expected(x)))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@every_case
 def test_names_do_not_depend_on_what_was_built_before(case: Case) -> None:
     def relative_paths(layer: Any) -> list[str]:
         return [v.path.split("/", 1)[1] for v in layer.weights]
