@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _terminate_like_interrupt():
             code = command(**options)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # somebody may have closed it
+                sys.stdout.flush()
             return code
     except InputError as error:
         return _fail(2, str(error))

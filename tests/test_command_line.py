@@ -259,7 +259,7 @@ def test_a_loss_that_is_no_number_is_refused(
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 3, "--output", tmp_path]
     assert refusal(capsys, "train", *arguments, "--image-size", 4) == (
         "resnet-layers: The loss is no longer a number in epoch 1: `learning_rate` must be "
-        "smaller. Received: learning_rate=0.05"
+        "smaller. Received: learning_rate=0.1"
     )
     assert files(tmp_path) == set()
 
@@ -516,11 +516,14 @@ def test_evaluate_refuses_a_folder_for_the_digits_and_a_model_without_split(
         f"resnet-layers: '{model}' was trained on scikit-learn's digits, which leave out no image "
         f"of '{photos}': take every image with `--all`"
     )
-    write_model(model, **known)
-    assert refusal(capsys, "evaluate", model, "--data", photos) == (
-        f"resnet-layers: The metadata of '{model}' must say in `split` which images training left "
-        "out, unless `--data` and `--all` choose others"
-    )
+    whole = {"data": "folder", "seed": 0, "test_digest": ""}
+    bad = [{}, 3, None, {**whole, "seed": "x"}, {**whole, "seed": -1}, {**whole, "data": "zzz"}]
+    for split in bad:
+        write_model(model, **known, split=split)
+        assert refusal(capsys, "evaluate", model, "--data", photos) == (
+            f"resnet-layers: The metadata of '{model}' must say in `split` which images training "
+            "left out, unless `--data` and `--all` choose others"
+        )
 
 
 # --- predict -------------------------------------------------------------------------------------
@@ -624,16 +627,16 @@ def test_archives_that_do_not_fit_together_are_refused(
 @pytest.mark.parametrize(
     ("metadata", "found"),
     [
-        ({}, "none"),
-        ({"class_names": list("abc")}, "'class_names'"),
-        ({"preprocessing": PREPROCESSING}, "'preprocessing'"),
+        ({}, ". Received: none"),
+        ({"class_names": list("abc")}, ". Received: 'class_names'"),
+        ({"preprocessing": PREPROCESSING}, ". Received: 'preprocessing'"),
         (
-            {"class_names": list("abc"), "preprocessing": {"image_size": 8}},
-            "'class_names', 'preprocessing'",
+            {"class_names": list("abc"), "preprocessing": {**PREPROCESSING, "image_size": 0}},
+            ": `image_size` must be a positive integer. Received: image_size=0",
         ),
         (
             {"class_names": 3, "preprocessing": PREPROCESSING},
-            "'class_names', 'preprocessing'",
+            ": 'int' object is not iterable",
         ),
     ],
 )
@@ -644,7 +647,65 @@ def test_models_without_names_or_preprocessing_are_refused(
     write_model(path, **metadata)
     assert refusal(capsys, "predict", path, "a.png") == (
         f"resnet-layers: The metadata of '{path}' must have `class_names` and `preprocessing`, as "
-        f"`train` writes them. Received: {found}"
+        f"`train` writes them{found}"
+    )
+
+
+def test_models_with_another_activation_or_other_images_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.keras"
+    known: dict[str, Any] = {"class_names": list("abc"), "preprocessing": PREPROCESSING}
+    write_model(path, "sigmoid", **known)
+    assert refusal(capsys, "predict", path, "a.png") == (
+        f"resnet-layers: The model of '{path}' must return logits or the probabilities of a "
+        "softmax. Received: activation='sigmoid'"
+    )
+    for shape in ((None, None, 1), (16, None, 3)):
+        rl.ResNet(
+            rl.Stem(4),
+            [rl.ResNetStage(4, 1)],
+            rl.ClassifierHead(3),
+            input_shape=shape,
+            metadata=known,
+        ).save(path)
+        assert refusal(capsys, "predict", path, "a.png") == (
+            f"resnet-layers: The model of '{path}' must take the images that its preprocessing "
+            f"makes, 8×8 pixels in 3 channels. Received: input_shape={shape}"
+        )
+
+
+def test_model_files_of_another_ending_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, "predict", "model.bin", "a.png") == (
+        "resnet-layers: The name of a model file must end in '.keras'. Received: 'model.bin'"
+    )
+
+
+def test_epochs_without_end_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, "train", "--epochs", 10**30) == (
+        f"resnet-layers: `epochs` must be at most 1000000. Received: epochs={10**30}"
+    )
+
+
+def test_output_that_leads_to_itself_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, photos: Path
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    sentence = refusal(capsys, "train", "--data", photos, "--output", loop / "x")
+    assert sentence.startswith(f"resnet-layers: The output folder '{loop / 'x'}' cannot be ")
+
+
+def test_output_of_the_new_process_that_is_no_result_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answer = subprocess.CompletedProcess([], 0, stdout="hello\n", stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+    settings = training.Settings(output=tmp_path)
+    with pytest.raises(training.DisagreementError) as error:
+        training.check_in_new_process(settings, {})
+    assert str(error.value) == (
+        f"A new process could not evaluate '{tmp_path / 'model.keras'}' and printed: hello"
     )
 
 

@@ -12,7 +12,7 @@ from resnet_layers.shell.images import Preprocessing
 class Batches(keras.utils.PyDataset):
     """Batches of nearly equal size, for `fit` and `evaluate` on every backend.
 
-    With a seed, each epoch has a new order, and each image is shifted by up to an eighth of its
+    With a seed, each epoch has a new order, and each image is shifted by up to a sixteenth of its
     size, where the pixels of its border go on outwards. Images are not mirrored: a mirrored digit
     or letter is another one, or none.
 
@@ -60,9 +60,9 @@ class Batches(keras.utils.PyDataset):
 
 
 def shifted(squares: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Each image moved by up to an eighth of its size, at least one pixel, both ways."""
+    """Each image moved by up to a sixteenth of its size, at least one pixel, both ways."""
     count, size = squares.shape[:2]
-    reach = max(1, size // 8)
+    reach = max(1, size // 16)
     padded = np.pad(squares, [(0, 0), (reach, reach), (reach, reach), (0, 0)], mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
     top, left = rng.integers(0, 2 * reach + 1, (2, count))

@@ -67,7 +67,7 @@ class Classifier:
         Raises:
             InputError: If the same images cannot be chosen again.
         """
-        if not {"data", "seed", "test_digest"} <= set(self.split):
+        if not _describes_split(self.split):
             raise InputError(
                 f"The metadata of '{self.path}' must say in `split` which images training left "
                 "out, unless `--data` and `--all` choose others"
@@ -140,20 +140,40 @@ def load(path: Path) -> Classifier:
         InputError: If the file is missing or damaged, if it is another kind of file or model, or
             if it has no class names and no preprocessing.
     """
+    if path.suffix != ".keras":
+        raise InputError(f"The name of a model file must end in '.keras'. Received: '{path}'")
     _check_archive(path)
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras and h5py raise all kinds for contents that do not fit
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"The model file '{path}' cannot be opened: {reason}") from error
-    try:
-        class_names = [str(name) for name in model.metadata["class_names"]]
-        preprocessing = Preprocessing(**model.metadata["preprocessing"])
-    except (KeyError, TypeError, ValueError):
+    if not {"class_names", "preprocessing"} <= set(model.metadata):
         raise InputError(
             f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
             f"writes them. Received: {', '.join(map(repr, model.metadata)) or 'none'}"
+        )
+    try:
+        class_names = [str(name) for name in model.metadata["class_names"]]
+        preprocessing = Preprocessing(**model.metadata["preprocessing"])
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
+            f"writes them: {error}"
         ) from None
+    if getattr(model.head, "activation", None) not in (None, "linear", "softmax"):
+        raise InputError(
+            f"The model of '{path}' must return logits or the probabilities of a softmax. "
+            f"Received: activation={model.head.activation!r}"
+        )
+    sizes = (None, preprocessing.image_size)
+    height, width, channels = model.input_shape
+    if channels != 3 or height not in sizes or width not in sizes:
+        raise InputError(
+            f"The model of '{path}' must take the images that its preprocessing makes, "
+            f"{preprocessing.image_size}×{preprocessing.image_size} pixels in 3 channels. "
+            f"Received: input_shape={model.input_shape}"
+        )
     if model.output_shape != (None, len(class_names)):
         raise InputError(
             f"The model of '{path}' must have one output for each of its {len(class_names)} class "
@@ -180,6 +200,16 @@ def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
 def gives_logits(model: ResNet) -> bool:
     """Whether the outputs are logits, as those of `train` are, and not probabilities."""
     return getattr(model.head, "activation", None) != "softmax"
+
+
+def _describes_split(split: Any) -> bool:
+    return (
+        isinstance(split, dict)
+        and {"data", "seed", "test_digest"} <= set(split)
+        and split["data"] in ("digits", "folder")
+        and isinstance(split["seed"], int)
+        and 0 <= split["seed"] < 2**32
+    )
 
 
 def _check_archive(path: Path) -> None:

@@ -72,13 +72,16 @@ class Preprocessing:
     def fit(cls, squares: NDArray[np.uint8]) -> "Preprocessing":
         """The preprocessing for training on such images, (N, size, size, 3)."""
         axes = (0, 1, 2)
+        total, total_of_squares = np.zeros((2, 3))
+        for part in np.array_split(squares, -(-len(squares) // 64)):  # 8 bytes for each pixel
+            total += part.sum(axes, dtype=np.float64)
+            total_of_squares += np.square(part, dtype=np.float64).sum(axes)
+        count = squares.size // 3
+        mean = total / count
+        variance = total_of_squares / count - mean**2
         # Images of one colour have no deviation to divide by.
-        std = np.maximum(squares.std(axes), 1.0)
-        return cls(
-            image_size=squares.shape[1],
-            mean=tuple(squares.mean(axes).tolist()),
-            std=tuple(std.tolist()),
-        )
+        std = np.sqrt(np.maximum(variance, 1.0))
+        return cls(image_size=squares.shape[1], mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
     def __call__(self, sources: Sequence[Source]) -> NDArray[np.float32]:
         """Paths or arrays to what the network takes, (N, size, size, 3)."""
@@ -172,7 +175,7 @@ def shorter_side(source: Source) -> int:
 
 def verbosity() -> int:
     """A bar that moves on a terminal, one line for each step of the work elsewhere."""
-    return 1 if sys.stdout.isatty() else 2
+    return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
 
 
 def _from_array(array: NDArray[Any]) -> "Image":

@@ -55,8 +55,6 @@ class Labelled:
         Raises:
             InputError: If there is a single class, or a class with a single image.
         """
-        from sklearn.model_selection import train_test_split
-
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         if len(counts) < 2:
             raise InputError(
@@ -68,13 +66,14 @@ class Labelled:
                 f"Each class of {self.title} must have two or more images, one to train on and "
                 f"one to test on. Received: one image of '{self.class_names[counts.argmin()]}'"
             )
-        train, test = train_test_split(
-            np.arange(len(self.labels)),
-            test_size=max(round(TEST_FRACTION * len(self.labels)), len(counts)),
-            stratify=self.labels,
-            random_state=seed,
-        )
-        return self.select(np.sort(train)), self.select(np.sort(test))
+        # Old files name their test images by this order, so NumPy must never change it: that is
+        # promised of `RandomState` alone.
+        rng = np.random.RandomState(seed)
+        test = np.zeros(len(self.labels), bool)
+        for label, count in enumerate(counts):
+            members = rng.permutation(np.flatnonzero(self.labels == label))
+            test[members[: max(1, round(TEST_FRACTION * count))]] = True
+        return self.select(np.flatnonzero(~test)), self.select(np.flatnonzero(test))
 
     def digest(self) -> str:
         """A number for these images by their names: equal for an equal choice of images."""
@@ -144,4 +143,5 @@ def _visible(path: Path) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     # A broken link counts, so that reading it says what is wrong.
-    return path.suffix.lower() in images.ENDINGS and not path.is_dir()
+    is_file = path.is_file() or (path.is_symlink() and not path.exists())
+    return path.suffix.lower() in images.ENDINGS and is_file

@@ -39,7 +39,7 @@ class Settings:
         data: Folder of images with one subfolder for each class; `None` for scikit-learn's
             digits.
         variant: A name from `list_variants()`.
-        epochs: How often each training image is seen, positive.
+        epochs: How often each training image is seen, positive, at most a million.
         batch_size: Number of images for each step, positive.
         learning_rate: The largest one, positive; it rises to it over a tenth of the steps and
             falls to zero along a cosine.
@@ -57,14 +57,15 @@ class Settings:
     variant: str = "cifar_resnet20"
     epochs: int = 15
     batch_size: int = 64
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     image_size: int | None = None
     seed: int = 0
     output: Path = Path("resnet_run")
 
     def __post_init__(self) -> None:
         variants.find(self.variant)
-        _checks.integer("epochs", self.epochs)
+        if _checks.integer("epochs", self.epochs) > 10**6:
+            raise ValueError(f"`epochs` must be at most 1000000. Received: epochs={self.epochs}")
         _checks.integer("batch_size", self.batch_size)
         _checks.positive("learning_rate", self.learning_rate)
         if self.image_size is not None:
@@ -163,7 +164,12 @@ def check_in_new_process(settings: Settings, row: Row) -> str:
             f"A new process could not evaluate '{path}' and ended with exit code "
             f"{process.returncode}: {last_line}"
         )
-    result = json.loads(process.stdout)
+    try:
+        result = json.loads(process.stdout)
+    except ValueError:
+        raise DisagreementError(
+            f"A new process could not evaluate '{path}' and printed: {process.stdout.strip()}"
+        ) from None
     here = f"loss {row['test_loss']:.6f}, accuracy {row['test_accuracy']:.2%}"
     there = f"loss {result['loss']:.6f}, accuracy {result['accuracy']:.2%}"
     same_loss = math.isclose(row["test_loss"], result["loss"], rel_tol=1e-4, abs_tol=1e-5)
@@ -183,7 +189,11 @@ def usual_size(data: labelled.Labelled) -> int:
 def _check_output(settings: Settings) -> None:
     """Makes the folder and finds out whether files can be made in it."""
     output = settings.output
-    if settings.data and output.resolve().is_relative_to(settings.data.resolve()):
+    try:
+        inside = settings.data and output.resolve().is_relative_to(settings.data.resolve())
+    except (OSError, RuntimeError) as error:  # a link that leads to itself
+        raise InputError(f"The output folder '{output}' cannot be found: {error}") from None
+    if inside:
         raise InputError(
             f"The output folder must not lie in the folder of images, where it would be a class. "
             f"Received: '{output}' in '{settings.data}'"
