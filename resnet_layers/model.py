@@ -223,10 +223,13 @@ class ResNet(KeepsConstruction, keras.Model):
         return {**super().get_config(), "metadata": _checks.metadata(self.metadata)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Self:
         config = dict(config)
         metadata = config.pop("metadata", None)
-        model: Self = super().from_config(config)
+        with keras.saving.CustomObjectScope(custom_objects or {}):
+            model: Self = super().from_config(config)
         if metadata is not None:
             model.metadata = _checks.metadata(metadata)
         return model

@@ -325,6 +325,17 @@ def test_parts_in_lists_cannot_be_replaced() -> None:
         del model.head
 
 
+def test_custom_objects_need_no_registration() -> None:
+    class Unregistered(rl.Stem):
+        pass
+
+    model = rl.ResNet(Unregistered(4), [rl.ResNetStage(4, 1)])
+    copied = rl.ResNet.from_config(
+        model.get_config(), custom_objects={"Unregistered": Unregistered}
+    )
+    assert type(copied.stem) is Unregistered
+
+
 def test_user_functions_and_objects_in_a_style_reload(tmp_path: Path) -> None:
     style = rl.BlockStyle(kernel_initializer=start, activation=Scaled(3.0))
     model = rl.ResNet(
