@@ -1,10 +1,48 @@
 """Writes the pages of `docs/` that are made from data: `python docs/generate.py`."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from resnet_layers import styles
+from resnet_layers._layout import Layout
+from resnet_layers.styles import STYLES
 from resnet_layers.variants import VARIANTS
 
 FOLDER = Path(__file__).parent
+
+
+def in_words(values: Sequence[Any]) -> str:
+    """A list without its brackets."""
+    return ", ".join(map(str, values))
+
+
+def body(bottleneck: Any) -> str:
+    """The kind of block, or of the blocks of each stage."""
+    if isinstance(bottleneck, tuple):
+        return ", ".join(map(body, bottleneck))
+    return "bottleneck" if bottleneck else "basic"
+
+
+def stem(keywords: dict[str, Any]) -> str:
+    """The widths and kernel of a stem, and its pooling."""
+    widths = "+".join(map(str, (*keywords.get("hidden_filters", ()), keywords["filters"])))
+    kernel = Layout(3 if isinstance(keywords.get("kernel_size"), tuple) else 2)
+    size = "×".join(map(str, kernel.spread(keywords.get("kernel_size", 7))))
+    pooling = keywords.get("pooling", "max")
+    return f"{widths}, {size}, {pooling.replace('_', ' ')}" if pooling else f"{widths}, {size}"
+
+
+def nearest_style(style: Any) -> tuple[str, list[str]]:
+    """The named style with the fewest fields that differ, and these fields."""
+    fields = styles.get(style).get_config()
+
+    def changes(name: str) -> list[str]:
+        named = STYLES[name].get_config()
+        return [f"`{key}={value!r}`" for key, value in fields.items() if value != named[key]]
+
+    name = min(STYLES, key=lambda name: len(changes(name)))
+    return name, changes(name)
 
 
 def variants_page() -> str:
@@ -17,16 +55,25 @@ def variants_page() -> str:
         "`rl.ResNet.from_variant(name, classes=…)` makes one; any field of its row or of its style "
         "can be overridden. Parameters are the trainable ones at 1000 classes.",
         "",
-        "| name | parameters | blocks | filters | body | groups × width | style |",
-        "| --- | ---: | --- | --- | --- | --- | --- |",
+        "| name | parameters | blocks | filters | body | groups × width | stem | style | and |",
+        "| --- | ---: | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in VARIANTS.items():
-        groups = f"{row.groups} × {row.group_width}" if row.group_width else ""
-        lines.append(
-            f"| `{name}` | {row.parameters:,} | {', '.join(map(str, row.blocks))} "
-            f"| {', '.join(map(str, row.filters))} "
-            f"| {'bottleneck' if row.bottleneck else 'basic'} | {groups} | `{row.style}` |"
-        )
+        style, changes = nearest_style(row.style)
+        if row.widths is not None:
+            changes.append("irregular widths")
+        cells = [
+            f"`{name}`",
+            f"{row.parameters:,}",
+            in_words(row.blocks),
+            in_words(row.filters),
+            body(row.bottleneck),
+            f"{row.groups} × {row.group_width}" if row.group_width else "",
+            stem(row.stem),
+            f"`{style}`",
+            ", ".join(changes),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Sources:", ""]
     sources: dict[str, list[str]] = {}
     for name, row in VARIANTS.items():

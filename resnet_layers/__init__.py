@@ -8,6 +8,7 @@ from resnet_layers.article import ResNet34 as ResNet34
 from resnet_layers.blocks import ConvBlock as ConvBlock
 from resnet_layers.blocks import IdentityBlock as IdentityBlock
 from resnet_layers.conv_norm import ConvNorm as ConvNorm
+from resnet_layers.conv_norm import NormAct as NormAct
 from resnet_layers.head import ClassifierHead as ClassifierHead
 from resnet_layers.model import ResNet as ResNet
 from resnet_layers.stage import ResNetStage as ResNetStage
@@ -23,6 +24,7 @@ __all__ = [
     "ConvBlock",
     "ConvNorm",
     "IdentityBlock",
+    "NormAct",
     "ResNet",
     "ResNet34",
     "ResNetStage",

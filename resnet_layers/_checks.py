@@ -8,8 +8,10 @@ from typing import Any
 
 import keras
 
-# Sizes, strides and rates: one number for all spatial axes, or one for each.
-IntOrPair = int | Sequence[int]
+from resnet_layers._layout import Layout
+
+# Sizes, strides and rates: one number for all pixel axes, or one for each.
+IntOrInts = int | Sequence[int]
 
 
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:
@@ -41,21 +43,45 @@ def integers(name: str, values: Any) -> tuple[int, ...]:
         raise type(error)(message) from None
 
 
-def int_or_pair(name: str, value: Any) -> int | tuple[int, int]:
-    """A positive integer, or a pair of them (height, width)."""
-    message = f"`{name}` must be a positive integer or a pair of them. Received: {name}={value!r}"
+def _one_each(name: str, values: Any, count: int) -> None:
+    message = (
+        f"`{name}` must have one value for each of {count} blocks. Received: {name}={values!r}"
+    )
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(message)
+    if len(values) != count:
+        raise ValueError(message)
+
+
+def widths(name: str, values: Any, count: int) -> tuple[tuple[int, ...] | None, ...] | None:
+    """For each block a list of positive integers or `None`; or `None` for all."""
+    if values is None:
+        return None
+    _one_each(name, values, count)
+    return tuple(None if value is None else integers(name, value) for value in values)
+
+
+def fractions(name: str, values: Any, count: int) -> float | tuple[float, ...]:
+    """A number in [0, 1), or one for each block."""
+    if not isinstance(values, (list, tuple)):
+        return fraction(name, values)
+    _one_each(name, values, count)
+    return tuple(fraction(name, value) for value in values)
+
+
+def sizes(name: str, value: Any, rank: int) -> int | tuple[int, ...]:
+    """A positive integer, or one for each of `rank` pixel axes."""
+    wording = {1: "a list of one", 2: "a pair of them", 3: "three of them"}[rank]
+    message = f"`{name}` must be a positive integer or {wording}. Received: {name}={value!r}"
     try:
-        if isinstance(value, (list, tuple)):
-            height, width = value
-            return (integer(name, height), integer(name, width))
-        return integer(name, value)
+        if not isinstance(value, (list, tuple)):
+            return integer(name, value)
+        numbers = tuple(integer(name, number) for number in value)
     except (TypeError, ValueError) as error:
         raise type(error)(message) from None
-
-
-def pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    """The same value for height and width."""
-    return (value, value) if isinstance(value, int) else value
+    if len(numbers) != rank:
+        raise ValueError(message)
+    return numbers
 
 
 def fraction(name: str, value: Any) -> float:
@@ -63,6 +89,14 @@ def fraction(name: str, value: Any) -> float:
     number = _number(name, value, "a number in [0, 1)")
     if not 0.0 <= number < 1.0:
         raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
+    return number
+
+
+def share(name: str, value: Any) -> float:
+    """A number in (0, 1]."""
+    number = _number(name, value, "a number in (0, 1]")
+    if not 0.0 < number <= 1.0:
+        raise ValueError(f"`{name}` must be a number in (0, 1]. Received: {name}={value!r}")
     return number
 
 
@@ -93,7 +127,10 @@ def boolean(name: str, value: Any) -> bool:
 
 def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     """One of a few values, as it stands among them."""
-    if not isinstance(value, (str, type(None))) or value not in allowed:
+    # Neither 1 for True nor an array, whose comparison is no answer.
+    if not isinstance(value, (str, bool, int, type(None))) or not any(
+        value == other and type(value) is type(other) for other in allowed
+    ):
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={value!r}"
         )
@@ -113,31 +150,31 @@ def known_name(kind: str, value: str, names: Collection[str]) -> str:
     return value
 
 
-def divisible(name: str, value: int, groups: int) -> None:
-    """`value` channels can be divided among `groups`."""
-    if value % groups:
+def divisible(name: str, value: int, divisor: int, by: str = "groups") -> None:
+    """`value` channels can be divided by an argument called `by`."""
+    if value % divisor:
         raise ValueError(
-            f"`{name}` must be divisible by `groups`. Received: {name}={value}, groups={groups}"
+            f"`{name}` must be divisible by `{by}`. Received: {name}={value}, {by}={divisor}"
         )
 
 
-def image_shape(layer: Any, shape: Any) -> tuple[int | None, ...]:
-    """(batch, height, width, channels) with known channels that suit a built `layer`."""
+def batch_shape(layer: Any, shape: Any, layout: Layout) -> tuple[int | None, ...]:
+    """The shape of a batch, with known channels that suit a built `layer`."""
     known = tuple(shape) if isinstance(shape, Sequence) else ()
-    if len(known) != 4 or known[-1] is None or 0 in known[1:]:
+    if len(known) != layout.ndim or layout.channels(known) is None or 0 in known[1:]:
         raise ValueError(
-            f"The input of {type(layer).__name__} '{layer.name}' must have 4 axes "
-            "(batch, height, width, channels), none of them empty, and a known number of "
+            f"The input of {type(layer).__name__} '{layer.name}' must have {layout.ndim} axes "
+            f"({', '.join(layout.names)}), none of them empty, and a known number of "
             f"channels. Received: input_shape={shape}"
         )
-    shape = known
-    expected = layer.input_spec.axes.get(-1) if layer.built and layer.input_spec else None
-    if expected not in (None, shape[-1]):
+    axis = layout.channel_axis
+    expected = layer.input_spec.axes.get(axis) if layer.built and layer.input_spec else None
+    if expected not in (None, known[axis]):
         raise ValueError(
             f"The input of {type(layer).__name__} '{layer.name}' must have the {expected} channels "
             f"that it was built for. Received: input_shape={shape}"
         )
-    return shape
+    return known
 
 
 def layer(name: str, value: Any) -> Any:
@@ -161,18 +198,23 @@ def layers(name: str, values: Any) -> list[Any]:
     return [layer(name, value) for value in values]
 
 
-def input_shape(value: Any) -> tuple[int | None, ...]:
-    """(height, width, channels), with unknown sizes as `None`."""
+def input_shape(value: Any, layout: Layout | None) -> tuple[int | None, ...]:
+    """The shape of one input, with unknown sizes as `None`; of any layout if that is unknown."""
+    names = (layout or Layout()).names[1:]
+    sizes = " or ".join(name for name in names if name != "channels")
+    message = (
+        f"`input_shape` must be ({', '.join(names)}), without the batch: positive integers, or "
+        f"None for any {sizes}. Received: input_shape={value!r}"
+    )
     try:
-        height, width, channels = value
-        sizes = [None if size is None else integer("size", size) for size in (height, width)]
-        return (*sizes, integer("channels", channels))
+        shape = tuple(None if size is None else integer("size", size) for size in value)
     except (TypeError, ValueError) as error:
-        raise type(error)(
-            "`input_shape` must be (height, width, channels), without the batch: positive "
-            "integers, or None for any height or width. "
-            f"Received: input_shape={value!r}"
-        ) from None
+        raise type(error)(message) from None
+    ranks = (1, 2, 3) if layout is None else (layout.rank,)
+    channels = -1 if layout is None or layout.channel_axis == -1 else 0
+    if len(shape) - 1 not in ranks or shape[channels] is None:
+        raise ValueError(message)
+    return shape
 
 
 def metadata(value: Any) -> dict[str, Any]:

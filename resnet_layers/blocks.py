@@ -1,14 +1,16 @@
 """`IdentityBlock` and `ConvBlock`: `activation(body(x) + shortcut(x))`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from resnet_layers import _checks, styles
-from resnet_layers._checks import IntOrPair
+from resnet_layers import _checks, attention, sampling, styles
+from resnet_layers._body import Body
+from resnet_layers._checks import IntOrInts
 from resnet_layers._composite import Composite
-from resnet_layers.conv_norm import ConvNorm, strided_shape
+from resnet_layers.conv_norm import ConvNorm, NormAct
 
 
 class ResidualBlock(Composite):
@@ -18,72 +20,127 @@ class ResidualBlock(Composite):
         self,
         filters: int,
         *,
-        strides: IntOrPair = 1,
+        strides: IntOrInts = 1,
         bottleneck: bool,
         groups: int,
         group_width: int | None,
+        kernel_size: IntOrInts,
+        dilation_rate: IntOrInts,
+        first_dilation_rate: IntOrInts | None = None,
+        widths: Sequence[int] | None,
+        drop_path: float,
         style: Any,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.style = styles.get(style)
+        self.layout = self.style.layout
+        rank = self.style.rank
         self.filters = _checks.integer("filters", filters)
-        self.strides = _checks.int_or_pair("strides", strides)
+        self.strides = _checks.sizes("strides", strides, rank)
         self.bottleneck = _checks.boolean("bottleneck", bottleneck)
         self.groups = _checks.integer("groups", groups)
         self.group_width = (
             None if group_width is None else _checks.integer("group_width", group_width)
         )
-        self.style = styles.get(style)
-        self.output_filters = self.filters * (4 if self.bottleneck else 1)
-        width = self.groups * self.group_width if self.group_width else self.filters
-        if not (self.bottleneck and self.group_width):
-            _checks.divisible("filters", self.filters, self.groups)
-
-        kernel_sizes = (1, 3, 1) if self.bottleneck else (3, 3)
-        last = len(kernel_sizes) - 1
-        strided = 1 if self.bottleneck and self.style.strides_on == "3x3" else 0
-        self.body = tuple(
-            ConvNorm(
-                self.output_filters if i == last else width,
-                kernel_size,
-                strides=self.strides if i == strided else 1,
-                groups=self.groups if kernel_size == 3 else 1,
-                activation=None if i == last else self.style.activation,
-                style=self.style.child(i),
-                name=f"conv{i + 1}",
-                **self.child_keywords(),
-            )
-            for i, kernel_size in enumerate(kernel_sizes)
+        self.kernel_size = _checks.sizes("kernel_size", kernel_size, rank)
+        self.dilation_rate = _checks.sizes("dilation_rate", dilation_rate, rank)
+        self.first_dilation_rate = (
+            None
+            if first_dilation_rate is None
+            else _checks.sizes("first_dilation_rate", first_dilation_rate, rank)
         )
-        if self.style.zero_init_last:  # a style without normalization refuses it
-            self.body[last].normalization.gamma_initializer = keras.initializers.Zeros()
-        self._activate = keras.activations.get(self.style.activation)
-        self.input_spec = keras.InputSpec(ndim=4)
+        self.widths = None if widths is None else _checks.integers("widths", widths)
+        self.drop_path = _checks.fraction("drop_path", drop_path)
+
+        keywords = self.child_keywords()
+        body = Body(self)
+        self.output_filters = body.output_filters
+        self.preactivation = (
+            NormAct(self.style, name="preactivation", **keywords)
+            if self.style.preactivation
+            else None
+        )
+        self.body = tuple(
+            ConvNorm(**unit, style=style, name=f"conv{i + 1}", **keywords)
+            for i, (unit, style) in enumerate(zip(body.units, body.styles, strict=True))
+        )
+        self._smoothed = body.smoothed
+        self.attention = self._make_attention(body.regular_filters)
+        self.drop = (
+            keras.layers.Dropout(
+                self.drop_path, noise_shape=(None,) + (1,) * (rank + 1), name="drop", **keywords
+            )
+            if self.drop_path
+            else None
+        )
+        if self.style.zero_init_last:
+            _start_at_zero(self.body[-1])
+        self._activate = keras.activations.get(
+            None if self.style.preactivation else self.style.activation
+        )
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
+
+    def _make_attention(self, channels: int) -> keras.layers.Layer | None:
+        """Sized by the channels that the block has if its widths are regular."""
+        keywords = {
+            "data_format": self.style.data_format,
+            "name": "attention",
+            **self.child_keywords(),
+        }
+        if self.style.attention == "se":
+            squeezed = attention.squeezed_channels(channels, self.style.attention_ratio)
+            return attention.SqueezeExcitation(self.output_filters, squeezed, **keywords)
+        if self.style.attention == "eca":
+            kernel_size = attention.eca_kernel_size(channels)
+            return attention.EfficientChannelAttention(kernel_size, **keywords)
+        return None
 
     def build(self, input_shape: Any) -> None:
-        input_shape = _checks.image_shape(self, input_shape)
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
+        if self.preactivation is not None and not self.preactivation.built:
+            self.preactivation.build(input_shape)
         shape = input_shape
-        for layer in self.body:
-            if not layer.built:
-                layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-        self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        for unit in self.body:
+            if not unit.built:
+                unit.build(shape)
+            shape = unit.compute_output_shape(shape)
+        if self.attention is not None and not self.attention.built:
+            self.attention.build(shape)
+        axis = self.layout.channel_axis
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
-        for layer in self.body:
-            x = layer(x, training=training)  # last: (B, ceil(H/s), ceil(W/s), output_filters)
+        if self.preactivation is not None:
+            x = self.preactivation(inputs, training=training)
+        y = self.residual(x, training)
         if self.style.shortcut != "none":
-            x = ops.add(x, self.shortcut(inputs, training))
-        return self._activate(x)
+            y = ops.add(y, self.shortcut(inputs, x, training))
+        return self._activate(y)
 
-    def shortcut(self, inputs: Any, training: bool | None = None) -> Any:
-        """The path beside the body."""
+    def residual(self, inputs: Any, training: bool | None = None) -> Any:
+        """The path through the convolutions."""
+        x = inputs
+        for i, unit in enumerate(self.body):
+            x = unit(x, training=training)  # last: (B, ceil(H/s), ceil(W/s), output_filters)
+            if i == self._smoothed:
+                x = sampling.smooth(
+                    self.style.anti_aliasing, x, self.strides, self.style.data_format
+                )
+        if self.attention is not None:
+            x = self.attention(x)
+        if self.drop is not None:
+            x = self.drop(x, training=training)
+        return x
+
+    def shortcut(self, inputs: Any, activated: Any, training: bool | None = None) -> Any:
+        """The path beside the body, from the input or from the input after pre-activation."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        input_shape = _checks.image_shape(self, input_shape)
-        return strided_shape(input_shape, self.strides, self.output_filters)
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
+        return self.layout.strided(input_shape, self.strides, self.output_filters)
 
     def own_config(self) -> dict[str, Any]:
         return {
@@ -91,6 +148,10 @@ class ResidualBlock(Composite):
             "bottleneck": self.bottleneck,
             "groups": self.groups,
             "group_width": self.group_width,
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+            "widths": self.widths,
+            "drop_path": self.drop_path,
             "style": self.style.get_config(),
         }
 
@@ -110,11 +171,18 @@ class IdentityBlock(ResidualBlock):
         group_width: Channels of each group, positive: the first convolution of a basic body, or
             the first two of a bottleneck, then have `groups * group_width` channels instead of
             `filters`. `None` leaves them at `filters`.
+        kernel_size: Size in pixels of the convolutions called 3×3 here: a positive integer, or
+            one for each pixel axis.
+        dilation_rate: Distance between the pixels that the 3×3 convolutions read: a positive
+            integer, or one for each pixel axis.
+        widths: Channels of each convolution of the body, where they are not regular, as in
+            pruned networks; `None` where they are. The last ones are the `output_filters`.
+        drop_path: Probability with which training drops the body for an image, in [0, 1).
         style: `BlockStyle`, its name or its config.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
-        `(batch, height, width, output_filters)`
+        `(batch, height, width, output_filters)`, or as `style.rank` and `style.data_format` say.
 
     Output shape:
         The input shape.
@@ -130,7 +198,8 @@ class IdentityBlock(ResidualBlock):
 
     Reference:
         He et al., Deep Residual Learning for Image Recognition, 2015, sections 3.2 and 4.1
-        (figure 5); for groups, Xie et al., Aggregated Residual Transformations, 2017, section 3.
+        (figure 5); for groups, Xie et al., Aggregated Residual Transformations, 2017, section 3;
+        for `drop_path`, Huang et al., Deep Networks with Stochastic Depth, 2016, section 3.
     """
 
     def __init__(
@@ -140,6 +209,10 @@ class IdentityBlock(ResidualBlock):
         bottleneck: bool = False,
         groups: int = 1,
         group_width: int | None = None,
+        kernel_size: IntOrInts = 3,
+        dilation_rate: IntOrInts = 1,
+        widths: Sequence[int] | None = None,
+        drop_path: float = 0.0,
         style: Any = "torchvision",
         **kwargs: Any,
     ) -> None:
@@ -148,6 +221,10 @@ class IdentityBlock(ResidualBlock):
             bottleneck=bottleneck,
             groups=groups,
             group_width=group_width,
+            kernel_size=kernel_size,
+            dilation_rate=dilation_rate,
+            widths=widths,
+            drop_path=drop_path,
             style=style,
             **kwargs,
         )
@@ -156,7 +233,7 @@ class IdentityBlock(ResidualBlock):
         self._check_channels(input_shape)
         super().build(input_shape)
 
-    def shortcut(self, inputs: Any, training: bool | None = None) -> Any:
+    def shortcut(self, inputs: Any, activated: Any, training: bool | None = None) -> Any:
         return inputs
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
@@ -164,13 +241,14 @@ class IdentityBlock(ResidualBlock):
         return super().compute_output_shape(input_shape)
 
     def _check_channels(self, input_shape: Any) -> None:
-        input_shape = _checks.image_shape(self, input_shape)
-        if input_shape[-1] != self.output_filters:
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
+        channels = self.layout.channels(input_shape)
+        if channels != self.output_filters:
             raise ValueError(
                 f"The input of IdentityBlock '{self.name}' must have the {self.output_filters} "
                 "channels that the block makes, since its shortcut is the input itself; use "
                 "ConvBlock where the number of channels changes. "
-                f"Received: input_shape={input_shape}, {input_shape[-1]} channels"
+                f"Received: input_shape={input_shape}, {channels} channels"
             )
 
 
@@ -181,23 +259,33 @@ class ConvBlock(ResidualBlock):
     The projection is a 1×1 convolution with the strides of the block, followed by normalization
     where `style.normalize_shortcut` says so. It is there whatever the input looks like. With
     `style.shortcut="A"` it has no parameters: the input is read at every `strides`-th pixel and
-    its new channels are zero.
+    its new channels are zero. With `"D"` average pooling makes the step before it.
 
     Args:
         filters: Width of the 3×3 convolutions in channels, positive.
-        strides: Step of the block in pixels: a positive integer or a pair. One convolution of
-            the body carries it: the first, or the 3×3 of a bottleneck if `style.strides_on` says
-            so.
+        strides: Step of the block in pixels: a positive integer, or one for each pixel axis. One
+            convolution of the body carries it: the first, or the 3×3 of a bottleneck if
+            `style.strides_on` says so.
         bottleneck: Whether the body is a bottleneck, with `4 * filters` output channels.
         groups: Number of groups of the 3×3 convolutions; divides their channels.
         group_width: Channels of each group, positive: the first convolution of a basic body, or
             the first two of a bottleneck, then have `groups * group_width` channels instead of
             `filters`. `None` leaves them at `filters`.
+        kernel_size: Size in pixels of the convolutions called 3×3 here: a positive integer, or
+            one for each pixel axis.
+        dilation_rate: Distance between the pixels that the 3×3 convolutions read: a positive
+            integer, or one for each pixel axis.
+        first_dilation_rate: The same, up to the convolution that carries the strides. Where
+            dilation stands for the strides of this block, it is the rate of the block before.
+            `None` for `dilation_rate`.
+        widths: Channels of each convolution of the body, where they are not regular, as in
+            pruned networks; `None` where they are. The last ones are the `output_filters`.
+        drop_path: Probability with which training drops the body for an image, in [0, 1).
         style: `BlockStyle`, its name or its config.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
-        `(batch, height, width, channels)`
+        `(batch, height, width, channels)`, or as `style.rank` and `style.data_format` say.
 
     Output shape:
         `(batch, ceil(height / strides), ceil(width / strides), output_filters)`
@@ -214,17 +302,23 @@ class ConvBlock(ResidualBlock):
 
     Reference:
         He et al., Deep Residual Learning for Image Recognition, 2015, equation 2 and section 4.1;
-        for groups, Xie et al., Aggregated Residual Transformations, 2017, section 3.
+        for groups, Xie et al., Aggregated Residual Transformations, 2017, section 3; for
+        dilation, Yu et al., Dilated Residual Networks, 2017, section 2.
     """
 
     def __init__(
         self,
         filters: int,
         *,
-        strides: IntOrPair = 2,
+        strides: IntOrInts = 2,
         bottleneck: bool = False,
         groups: int = 1,
         group_width: int | None = None,
+        kernel_size: IntOrInts = 3,
+        dilation_rate: IntOrInts = 1,
+        first_dilation_rate: IntOrInts | None = None,
+        widths: Sequence[int] | None = None,
+        drop_path: float = 0.0,
         style: Any = "torchvision",
         **kwargs: Any,
     ) -> None:
@@ -234,32 +328,38 @@ class ConvBlock(ResidualBlock):
             bottleneck=bottleneck,
             groups=groups,
             group_width=group_width,
+            kernel_size=kernel_size,
+            dilation_rate=dilation_rate,
+            first_dilation_rate=first_dilation_rate,
+            widths=widths,
+            drop_path=drop_path,
             style=style,
             **kwargs,
         )
-        self.projection = (
-            ConvNorm(
-                self.output_filters,
-                1,
-                strides=self.strides,
-                activation=None,
-                style=self._projection_style(),
-                name="projection",
-                **self.child_keywords(),
-            )
-            if self.style.shortcut in ("B", "C")
-            else None
+        self.projection = self._make_projection()
+
+    def _make_projection(self) -> ConvNorm | None:
+        style, spread = self.style, self.layout.spread
+        if style.shortcut not in ("B", "C", "D"):
+            return None
+        strided = max(spread(self.strides)) > 1
+        wide = style.shortcut != "D" and (strided or max(spread(self.dilation_rate)) > 1)
+        if not style.normalize_shortcut:
+            style = style.replace(normalization=None, zero_init_last=False)
+        return ConvNorm(
+            self.output_filters,
+            style.shortcut_kernel_size if wide else 1,
+            strides=1 if style.shortcut == "D" else self.strides,
+            dilation_rate=self.first_dilation_rate or self.dilation_rate if wide else 1,
+            activation=None,
+            style=style.child(len(self.body)),
+            name="projection",
+            **self.child_keywords(),
         )
 
-    def _projection_style(self) -> styles.BlockStyle:
-        style = self.style.child(len(self.body))
-        if style.normalize_shortcut:
-            return style
-        return style.replace(normalization=None, zero_init_last=False)
-
     def build(self, input_shape: Any) -> None:
-        input_shape = _checks.image_shape(self, input_shape)
-        if self.style.shortcut == "A" and input_shape[-1] > self.output_filters:
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
+        if self.style.shortcut == "A" and self.layout.channels(input_shape) > self.output_filters:
             raise ValueError(
                 f"The input of ConvBlock '{self.name}' must have at most {self.output_filters} "
                 "channels, since a shortcut of option 'A' adds channels and cannot drop any. "
@@ -269,13 +369,30 @@ class ConvBlock(ResidualBlock):
         if self.projection is not None and not self.projection.built:
             self.projection.build(input_shape)
 
-    def shortcut(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.projection is not None:
-            return self.projection(inputs, training=training)
-        height, width = _checks.pair(self.strides)
-        x = inputs[:, ::height, ::width, :]  # (B, ceil(H/s), ceil(W/s), C)
-        new = self.output_filters - inputs.shape[-1]
-        return ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, new)])
+    def shortcut(self, inputs: Any, activated: Any, training: bool | None = None) -> Any:
+        data_format = self.style.data_format
+        if self.projection is None:
+            x = sampling.subsample(inputs, self.strides, data_format)
+            new = self.output_filters - self.layout.channels(inputs.shape)
+            return self.layout.pad_channels(x, new)  # (B, ceil(H/s), ceil(W/s), output_filters)
+        if self.style.shortcut == "D":
+            if max(self.layout.spread(self.dilation_rate)) > 1:
+                activated = sampling.average_dilated(activated, data_format)
+            else:
+                activated = sampling.average(activated, self.strides, data_format)
+        return self.projection(activated, training=training)
 
     def own_config(self) -> dict[str, Any]:
-        return {**super().own_config(), "strides": self.strides}
+        return {
+            **super().own_config(),
+            "strides": self.strides,
+            "first_dilation_rate": self.first_dilation_rate,
+        }
+
+
+def _start_at_zero(unit: ConvNorm) -> None:
+    """Makes a unit without activation start as 0."""
+    if unit.normalization is not None:
+        unit.normalization.gamma_initializer = keras.initializers.Zeros()
+    else:
+        unit.convolution.kernel_initializer = keras.initializers.Zeros()

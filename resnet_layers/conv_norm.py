@@ -1,13 +1,16 @@
-"""`ConvNorm`: convolution, normalization, activation. The only place that knows padding."""
+"""`ConvNorm`: convolution, normalization, activation; and `NormAct`, without the convolution."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
-from resnet_layers import _checks, styles
-from resnet_layers._checks import IntOrPair
+from resnet_layers import _checks, _identifiers, styles
+from resnet_layers._checks import IntOrInts
 from resnet_layers._composite import Composite
+from resnet_layers._layout import Layout
+from resnet_layers.convolution import make_convolution, must_transpose
+from resnet_layers.normalization import make_normalization
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -16,19 +19,19 @@ class ConvNorm(Composite):
 
     Args:
         filters: Number of output channels, positive.
-        kernel_size: Height and width of the kernel in pixels: a positive integer or a pair.
-        strides: Step of the convolution in pixels: a positive integer or a pair.
-        dilation_rate: Distance between the pixels that a kernel reads: a positive integer or a
-            pair; above 1 only where `strides` is 1.
+        kernel_size: Size of the kernel in pixels: a positive integer, or one for each pixel axis.
+        strides: Step of the convolution in pixels: a positive integer, or one for each axis.
+        dilation_rate: Distance between the pixels that a kernel reads: a positive integer, or one
+            for each axis; above 1 only where `strides` is 1.
         groups: Number of groups that the channels are divided into; divides `filters` and the
             number of input channels.
         activation: `None`, a name that Keras knows, or a registered function.
-        style: `BlockStyle`, its name or its config: bias, padding, normalization, initializer
-            and regularizer are taken from it.
+        style: `BlockStyle`, its name or its config: bias, padding, normalization, initializer,
+            regularizer, rank and data format are taken from it.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
-        `(batch, height, width, channels)`
+        `(batch, height, width, channels)`, or as `style.rank` and `style.data_format` say.
 
     Output shape:
         `(batch, ceil(height / strides), ceil(width / strides), filters)`, in every padding.
@@ -50,81 +53,83 @@ class ConvNorm(Composite):
     def __init__(
         self,
         filters: int,
-        kernel_size: IntOrPair,
+        kernel_size: IntOrInts,
         *,
-        strides: IntOrPair = 1,
-        dilation_rate: IntOrPair = 1,
+        strides: IntOrInts = 1,
+        dilation_rate: IntOrInts = 1,
         groups: int = 1,
         activation: Any = "relu",
         style: Any = "torchvision",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.filters = _checks.integer("filters", filters)
-        self.kernel_size = _checks.int_or_pair("kernel_size", kernel_size)
-        self.strides = _checks.int_or_pair("strides", strides)
-        self.dilation_rate = _checks.int_or_pair("dilation_rate", dilation_rate)
-        self.groups = _checks.integer("groups", groups)
-        self.activation = styles.standardize_activation(activation)
         self.style = styles.get(style)
+        self.layout = self.style.layout
+        self.filters = _checks.integer("filters", filters)
+        self.kernel_size = _checks.sizes("kernel_size", kernel_size, self.style.rank)
+        self.strides = _checks.sizes("strides", strides, self.style.rank)
+        self.dilation_rate = _checks.sizes("dilation_rate", dilation_rate, self.style.rank)
+        self.groups = _checks.integer("groups", groups)
+        self.activation = _identifiers.standardize_activation(activation)
         _checks.divisible("filters", self.filters, self.groups)
-        strided = max(_checks.pair(self.strides)) > 1
-        if strided and max(_checks.pair(self.dilation_rate)) > 1:
+        strided = max(self.layout.spread(self.strides)) > 1
+        if strided and max(self.layout.spread(self.dilation_rate)) > 1:
             raise ValueError(
                 "`dilation_rate` must be 1 where `strides` is above 1. "
                 f"Received: strides={strides!r}, dilation_rate={dilation_rate!r}"
             )
         # At stride 1 both paddings are the same, and a kernel of one pixel needs none.
-        larger = max(_checks.pair(self.kernel_size)) > 1
+        larger = max(self.layout.spread(self.kernel_size)) > 1
         self._pads = strided and larger and self.style.padding == "symmetric"
-        self.convolution = keras.layers.Conv2D(
-            self.filters,
-            self.kernel_size,
+        self._transposes = must_transpose(self.style)
+        self.convolution = make_convolution(
+            self.style,
+            filters=self.filters,
+            kernel_size=self.kernel_size,
             strides=self.strides,
             padding="valid" if self._pads else "same",
-            data_format="channels_last",
             dilation_rate=self.dilation_rate,
             groups=self.groups,
-            use_bias=self.style.use_bias,
-            kernel_initializer=self.style.kernel_initializer,
-            kernel_regularizer=self.style.kernel_regularizer,
-            name="convolution",
             **self.child_keywords(),
         )
-        self.normalization: Any = (
-            _batch_normalization(self.style, **self.child_keywords())
-            if self.style.normalization
-            else None
-        )
+        self.normalization: Any = make_normalization(self.style, **self.child_keywords())
         self._activate = keras.activations.get(self.activation)
-        self.input_spec = keras.InputSpec(ndim=4)
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
     def build(self, input_shape: Any) -> None:
-        input_shape = _checks.image_shape(self, input_shape)
-        if input_shape[-1] % self.groups:
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
+        channels = self.layout.channels(input_shape)
+        if channels % self.groups:
             raise ValueError(
                 f"The input of ConvNorm '{self.name}' must have a number of channels that `groups` "
                 f"divides. Received: input_shape={input_shape}, groups={self.groups}"
             )
         if not self.convolution.built:
             # Any size: the one that the convolution meets is padded.
-            self.convolution.build((input_shape[0], None, None, input_shape[-1]))
+            layout = Layout(self.style.rank, self.convolution.data_format)
+            unknown = (None,) * self.style.rank
+            self.convolution.build(layout.shape(input_shape[0], unknown, channels))
         if self.normalization is not None and not self.normalization.built:
             self.normalization.build(self.compute_output_shape(input_shape))
-        self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        self.input_spec = keras.InputSpec(
+            ndim=self.layout.ndim, axes={self.layout.channel_axis: channels}
+        )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = ops.cast(inputs, self.compute_dtype)  # images may be integers
         if self._pads:
-            x = pad_symmetric(x, self.kernel_size)
-        x = self.convolution(x)  # (B, ceil(H/s), ceil(W/s), filters)
+            x = self.layout.pad(x, self.kernel_size)
+        if self._transposes:
+            x = ops.moveaxis(self.convolution(ops.moveaxis(x, 1, -1)), -1, 1)
+        else:
+            x = self.convolution(x)  # (B, ceil(H/s), ceil(W/s), filters)
         if self.normalization is not None:
             x = self.normalization(x, training=training)
         return self._activate(x)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        input_shape = _checks.image_shape(self, input_shape)
-        return strided_shape(input_shape, self.strides, self.filters)
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
+        return self.layout.strided(input_shape, self.strides, self.filters)
 
     def own_config(self) -> dict[str, Any]:
         return {
@@ -133,56 +138,62 @@ class ConvNorm(Composite):
             "strides": self.strides,
             "dilation_rate": self.dilation_rate,
             "groups": self.groups,
-            "activation": styles.plain(self.activation),
+            "activation": _identifiers.plain(self.activation),
             "style": self.style.get_config(),
         }
 
 
-def _batch_normalization(
-    style: styles.BlockStyle, dtype: Any, trainable: bool
-) -> keras.layers.BatchNormalization:
-    frozen = style.normalization == "frozen_batch"
-    layer = FrozenBatchNormalization if frozen else keras.layers.BatchNormalization
-    return layer(
-        momentum=style.momentum,
-        epsilon=style.epsilon,
-        name="normalization",
-        dtype=dtype,
-        trainable=trainable,
-    )
-
-
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class FrozenBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization that never trains, whatever happens to the layers around it.
+class NormAct(Composite):
+    """`activation(normalization(x))`: what comes before the convolutions of pre-activation.
 
-    Keras normalizes by moving statistics where a layer does not train.
+    Args:
+        style: `BlockStyle`, its name or its config: normalization, activation and data format
+            are taken from it.
+        **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
+
+    Input shape:
+        `(batch, height, width, channels)`, or as `style.rank` and `style.data_format` say.
+
+    Output shape:
+        The input shape.
+
+    Raises:
+        ValueError: If a style has no value of that name.
+        TypeError: If a value has the wrong type.
+
+    Example:
+
+    >>> NormAct("timm_v2")(keras.ops.ones((1, 9, 9, 4))).shape
+    TensorShape([1, 9, 9, 4])
+
+    Reference:
+        He et al., Identity Mappings in Deep Residual Networks, 2016, section 4.1.
     """
 
-    @property
-    def trainable(self) -> bool:
-        return False
+    def __init__(self, style: Any = "timm_v2", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.style = styles.get(style)
+        self.layout = self.style.layout
+        self.normalization: Any = make_normalization(self.style, **self.child_keywords())
+        self._activate = keras.activations.get(self.style.activation)
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        keras.Layer.trainable.fset(self, False)
+    def build(self, input_shape: Any) -> None:
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
+        if self.normalization is not None and not self.normalization.built:
+            self.normalization.build(input_shape)
+        axis = self.layout.channel_axis
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
 
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        x = ops.cast(inputs, self.compute_dtype)
+        if self.normalization is not None:
+            x = self.normalization(x, training=training)
+        return self._activate(x)
 
-def pad_symmetric(inputs: Any, kernel_size: int | tuple[int, int], value: float = 0.0) -> Any:
-    """Pads height and width so that every pixel can be the centre of the kernel."""
-    spatial = []
-    for size in _checks.pair(kernel_size):
-        before = (size - 1) // 2
-        spatial.append((before, size - 1 - before))
-    return ops.pad(inputs, [(0, 0), *spatial, (0, 0)], constant_values=value)
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return _checks.batch_shape(self, input_shape, self.layout)
 
-
-def strided_shape(
-    shape: Any, strides: int | tuple[int, int], filters: int
-) -> tuple[int | None, ...]:
-    """The shape after a step of `strides`: ceil(size / stride), unknown where unknown."""
-    spatial = (
-        None if size is None else -(-size // stride)
-        for size, stride in zip(shape[1:3], _checks.pair(strides), strict=True)
-    )
-    return (shape[0], *spatial, filters)
+    def own_config(self) -> dict[str, Any]:
+        return {"style": self.style.get_config()}

@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 
-from resnet_layers import _checks, styles
+from resnet_layers import _checks, _identifiers
 from resnet_layers._composite import Composite
+from resnet_layers._layout import Layout
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -23,10 +24,12 @@ class ClassifierHead(Composite):
         dropout: Share of features that training drops before the last layer, in [0, 1).
         activation: Of the last layer: `None` for logits, `"softmax"`, `"sigmoid"`, or another
             name or registered function.
+        rank: Number of pixel axes: 1, 2 or 3.
+        data_format: `"channels_last"` or `"channels_first"`.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
-        `(batch, height, width, channels)`
+        `(batch, height, width, channels)`, or as `rank` and `data_format` say.
 
     Output shape:
         `(batch, classes)`
@@ -52,33 +55,37 @@ class ClassifierHead(Composite):
         hidden_units: int | None = None,
         dropout: float = 0.0,
         activation: Any = None,
+        rank: int = 2,
+        data_format: str = "channels_last",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.rank = _checks.choice("rank", rank, (1, 2, 3))
+        self.data_format = _checks.choice(
+            "data_format", data_format, ("channels_last", "channels_first")
+        )
+        self.layout = Layout(self.rank, self.data_format)
         self.classes = _checks.integer("classes", classes)
         self.pooling = _checks.choice("pooling", pooling, ("avg", "max", "avg2x2"))
         self.hidden_units = (
             None if hidden_units is None else _checks.integer("hidden_units", hidden_units)
         )
         self.dropout = _checks.fraction("dropout", dropout)
-        self.activation = styles.standardize_activation(activation)
+        self.activation = _identifiers.standardize_activation(activation)
         exact = {
             "dtype": keras.DTypePolicy(self.dtype_policy.variable_dtype),
             "trainable": self.trainable,
         }
         layers = keras.layers
+        kinds = {"avg": "GlobalAverage", "max": "GlobalMax", "avg2x2": "Average"}
+        pool = getattr(layers, f"{kinds[self.pooling]}Pooling{self.rank}D")
+        named: dict[str, Any] = {"data_format": self.data_format, "name": "pool", **exact}
         self.pool: tuple[keras.layers.Layer, ...]
         if self.pooling == "avg2x2":
-            self.pool = (
-                layers.AveragePooling2D(
-                    2, padding="same", data_format="channels_last", name="pool", **exact
-                ),
-                layers.Flatten("channels_last", name="flatten", **exact),
-            )
+            flatten = layers.Flatten(self.data_format, name="flatten", **exact)
+            self.pool = (pool(2, padding="same", **named), flatten)
         else:
-            kind = "Average" if self.pooling == "avg" else "Max"
-            pool = getattr(layers, f"Global{kind}Pooling2D")
-            self.pool = (pool("channels_last", name="pool", **exact),)
+            self.pool = (pool(**named),)
         self.hidden = (
             layers.Dense(self.hidden_units, activation="relu", name="hidden", **exact)
             if self.hidden_units
@@ -86,7 +93,7 @@ class ClassifierHead(Composite):
         )
         self.drop = layers.Dropout(self.dropout, name="drop", **exact) if self.dropout else None
         self.dense = layers.Dense(self.classes, activation=self.activation, name="dense", **exact)
-        self.input_spec = keras.InputSpec(ndim=4)
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
     def sequence(self) -> list[keras.layers.Layer]:
         """The layers in the order of their calls."""
@@ -100,8 +107,11 @@ class ClassifierHead(Composite):
             if not layer.built:
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        axes = (1, 2, -1) if self.pooling == "avg2x2" else (-1,)
-        self.input_spec = keras.InputSpec(ndim=4, axes={i: input_shape[i] for i in axes})
+        axes = [self.layout.channel_axis]
+        axes += self.layout.pixel_axes if self.pooling == "avg2x2" else ()
+        self.input_spec = keras.InputSpec(
+            ndim=self.layout.ndim, axes={i: input_shape[i] for i in axes}
+        )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
@@ -117,10 +127,11 @@ class ClassifierHead(Composite):
         return keras.KerasTensor(shape, dtype=self.dense.compute_dtype)
 
     def _check_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        input_shape = _checks.image_shape(self, input_shape)
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
         if self.pooling == "avg2x2" and None in input_shape[1:]:
+            sizes = " and ".join(self.layout.pixels(self.layout.names))
             raise ValueError(
-                f"The input of ClassifierHead '{self.name}' must have a known height and width for "
+                f"The input of ClassifierHead '{self.name}' must have a known {sizes} for "
                 f"pooling='avg2x2'. Received: input_shape={input_shape}"
             )
         return input_shape
@@ -131,5 +142,7 @@ class ClassifierHead(Composite):
             "pooling": self.pooling,
             "hidden_units": self.hidden_units,
             "dropout": self.dropout,
-            "activation": styles.plain(self.activation),
+            "activation": _identifiers.plain(self.activation),
+            "rank": self.rank,
+            "data_format": self.data_format,
         }

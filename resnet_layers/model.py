@@ -12,7 +12,7 @@ from resnet_layers.stem import Stem
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
 class ResNet(KeepsConstruction, keras.Model):
-    """`head(stage_n(… stage_1(stem(x))))`, built as soon as it is made.
+    """`head(norm(stage_n(… stage_1(stem(x)))))`, built as soon as it is made.
 
     Any Keras layer can be the stem, a stage or the head. The convolutions need to know the
     number of channels and nothing else, so one instance takes images of any size, unless its own
@@ -23,7 +23,10 @@ class ResNet(KeepsConstruction, keras.Model):
         stages: `ResNetStage`s, or any layers from a feature map to a feature map; at least one.
         head: `ClassifierHead`, or any layer; `None` makes a model that returns the last feature
             map.
-        input_shape: Height and width in pixels, or `None` for any, and the number of channels.
+        input_shape: Sizes in pixels, or `None` for any, and the number of channels, in the order
+            of the stem's axes: `(height, width, channels)` for images.
+        norm: Layer between the last stage and the head, such as the `NormAct` that pre-activation
+            networks end with, or `None`.
         metadata: What belongs to the weights and is saved with them, such as class names and
             preprocessing: a mapping of what JSON can hold.
         name: Name of the model.
@@ -31,7 +34,7 @@ class ResNet(KeepsConstruction, keras.Model):
             stem's; another one is refused, since layers that exist already cannot follow it.
 
     Input shape:
-        `(batch, height, width, channels)`
+        `(batch, *input_shape)`, such as `(batch, height, width, channels)`.
 
     Output shape:
         The head's, such as `(batch, classes)`.
@@ -63,6 +66,7 @@ class ResNet(KeepsConstruction, keras.Model):
         head: Any = None,
         *,
         input_shape: Sequence[int | None] = (None, None, 3),
+        norm: Any = None,
         metadata: dict[str, Any] | None = None,
         name: str | None = None,
         **layer_keywords: Any,
@@ -77,8 +81,9 @@ class ResNet(KeepsConstruction, keras.Model):
         super().__init__(name=name, dtype=policy, **layer_keywords)
         self.stem = stem
         self.stages = tuple(_checks.layers("stages", stages))
+        self.norm = None if norm is None else _checks.layer("norm", norm)
         self.head = None if head is None else _checks.layer("head", head)
-        self.input_shape = _checks.input_shape(input_shape)
+        self.input_shape = _checks.input_shape(input_shape, getattr(stem, "layout", None))
         self.metadata = _checks.metadata(metadata)
         inner = [id(layer) for part in self._parts() for layer in part._flatten_layers()]
         if len(set(inner)) < len(inner):
@@ -100,6 +105,8 @@ class ResNet(KeepsConstruction, keras.Model):
         classes: int = 1000,
         input_shape: Sequence[int | None] = (None, None, 3),
         classifier_activation: Any = None,
+        output_stride: int = 32,
+        drop_path: float = 0.0,
         **overrides: Any,
     ) -> Self:
         """A network by its name, with fresh weights.
@@ -107,12 +114,17 @@ class ResNet(KeepsConstruction, keras.Model):
         Args:
             variant: A name from `list_variants()`.
             classes: Number of classes, positive.
-            input_shape: Height and width in pixels, or `None` for any, and channels.
+            input_shape: Sizes in pixels, or `None` for any, and channels. The default stands for
+                any size and 3 channels in networks of other ranks and data formats as well.
             classifier_activation: `None` for logits, `"softmax"`, or another activation.
+            output_stride: The largest step of the last feature map in pixels, 8, 16 or 32:
+                stages that would exceed it have dilation in place of their strides.
+            drop_path: Probability with which training drops the last block's body for an image,
+                in [0, 1); it grows linearly from 0 in the first block.
             **overrides: What should differ from the variant: `blocks`, `filters`, `bottleneck`,
-                `groups`, `group_width` or `style`; any field of `BlockStyle`; `stem` or `head`,
-                as keywords that differ or as a layer (`head=None` for none); `name`, `dtype`,
-                `trainable` and `metadata` of the model.
+                `groups`, `group_width`, `kernel_size`, `strides`, `widths` or `style`; any field
+                of `BlockStyle`; `stem` or `head`, as keywords that differ or as a layer
+                (`head=None` for none); `name`, `dtype`, `trainable` and `metadata` of the model.
 
         Returns:
             The built model, named after the variant.
@@ -131,7 +143,7 @@ class ResNet(KeepsConstruction, keras.Model):
         row, parts, keywords = variants.find(variant).override(**overrides)
         layer_keywords = {key: keywords[key] for key in ("dtype",) if key in keywords}
         stem = parts["stem"] if "stem" in parts else row.make_stem(**layer_keywords)
-        stages = row.make_stages(getattr(stem, "filters", None), **layer_keywords)
+        stages = row.make_stages(stem, output_stride, drop_path, **layer_keywords)
         if "head" not in parts:
             parts["head"] = row.make_head(classes, classifier_activation, **layer_keywords)
         elif classes != 1000 or classifier_activation is not None:
@@ -139,8 +151,15 @@ class ResNet(KeepsConstruction, keras.Model):
                 "`classes` and `classifier_activation` must be left out when `head` is given. "
                 f"Received: classes={classes!r}, classifier_activation={classifier_activation!r}"
             )
+        if input_shape in ((None, None, 3), [None, None, 3]):
+            input_shape = row.layout.shape(None, (None,) * row.layout.rank, 3)[1:]
         return cls(
-            stem, stages, parts["head"], input_shape=input_shape, **{"name": variant, **keywords}
+            stem,
+            stages,
+            parts["head"],
+            input_shape=input_shape,
+            norm=row.make_norm(**layer_keywords),
+            **{"name": variant, **keywords},
         )
 
     @property
@@ -190,8 +209,8 @@ class ResNet(KeepsConstruction, keras.Model):
         TensorShape([1, 8, 8, 64])
         """
         if isinstance(self.stem, Stem) and type(self.stem).call is Stem.call:
-            maps = {"stem": self.stem.conv(inputs, training=training)}
-            x = self.stem.pool(maps["stem"])
+            maps = {"stem": self.stem.convolve(inputs, training)}
+            x = self.stem.pool(maps["stem"], training)
         else:
             maps = {"stem": self.stem(inputs, training=training)}
             x = maps["stem"]
@@ -217,6 +236,7 @@ class ResNet(KeepsConstruction, keras.Model):
             "stages": [keras.saving.serialize_keras_object(stage) for stage in self.stages],
             "head": self.head and keras.saving.serialize_keras_object(self.head),
             "input_shape": self.input_shape,
+            "norm": self.norm and keras.saving.serialize_keras_object(self.norm),
         }
 
     def get_config(self) -> dict[str, Any]:
@@ -261,7 +281,8 @@ class ResNet(KeepsConstruction, keras.Model):
             keras.Operation.compute_output_spec(self, inputs)
 
     def _parts(self) -> list[keras.layers.Layer]:
-        return [self.stem, *self.stages, *([] if self.head is None else [self.head])]
+        parts = (self.stem, *self.stages, self.norm, self.head)
+        return [part for part in parts if part is not None]
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         """Refused: Keras would quantize the last layer of the head and no convolution."""
@@ -278,7 +299,7 @@ class ResNet(KeepsConstruction, keras.Model):
         super().__delattr__(name)
 
     def _refuse_to_replace(self, name: str) -> None:
-        if name in ("stem", "stages", "head") and hasattr(self, name):
+        if name in ("stem", "stages", "norm", "head") and hasattr(self, name):
             raise AttributeError(
                 f"`{name}` of a ResNet cannot be replaced. Make a model of the same layers: "
                 "`ResNet(model.stem, model.stages, head)`"

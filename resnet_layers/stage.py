@@ -1,11 +1,12 @@
-"""`ResNetStage`: blocks in sequence at one resolution."""
+"""`ResNetStage`: blocks in sequence, the first of which may change the shape."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from resnet_layers import _checks, styles
-from resnet_layers._checks import IntOrPair
+from resnet_layers._checks import IntOrInts
 from resnet_layers._composite import Composite
 from resnet_layers.blocks import ConvBlock, IdentityBlock, ResidualBlock
 
@@ -17,10 +18,20 @@ class ResNetStage(Composite):
     Args:
         filters: Width of the 3×3 convolutions in channels, positive.
         blocks: Number of blocks, positive.
-        strides: Step of the first block in pixels: a positive integer or a pair.
+        strides: Step of one block in pixels: a positive integer, or one for each pixel axis. It
+            is the first block's, or the last one's if `style.strided_block` says so.
         bottleneck: Whether blocks are bottlenecks, with `4 * filters` output channels.
         groups: Number of groups of the 3×3 convolutions; divides their channels.
         group_width: Channels of each group, positive, or `None`; see `IdentityBlock`.
+        kernel_size: Size in pixels of the convolutions called 3×3 here: a positive integer, or
+            one for each pixel axis.
+        dilation_rate: Distance between the pixels that the 3×3 convolutions read: a positive
+            integer, or one for each pixel axis.
+        first_dilation_rate: The same for what comes before the strides, or what would be: the
+            rate of the stage before. `None` for `dilation_rate`; see `ConvBlock`.
+        widths: For each block the channels of its convolutions, or `None` where they are regular.
+        drop_path: Probability with which training drops the body of a block for an image, in
+            [0, 1): one number, or one for each block.
         projection: Whether the first block is a `ConvBlock`. Without one, the stage takes and
             makes the same number of channels, as the first stage of ResNet-18 and 34 does, and
             `strides` must be 1. With `style.shortcut="C"` every block is a `ConvBlock`, and
@@ -29,14 +40,15 @@ class ResNetStage(Composite):
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
-        `(batch, height, width, channels)`; without a projection, `channels == output_filters`.
+        `(batch, height, width, channels)`, or as `style.rank` and `style.data_format` say;
+        without a projection, `channels == output_filters`.
 
     Output shape:
         `(batch, ceil(height / strides), ceil(width / strides), output_filters)`
 
     Raises:
-        ValueError: If a value is out of range, or if `strides` is above 1 or `style.shortcut` is
-            `"C"` without a projection.
+        ValueError: If a value is out of range; if `strides` is above 1 or `style.shortcut` is
+            `"C"` without a projection; or if a list has not one value for each block.
         TypeError: If a value has the wrong type.
 
     Example:
@@ -54,63 +66,105 @@ class ResNetStage(Composite):
         filters: int,
         blocks: int,
         *,
-        strides: IntOrPair = 1,
+        strides: IntOrInts = 1,
         bottleneck: bool = False,
         groups: int = 1,
         group_width: int | None = None,
+        kernel_size: IntOrInts = 3,
+        dilation_rate: IntOrInts = 1,
+        first_dilation_rate: IntOrInts | None = None,
+        widths: Sequence[Sequence[int] | None] | None = None,
+        drop_path: float | Sequence[float] = 0.0,
         projection: bool = True,
         style: Any = "torchvision",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.blocks = _checks.integer("blocks", blocks)
-        self.strides = _checks.int_or_pair("strides", strides)
-        self.projection = _checks.boolean("projection", projection)
         self.style = styles.get(style)
+        self.layout = self.style.layout
+        self.strides = _checks.sizes("strides", strides, self.style.rank)
+        self.projection = _checks.boolean("projection", projection)
+        self.widths = _checks.widths("widths", widths, self.blocks)
+        self.drop_path = _checks.fractions("drop_path", drop_path, self.blocks)
+        if not projection and first_dilation_rate is not None:
+            raise ValueError(
+                "`first_dilation_rate` must be None without a projection, since an IdentityBlock "
+                f"has one rate. Received: first_dilation_rate={first_dilation_rate!r}, "
+                "projection=False"
+            )
         if not projection and self.style.shortcut == "C":
             raise ValueError(
                 "`projection` must be True where a style has projections in all blocks. "
                 "Received: projection=False, style.shortcut='C'"
             )
-        if not projection and _checks.pair(self.strides) != (1, 1):
+        if not projection and max(self.layout.spread(self.strides)) > 1:
             raise ValueError(
                 "`strides` must be 1 without a projection, since an IdentityBlock keeps the shape. "
                 f"Received: strides={strides!r}, projection=False"
             )
-        block_layers: list[ResidualBlock] = []
-        for i in range(self.blocks):
-            keywords = dict(
+        self.block_layers = tuple(
+            self._make_block(
+                i,
+                filters,
                 bottleneck=bottleneck,
                 groups=groups,
                 group_width=group_width,
-                style=self.style.child(i),
-                name=f"block{i + 1}",
-                **self.child_keywords(),
+                kernel_size=kernel_size,
+                dilation_rate=dilation_rate,
+                first_dilation_rate=first_dilation_rate,
             )
-            first = i == 0
-            if (first and projection) or self.style.shortcut == "C":
-                block: ResidualBlock = ConvBlock(
-                    filters, strides=self.strides if first else 1, **keywords
-                )
-            else:
-                block = IdentityBlock(filters, **keywords)
-            block_layers.append(block)
-        self.block_layers = tuple(block_layers)
-        self.filters = block_layers[0].filters
-        self.bottleneck = block_layers[0].bottleneck
-        self.groups = block_layers[0].groups
-        self.group_width = block_layers[0].group_width
-        self.output_filters = block_layers[0].output_filters
-        self.input_spec = keras.InputSpec(ndim=4)
+            for i in range(self.blocks)
+        )
+        first = self.block_layers[0]
+        self.filters = first.filters
+        self.bottleneck = first.bottleneck
+        self.groups = first.groups
+        self.group_width = first.group_width
+        self.kernel_size = first.kernel_size
+        self.dilation_rate = _checks.sizes("dilation_rate", dilation_rate, self.style.rank)
+        self.first_dilation_rate = getattr(first, "first_dilation_rate", None)
+        self.output_filters = self.block_layers[-1].output_filters
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
+
+    def _make_block(
+        self, i: int, filters: int, *, dilation_rate: Any, first_dilation_rate: Any, **keywords: Any
+    ) -> ResidualBlock:
+        strided = i == (0 if self.style.strided_block == "first" else self.blocks - 1)
+        strides = self.strides if strided else 1
+        style = self.style.child(i)
+        keywords |= {
+            "widths": self.widths[i] if self.widths else None,
+            "drop_path": self.drop_path[i] if isinstance(self.drop_path, tuple) else self.drop_path,
+            "name": f"block{i + 1}",
+            **self.child_keywords(),
+        }
+        if self.style.strided_block == "last":  # all convolutions come before the strides
+            dilation_rate = first_dilation_rate or dilation_rate
+        changes_shape = i == 0 and self.projection
+        if not changes_shape and style.shortcut != "C":
+            if max(self.layout.spread(strides)) == 1:
+                return IdentityBlock(filters, dilation_rate=dilation_rate, style=style, **keywords)
+            if style.shortcut != "none":
+                style = style.replace(shortcut="A")
+        return ConvBlock(
+            filters,
+            strides=strides,
+            dilation_rate=dilation_rate,
+            first_dilation_rate=first_dilation_rate if i == 0 else None,
+            style=style,
+            **keywords,
+        )
 
     def build(self, input_shape: Any) -> None:
-        input_shape = _checks.image_shape(self, input_shape)
+        input_shape = _checks.batch_shape(self, input_shape, self.layout)
         shape = input_shape
         for block in self.block_layers:
             if not block.built:
                 block.build(shape)
             shape = block.compute_output_shape(shape)
-        self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        axis = self.layout.channel_axis
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
@@ -119,7 +173,7 @@ class ResNetStage(Composite):
         return x
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        shape = _checks.image_shape(self, input_shape)
+        shape = _checks.batch_shape(self, input_shape, self.layout)
         for block in self.block_layers:
             shape = block.compute_output_shape(shape)
         return shape
@@ -132,6 +186,11 @@ class ResNetStage(Composite):
             "bottleneck": self.bottleneck,
             "groups": self.groups,
             "group_width": self.group_width,
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+            "first_dilation_rate": self.first_dilation_rate,
+            "widths": self.widths,
+            "drop_path": self.drop_path,
             "projection": self.projection,
             "style": self.style.get_config(),
         }

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers import _checks
+from resnet_layers import _checks, _identifiers
+from resnet_layers._layout import Layout
 
-# An initializer or a regularizer, as a config holds it.
-Identifier = str | dict[str, Any] | None
+_NORMALIZATIONS = ("batch", "frozen_batch", "group", "evonorm_s0", "frn", None)
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -27,32 +27,55 @@ class BlockStyle:
             `None`, a name that Keras knows, or a function registered with
             `keras.saving.register_keras_serializable`.
         normalization: `"batch"`; `"frozen_batch"` for batch normalization that always uses its
-            moving statistics and never trains; or `None`.
+            moving statistics and never trains; `"group"` for 32 groups of channels;
+            `"evonorm_s0"` or `"frn"`, which have a nonlinearity of their own, so that
+            `activation` is usually `None` beside them; or `None`.
         epsilon: Added to the variance, above 0.
         momentum: Share of the old moving statistics that an update keeps, in [0, 1). Keras'
             sense: torch's momentum of 0.1 is 0.9 here.
-        use_bias: Whether convolutions have a bias.
+        preactivation: Whether normalization and activation come before each convolution, with
+            nothing after the addition. A network of such blocks ends with a `NormAct`.
+        use_bias: Whether convolutions have a bias; `"unnormalized"` for those that no
+            normalization follows.
+        standardize_kernels: Whether each filter is brought to mean 0 and variance 1 before it is
+            used (weight standardization).
         padding: `"symmetric"` pads both sides alike at every stride, as torch does; `"same"`
             pads as Keras and TensorFlow do, more at the bottom and right when that is uneven.
             They differ only where a stride is above 1.
         strides_on: The convolution of a bottleneck that carries the strides: `"3x3"` (torch) or
             `"first"` (the paper). A basic block strides in its first convolution.
+        strided_block: The block of a stage that carries the strides: `"first"`, or `"last"`,
+            whose shortcut then reads every stride-th pixel.
+        reduce_first: Divides the channels of the first convolution of each block, positive.
+        factorize: Whether each convolution of space and time is one of space, then one of time,
+            with normalization and activation between them. Needs `rank=3`.
         shortcut: The paper's options for shortcuts: `"A"` without parameters everywhere (strided
             identity, new channels are zero), `"B"` projections in `ConvBlock`s alone, `"C"`
-            projections in all blocks of a stage. `"none"` leaves shortcuts out, which makes the
-            plain twin of a network.
+            projections in all blocks of a stage. `"D"` is B with average pooling in place of the
+            projection's strides. `"none"` leaves shortcuts out, which makes the plain twin of a
+            network.
         normalize_shortcut: Whether a projection is followed by normalization.
+        shortcut_kernel_size: Size in pixels of a projection that strides, positive.
+        attention: What weighs the channels at the end of a block's body: `"se"` for
+            squeeze-and-excitation, `"eca"` for efficient channel attention, or `None`.
+        attention_ratio: Share of the channels that squeeze-and-excitation keeps in between, in
+            (0, 1], rounded to a multiple of 8.
+        anti_aliasing: What makes the step of a strided convolution instead, after its
+            activation, and of the stem's pooling: `"blur"`, `"average"`, or `None`.
         zero_init_last: Whether the last normalization of each block starts with scale 0, so that
-            an `IdentityBlock` starts as `activation(x)`.
+            an `IdentityBlock` starts as `activation(x)`; with pre-activation, the last kernel.
         kernel_initializer: Initializer of convolution kernels: a name, a config or an object. A
             seed in it seeds each kernel of a layer differently, in a reproducible way; layers
             that get the same seed start alike. `ResNet.from_variant` gives each part its own.
         kernel_regularizer: Regularizer of convolution kernels: a name, a config, an object or
             `None`.
+        rank: Number of pixel axes: 1 for signals, 2 for images, 3 for volumes and videos.
+        data_format: `"channels_last"` or `"channels_first"`.
 
     Raises:
-        ValueError: If a value is not among those listed, or if `zero_init_last` meets
-            `shortcut="none"`, where every block would output a constant, or no normalization.
+        ValueError: If a value is not among those listed; if `zero_init_last` meets
+            `shortcut="none"`, where every block would output a constant, or no normalization to
+            scale; or if `factorize` meets another rank than 3.
         TypeError: If a value has the wrong type.
 
     Example:
@@ -62,49 +85,100 @@ class BlockStyle:
     'none'
 
     Reference:
-        He et al., Deep Residual Learning for Image Recognition, 2015, section 3.3 (shortcuts).
+        He et al., Deep Residual Learning for Image Recognition, 2015, section 3.3 (shortcuts
+        A, B, C); He et al., Identity Mappings, 2016, section 4 (pre-activation); He et al., Bag
+        of Tricks, 2018, section 4.2 (shortcut D); Hu et al., Squeeze-and-Excitation, 2017; Wang
+        et al., ECA-Net, 2019; Zhang, Making Convolutional Networks Shift-Invariant Again, 2019;
+        Qiao et al., Weight Standardization, 2019; Tran et al., A Closer Look at Spatiotemporal
+        Convolutions, 2017 (factorized).
     """
 
     activation: Any = "relu"
     normalization: str | None = "batch"
     epsilon: float = 1e-5
     momentum: float = 0.9
-    use_bias: bool = False
+    preactivation: bool = False
+    use_bias: bool | str = False
+    standardize_kernels: bool = False
     padding: str = "symmetric"
     strides_on: str = "3x3"
+    strided_block: str = "first"
+    reduce_first: int = 1
+    factorize: bool = False
     shortcut: str = "B"
     normalize_shortcut: bool = True
+    shortcut_kernel_size: int = 1
+    attention: str | None = None
+    attention_ratio: float = 1 / 16
+    anti_aliasing: str | None = None
     zero_init_last: bool = False
     kernel_initializer: Any = "he_normal"
     kernel_regularizer: Any = None
+    rank: int = 2
+    data_format: str = "channels_last"
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
-            "activation": standardize_activation(self.activation),
-            "normalization": _checks.choice(
-                "normalization", self.normalization, ("batch", "frozen_batch", None)
-            ),
+            "activation": _identifiers.standardize_activation(self.activation),
             "epsilon": _checks.positive("epsilon", self.epsilon),
             "momentum": _checks.fraction("momentum", self.momentum),
-            "padding": _checks.choice("padding", self.padding, ("symmetric", "same")),
-            "strides_on": _checks.choice("strides_on", self.strides_on, ("3x3", "first")),
-            "shortcut": _checks.choice("shortcut", self.shortcut, ("A", "B", "C", "none")),
-            "kernel_initializer": _standardize_initializer(self.kernel_initializer),
-            "kernel_regularizer": _standardize(
+            "attention_ratio": _checks.share("attention_ratio", self.attention_ratio),
+            "kernel_initializer": _identifiers.standardize_initializer(self.kernel_initializer),
+            "kernel_regularizer": _identifiers.standardize(
                 "kernel_regularizer", self.kernel_regularizer, keras.regularizers
             ),
         }
-        for name in ("use_bias", "normalize_shortcut", "zero_init_last"):
+        choices: dict[str, tuple[Any, ...]] = {
+            "normalization": _NORMALIZATIONS,
+            "use_bias": (True, False, "unnormalized"),
+            "padding": ("symmetric", "same"),
+            "strides_on": ("3x3", "first"),
+            "strided_block": ("first", "last"),
+            "shortcut": ("A", "B", "C", "D", "none"),
+            "attention": ("se", "eca", None),
+            "anti_aliasing": ("blur", "average", None),
+            "rank": (1, 2, 3),
+            "data_format": ("channels_last", "channels_first"),
+        }
+        for name, allowed in choices.items():
+            values[name] = _checks.choice(name, getattr(self, name), allowed)
+        for name in ("reduce_first", "shortcut_kernel_size"):
+            values[name] = _checks.integer(name, getattr(self, name))
+        for name in (
+            "preactivation",
+            "standardize_kernels",
+            "factorize",
+            "normalize_shortcut",
+            "zero_init_last",
+        ):
             values[name] = _checks.boolean(name, getattr(self, name))
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        if self.zero_init_last and "none" in (self.shortcut, self.normalization or "none"):
+        self._check_together()
+
+    def _check_together(self) -> None:
+        unscaled = self.normalization is None and not self.preactivation
+        if self.zero_init_last and (self.shortcut == "none" or unscaled):
             raise ValueError(
                 "`zero_init_last` must be False without shortcuts, where every block would output "
                 "a constant, and without normalization, which has the scale. Received: "
                 f"zero_init_last=True, shortcut={self.shortcut!r}, "
                 f"normalization={self.normalization!r}"
             )
+        if self.factorize and self.rank != 3:
+            raise ValueError(
+                "`factorize` must be False where `rank` is not 3, since only videos have space "
+                f"and time. Received: factorize=True, rank={self.rank}"
+            )
+
+    @property
+    def layout(self) -> Layout:
+        """Which axes are pixels and which are channels."""
+        return Layout(self.rank, self.data_format)
+
+    def biased(self, normalized: bool) -> bool:
+        """Whether a convolution has a bias."""
+        return self.use_bias is True or (self.use_bias == "unnormalized" and not normalized)
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.get_config(), sort_keys=True))
@@ -119,7 +193,7 @@ class BlockStyle:
         One seeded initializer would give equal kernels to all layers of equal shape.
         """
         initializer = self.kernel_initializer
-        seed = _seed(initializer)
+        seed = _identifiers.seed_of(initializer)
         if seed is None:
             return self
         # Keras takes negative seeds as well.
@@ -154,91 +228,39 @@ def get(style: Any) -> BlockStyle:
     )
 
 
-def standardize_activation(activation: Any) -> Any:
-    """`None`, a name, or the config of a registered function: what a config can hold."""
-    if activation is None:
-        return None
-    message = (
-        "`activation` must be None, a name that Keras knows, or a function registered with "
-        f"`keras.saving.register_keras_serializable`. Received: activation={activation!r}"
-    )
-    is_function = callable(activation) and not isinstance(activation, (type, keras.Layer))
-    if not (isinstance(activation, (str, dict)) or is_function):
-        raise TypeError(message)
-    if getattr(activation, "__name__", "") == "<lambda>":  # Keras would store its byte code
-        raise ValueError(message)
-    try:
-        config = activation
-        if is_function:
-            config = keras.activations.serialize(activation)
-        keras.activations.get(config)
-    except (TypeError, ValueError):
-        raise ValueError(message) from None
-    return _unshared(config)
-
-
-def _seed(initializer: Identifier) -> Any:
-    config = initializer.get("config") if isinstance(initializer, dict) else None
-    return config.get("seed") if isinstance(config, dict) else None  # a function has a name there
-
-
-def _unshared(config: Any) -> Any:
-    """A copy without the mark that Keras adds to configs while it reads or writes a file."""
-    if isinstance(config, dict):
-        return {key: plain(value) for key, value in config.items() if key != "shared_object_id"}
-    return config
-
-
-def plain(identifier: Any) -> Any:
-    """An identifier for a config: Keras turns a dict in an attribute into a tracked one."""
-    if isinstance(identifier, dict):
-        return {key: plain(value) for key, value in identifier.items()}
-    if isinstance(identifier, list):
-        return [plain(value) for value in identifier]
-    return identifier
-
-
-def _standardize(name: str, value: Any, module: Any) -> Identifier:
-    """A name, or the config of an object of a Keras `module`, checked to lead back to one."""
-    try:
-        identifier = value
-        if not isinstance(value, (str, dict, type(None))):
-            identifier = module.serialize(module.get(value))
-        module.get(identifier)
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(
-            f"`{name}` must be a name, a config or an object that Keras can serialize. "
-            f"Received: {name}={value!r}"
-        ) from None
-    return _unshared(identifier)
-
-
-def _standardize_initializer(value: Any) -> Identifier:
-    if value is None:
-        raise ValueError(
-            "`kernel_initializer` must be a name, a config or an object that Keras can serialize. "
-            "Received: kernel_initializer=None"
-        )
-    identifier = _standardize("kernel_initializer", value, keras.initializers)
-    if not isinstance(_seed(identifier), (int, type(None))):
-        raise ValueError(
-            "The seed of `kernel_initializer` must be an integer or None. "
-            f"Received: kernel_initializer={value!r}"
-        )
-    return identifier
-
+_KAIMING = {
+    "module": "keras.initializers",
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform", "seed": None},
+    "registered_name": None,
+}
+# torchvision 0.29 `models/resnet.py` and timm 1.0 `models/resnet.py`. Kernels start with the
+# variance of their kaiming_normal_(mode="fan_out"), uniform since TensorFlow draws normal
+# numbers at less than half the speed.
+_TORCHVISION = BlockStyle(kernel_initializer=_KAIMING)
+# timm 1.0 `models/resnetv2.py`.
+_TIMM_V2 = _TORCHVISION.replace(preactivation=True, normalize_shortcut=False)
+# keras.applications: 1.001e-5 is the epsilon of Keras' `applications/resnet.py`.
+_KERAS = BlockStyle(
+    epsilon=1.001e-5,
+    momentum=0.99,
+    use_bias=True,
+    strides_on="first",
+    kernel_initializer="glorot_uniform",
+)
 
 STYLES: dict[str, BlockStyle] = {
-    # torchvision 0.29 `models/resnet.py` and timm 1.0 `models/resnet.py`. Kernels start with the
-    # variance of their kaiming_normal_(mode="fan_out"), uniform since TensorFlow draws normal
-    # numbers at less than half the speed.
-    "torchvision": BlockStyle(
-        kernel_initializer={
-            "module": "keras.initializers",
-            "class_name": "VarianceScaling",
-            "config": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform", "seed": None},
-            "registered_name": None,
-        }
+    "torchvision": _TORCHVISION,
+    "timm_v2": _TIMM_V2,
+    # Kolesnikov et al. 2019, Big Transfer, section 3.
+    "bit": _TIMM_V2.replace(normalization="group", standardize_kernels=True),
+    "keras": _KERAS,
+    "keras_v2": _KERAS.replace(
+        preactivation=True,
+        normalize_shortcut=False,
+        use_bias="unnormalized",
+        strides_on="3x3",
+        strided_block="last",
     ),
     # He et al. 2015, section 4.2: the networks for CIFAR-10.
     "cifar": BlockStyle(shortcut="A"),

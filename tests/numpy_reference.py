@@ -129,7 +129,11 @@ def conv_norm(
 ) -> Array:
     """Convolution, normalization, activation."""
     x = convolve(
-        x, weights["convolution"], padding=style.padding, use_bias=style.use_bias, **geometry
+        x,
+        weights["convolution"],
+        padding=style.padding,
+        use_bias=style.use_bias is True,
+        **geometry,
     )
     if normalize and style.normalization:
         x = batch_normalize(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import resnet_layers as rl
 
 SIDES = st.integers(1, 17)
+NORMALIZATIONS = ["batch", "frozen_batch", "group", "evonorm_s0", "frn", None]
 STRIDES = st.one_of(st.integers(1, 3), st.tuples(st.integers(1, 3), st.integers(1, 3)))
 
 
@@ -15,14 +16,20 @@ def styles(draw: st.DrawFn, /, **fixed: Any) -> dict[str, Any]:
     """The config of any valid style; `fixed` fields have one value."""
     fields: dict[str, Any] = {
         "activation": draw(st.sampled_from(["relu", "gelu", "tanh", None])),
-        "normalization": draw(st.sampled_from(["batch", "frozen_batch", None])),
+        "normalization": draw(st.sampled_from(NORMALIZATIONS)),
         "epsilon": draw(st.sampled_from([1e-5, 1e-3])),
         "momentum": draw(st.sampled_from([0.0, 0.9, 0.99])),
-        "use_bias": draw(st.booleans()),
+        "preactivation": draw(st.booleans()),
+        "use_bias": draw(st.sampled_from([True, False, "unnormalized"])),
+        "standardize_kernels": draw(st.booleans()),
         "padding": draw(st.sampled_from(["symmetric", "same"])),
         "strides_on": draw(st.sampled_from(["3x3", "first"])),
-        "shortcut": draw(st.sampled_from(["A", "B", "C", "none"])),
+        "strided_block": draw(st.sampled_from(["first", "last"])),
+        "shortcut": draw(st.sampled_from(["A", "B", "C", "D", "none"])),
         "normalize_shortcut": draw(st.booleans()),
+        "shortcut_kernel_size": draw(st.sampled_from([1, 3])),
+        "attention": draw(st.sampled_from([None, "se", "eca"])),
+        "anti_aliasing": draw(st.sampled_from([None, "blur", "average"])),
         "zero_init_last": draw(st.booleans()),
         "kernel_initializer": draw(st.sampled_from(["he_normal", "glorot_uniform"])),
         "kernel_regularizer": draw(st.sampled_from([None, "l2"])),

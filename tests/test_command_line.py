@@ -23,7 +23,7 @@ from resnet_layers import variants
 from resnet_layers.__main__ import main
 from resnet_layers.shell import classifier, training
 from resnet_layers.shell.images import Preprocessing
-from resnet_layers.variants import Variant
+from resnet_layers.variant import Variant
 
 TINY = Variant(
     blocks=(1, 1),

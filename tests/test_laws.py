@@ -88,12 +88,51 @@ def test_block_is_activation_of_body_plus_shortcut(
     randomize(stage)
     block = stage.block_layers[0]
     x = images(2, height, width, channels)
-    body: Any = x
-    for layer in block.body:
-        body = layer(body)
-    total = body if block.style.shortcut == "none" else body + block.shortcut(x)
-    activation = keras.activations.get(block.style.activation)
+    preactivation = block.preactivation
+    activated: Any = keras.ops.convert_to_tensor(x) if preactivation is None else preactivation(x)
+    total = block.residual(activated)
+    if block.style.shortcut != "none":
+        total += block.shortcut(keras.ops.convert_to_tensor(x), activated)
+    activation = keras.activations.get(None if preactivation else block.style.activation)
     np.testing.assert_array_equal(value(block(x)), value(activation(total)))
+
+
+@given(stages(anti_aliasing=None, attention=None), SIDES)
+def test_residual_is_the_body_in_sequence(arguments: dict[str, Any], side: int) -> None:
+    stage, channels = make_stage(arguments)
+    stage.build((None, None, None, channels))
+    block = randomize(stage).block_layers[0]
+    x = images(2, side, side, channels)
+    expected: Any = x
+    for unit in block.body:
+        expected = unit(expected)
+    np.testing.assert_array_equal(value(block.residual(x)), value(expected))
+
+
+@given(
+    stages(anti_aliasing=None, padding="symmetric", strided_block="first"),
+    st.sampled_from(["A", "B", "none"]),
+    SIDES,
+    SIDES,
+    st.integers(2, 3),
+)
+def test_dilated_stages_at_every_strided_pixel_equal_the_strided_ones(
+    arguments: dict[str, Any], shortcut: str, height: int, width: int, strides: int
+) -> None:
+    """Where attention looks at all pixels there is no such law."""
+    style = {**arguments["style"], "shortcut": shortcut, "attention": None}
+    style |= {"normalization": "frozen_batch", "zero_init_last": False}
+    arguments = {**arguments, "style": style, "projection": True}
+    strided = rl.ResNetStage(**{**arguments, "strides": strides})
+    rates = {"dilation_rate": strides, "first_dilation_rate": 1}
+    dilated = rl.ResNetStage(**{**arguments, "strides": 1, **rates})
+    channels = strided.groups
+    for stage in (strided, dilated):
+        stage.build((None, None, None, channels))
+    dilated.set_weights(randomize(strided).get_weights())
+    x = images(1, height, width, channels)
+    expected = value(strided(x))
+    assert relative_difference(value(dilated(x))[:, ::strides, ::strides], expected) < 1e-5
 
 
 @given(stages())
@@ -128,7 +167,8 @@ def test_identity_block_with_zero_last_scale_is_relu_of_its_input(
     style = {**fields, "shortcut": "B", "normalization": "batch", "zero_init_last": True}
     block = rl.IdentityBlock(**geometry, style=style)
     x = images(2, height, width, block.output_filters)
-    np.testing.assert_array_equal(value(block(x)), np.maximum(x, 0))
+    expected = x if style["preactivation"] else np.maximum(x, 0)
+    np.testing.assert_array_equal(value(block(x)), expected)
 
 
 @given(stages(normalization="batch"), st.permutations(range(3)))
@@ -148,8 +188,13 @@ def test_plain_twin_has_the_weights_of_a_body_and_no_others(
 ) -> None:
     stage, channels = make_stage(arguments)
     stage.build((None, None, None, channels))
-    bodies = [v.path for block in stage.block_layers for layer in block.body for v in layer.weights]
-    assert [v.path for v in stage.weights] == bodies
+    parts = [
+        part
+        for block in stage.block_layers
+        for part in (block.preactivation, *block.body, block.attention)
+    ]
+    bodies = [v.path for part in parts if part is not None for v in part.weights]
+    assert sorted(v.path for v in stage.weights) == sorted(bodies)
     assert stage(images(1, side, side, channels)).shape[-1] == stage.output_filters
 
 
@@ -160,7 +205,8 @@ def test_option_a_reads_every_stride_th_pixel_and_adds_zeros(
     block = rl.ConvBlock(2 + new, strides=strides, style="cifar")
     x = images(2, height, width, 2)
     block(x)
-    shortcut = value(block.shortcut(keras.ops.convert_to_tensor(x)))
+    tensor = keras.ops.convert_to_tensor(x)
+    shortcut = value(block.shortcut(tensor, tensor))
     np.testing.assert_array_equal(shortcut[..., :2], x[:, ::strides, ::strides])
     assert not shortcut[..., 2:].any()
 

@@ -324,7 +324,8 @@ def test_every_trainable_variable_gets_a_gradient(case: Case) -> None:
 
 
 def _with_normalization(case: Case) -> bool:
-    return case.name != "head"
+    layers = case.create()._flatten_layers()
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
 
 
 normalized_case = pytest.mark.parametrize(
@@ -353,9 +354,8 @@ def test_frozen_layer_normalizes_by_its_statistics(case: Case) -> None:
         layer.trainable = False
         x = images(*case.input_shape)
         before = statistics(layer)
-        np.testing.assert_array_equal(
-            value(layer(x, training=True)), value(layer(x, training=False))
-        )
+        # Not to the bit: a body that may be dropped is scaled.
+        assert relative_difference(layer(x, training=True), layer(x, training=False)) < 1e-5
         for a, b in zip(before, statistics(layer), strict=True):
             np.testing.assert_array_equal(a, b)
         assert layer.trainable_variables == []
@@ -390,8 +390,10 @@ def test_sublayers_frozen_one_by_one_stay_frozen(case: Case, tmp_path: Path) -> 
 def test_input_of_another_rank_is_refused(case: Case) -> None:
     if isinstance(case.create(), rl.ResNet):
         pytest.skip("refused by its stem, see test_messages")
-    with pytest.raises(ValueError, match=r"expected ndim=4, found ndim=3\. Full shape received:"):
-        case.create()(images(2, 9, 4))
+    ndim = len(case.input_shape)
+    match = rf"expected ndim={ndim}, found ndim={ndim + 1}\. Full shape received:"
+    with pytest.raises(ValueError, match=match):
+        case.create()(images(*case.input_shape, 1))
 
 
 @every_case
@@ -424,6 +426,8 @@ def test_same_seed_same_layer_other_seed_other_layer(case: Case) -> None:
         return [value(v) for v in layer.weights if v.name == "kernel"]
 
     first = weights(1)
+    if not first:
+        pytest.skip("has no kernel")
     for a, b in zip(first, weights(1), strict=True):
         np.testing.assert_array_equal(a, b)
     assert any((a != b).any() for a, b in zip(first, weights(2), strict=True))
@@ -445,6 +449,7 @@ REGISTERED = {
     "ConvBlock": "resnet_layers>ConvBlock",
     "ConvNorm": "resnet_layers>ConvNorm",
     "IdentityBlock": "resnet_layers>IdentityBlock",
+    "NormAct": "resnet_layers>NormAct",
     "ResNet": "resnet_layers>ResNet",
     "ResNetStage": "resnet_layers>ResNetStage",
     "Stem": "resnet_layers>Stem",
@@ -478,7 +483,17 @@ CHANGES = [
     ("stage", "bottleneck", False),
     ("stage", "groups", 1),
     ("stage", "group_width", 5),
+    ("identity_block_pooled", "kernel_size", 3),
+    ("identity_block_pooled", "dilation_rate", 1),
+    ("conv_block_pooled_dilated", "first_dilation_rate", None),
+    ("conv_block_pooled_dilated", "widths", None),
+    ("stage_strided_last", "kernel_size", 3),
+    ("stage_strided_last", "widths", None),
+    ("stage_dilated", "dilation_rate", 3),
+    ("stage_dilated", "first_dilation_rate", None),
     ("stage_without_projection", "projection", True),
+    ("stem_deep", "hidden_filters", (4,)),
+    ("stem_deep", "pooling", "max"),
     ("stem", "filters", 5),
     ("stem", "kernel_size", 3),
     ("stem", "strides", 1),

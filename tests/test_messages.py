@@ -143,8 +143,8 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (
         lambda: rl.BlockStyle(use_bias=1),  # type: ignore[arg-type]
-        TypeError,
-        "`use_bias` must be True or False. Received: use_bias=1",
+        ValueError,
+        "`use_bias` must be one of True, False, 'unnormalized'. Received: use_bias=1",
     ),
     # Choices and names
     (
@@ -155,7 +155,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: rl.BlockStyle(shortcut=["A"]),  # type: ignore[arg-type]
         ValueError,
-        "`shortcut` must be one of 'A', 'B', 'C', 'none'. Received: shortcut=['A']",
+        "`shortcut` must be one of 'A', 'B', 'C', 'D', 'none'. Received: shortcut=['A']",
     ),
     (
         lambda: rl.ConvNorm(4, 3, style="torchvison"),
@@ -165,8 +165,8 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: rl.ConvNorm(4, 3, style="zzz"),
         ValueError,
-        "There is no style of that name; close names: 'article', 'cifar', 'torchvision'. "
-        "Received: style='zzz'",
+        "There is no style of that name; close names: 'article', 'bit', 'cifar', 'keras', "
+        "'keras_v2', 'timm_v2', 'torchvision'. Received: style='zzz'",
     ),
     (
         lambda: rl.ConvNorm(4, 3, style=3),
@@ -183,8 +183,8 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: rl.ResNet.from_variant("resnet35"),
         ValueError,
-        "There is no variant of that name; close names: 'resnet50', 'resnet34', 'resnet152', "
-        "'resnet18', 'resnet200'. Received: variant='resnet35'",
+        "There is no variant of that name; close names: 'resnet50', 'resnet34', "
+        "'resnetrs350', 'resnet50t', 'resnet50s'. Received: variant='resnet35'",
     ),
     (
         lambda: rl.ResNet.from_variant(50),  # type: ignore[arg-type]
@@ -415,12 +415,92 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "Received: classes=10, classifier_activation=None",
     ),
     (
-        lambda: rl.ResNet.from_variant("resnet18", depth=3, widths=2),
+        lambda: rl.ResNet.from_variant("resnet18", depth=3, width=2),
         TypeError,
-        "Overrides must be among activation, blocks, bottleneck, dtype, epsilon, filters, "
-        "group_width, groups, head, kernel_initializer, kernel_regularizer, metadata, momentum, "
-        "name, normalization, normalize_shortcut, padding, shortcut, stem, strides_on, style, "
-        "trainable, use_bias, zero_init_last. Received: depth, widths",
+        "Overrides must be among activation, anti_aliasing, attention, attention_ratio, blocks, "
+        "bottleneck, data_format, dtype, epsilon, factorize, filters, group_width, groups, head, "
+        "kernel_initializer, kernel_regularizer, kernel_size, metadata, momentum, name, "
+        "normalization, normalize_shortcut, padding, preactivation, rank, reduce_first, shortcut, "
+        "shortcut_kernel_size, standardize_kernels, stem, strided_block, strides, strides_on, "
+        "style, trainable, use_bias, widths, zero_init_last. Received: depth, width",
+    ),
+    (
+        lambda: rl.ResNet.from_variant("resnet18", strides=(1, 2)),
+        ValueError,
+        "`strides` must have one value for all stages or one for each. "
+        "Received: strides=(1, 2), blocks=(2, 2, 2, 2)",
+    ),
+    (
+        lambda: rl.ResNet.from_variant("resnet18", output_stride=4),
+        ValueError,
+        "`output_stride` must be one of 8, 16, 32. Received: output_stride=4",
+    ),
+    (
+        lambda: rl.ResNet.from_variant("resnet18", output_stride=8, stem=keras.layers.Identity()),
+        ValueError,
+        "`output_stride` must be 32 with a stem of another class, whose strides are not known. "
+        f"Received: output_stride=8, stem={ANY}",
+    ),
+    (
+        lambda: rl.ResNet.from_variant("resnet18", drop_path=1.5),
+        ValueError,
+        "`drop_path` must be a number in [0, 1). Received: drop_path=1.5",
+    ),
+    # Options of blocks and stages
+    (
+        lambda: rl.BlockStyle(preactivation=1),  # type: ignore[arg-type]
+        TypeError,
+        "`preactivation` must be True or False. Received: preactivation=1",
+    ),
+    (
+        lambda: rl.BlockStyle(factorize=True),
+        ValueError,
+        "`factorize` must be False where `rank` is not 3, since only videos have space and time. "
+        "Received: factorize=True, rank=2",
+    ),
+    (
+        lambda: rl.BlockStyle(attention_ratio=0),
+        ValueError,
+        "`attention_ratio` must be a number in (0, 1]. Received: attention_ratio=0",
+    ),
+    (
+        lambda: rl.ConvNorm(4, (3, 3), style={"rank": 3}),
+        ValueError,
+        "`kernel_size` must be a positive integer or three of them. Received: kernel_size=(3, 3)",
+    ),
+    (
+        lambda: rl.IdentityBlock(4, widths=(4, 4, 4)),
+        ValueError,
+        "`widths` must have one number for each of the 2 convolutions of the body. "
+        "Received: widths=(4, 4, 4)",
+    ),
+    (
+        lambda: rl.IdentityBlock(5, style={"reduce_first": 2}),
+        ValueError,
+        "`filters` must be divisible by `style.reduce_first`. "
+        "Received: filters=5, style.reduce_first=2",
+    ),
+    (
+        lambda: rl.ResNetStage(4, 2, drop_path=[0.1]),
+        ValueError,
+        "`drop_path` must have one value for each of 2 blocks. Received: drop_path=[0.1]",
+    ),
+    (
+        lambda: rl.ResNetStage(4, 2, widths=4),  # type: ignore[arg-type]
+        TypeError,
+        "`widths` must have one value for each of 2 blocks. Received: widths=4",
+    ),
+    (
+        lambda: rl.ResNetStage(4, 2, projection=False, first_dilation_rate=2),
+        ValueError,
+        "`first_dilation_rate` must be None without a projection, since an IdentityBlock has one "
+        "rate. Received: first_dilation_rate=2, projection=False",
+    ),
+    (
+        lambda: rl.Stem(4, style={"rank": 3, "factorize": True}),
+        ValueError,
+        "`hidden_filters` must be one number where a style factorizes convolutions: the channels "
+        "between space and time. Received: hidden_filters=()",
     ),
     (
         lambda: rl.ResNet.from_variant("resnet18", blocks=(1, 1)),
