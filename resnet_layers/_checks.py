@@ -2,7 +2,7 @@
 
 import json
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -106,6 +106,25 @@ def positive(name: str, value: Any) -> float:
     if not 0.0 < number < float("inf"):
         raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
     return number
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite number."""
+    number = _number(name, value, "a finite number")
+    if not abs(number) < float("inf"):
+        raise ValueError(f"`{name}` must be a finite number. Received: {name}={value!r}")
+    return number
+
+
+def three(name: str, values: Any, check: Callable[[str, Any], float]) -> tuple[float, float, float]:
+    """A number for each of red, green and blue."""
+    message = f"`{name}` must be three numbers"
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{message}. Received: {name}={values!r}")
+    if len(values) != 3:
+        raise ValueError(f"{message}. Received: {name}={values!r}")
+    red, green, blue = (check(name, value) for value in values)
+    return (red, green, blue)
 
 
 def _number(name: str, value: Any, wording: str) -> float:

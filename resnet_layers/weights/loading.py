@@ -1,0 +1,203 @@
+"""`load_weights_from`: the weights of other libraries in a `ResNet`."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from resnet_layers import preprocessing_layer, styles
+from resnet_layers.model import ResNet
+from resnet_layers.stage import ResNetStage
+from resnet_layers.weights import plan
+from resnet_layers.weights.names import COUNTER, Dialect
+from resnet_layers.weights.plan import Row
+from resnet_layers.weights.sources import Source, open_source
+
+_RGB = 3
+_FLOATING = ("float16", "bfloat16", "float32", "float64")
+# Fields of a style that change outputs and no tensor.
+_NUMERICS = (
+    "activation",
+    "epsilon",
+    "padding",
+    "strides_on",
+    "strided_block",
+    "standardize_kernels",
+    "anti_aliasing",
+)
+
+
+def load_weights_from(model: ResNet, source: Any, *, skip: Iterable[str] = ()) -> None:
+    """Gives a network the weights that timm, torchvision or keras.applications made.
+
+    The source must have exactly the tensors that the network needs, of the same shapes, finite
+    and in floating point; otherwise nothing is assigned. Only the first kernel may differ: one
+    for RGB images is adapted to other channels (summed for one, repeated and scaled for more).
+
+    Args:
+        model: A network of the package's parts.
+        source: A file that ends in `.safetensors`, `.pth`, `.pt`, `.bin`, `.npz` or `.h5`; a
+            mapping from names to arrays; or a Keras model from keras.applications.
+        skip: Names of parts whose weights stay as they are: `"stem"`, `"stage1"` and so on,
+            `"norm"`, `"head"`.
+
+    Raises:
+        ValueError: If the file is damaged, or tensors are missing, unexpected, of another shape,
+            not finite or not in floating point; or if `skip` has an unknown name.
+        TypeError: If `model` is no `ResNet` of the package's parts, or `source` or `skip` of the
+            wrong type.
+        ImportError: If a file of torch is given and torch is not installed.
+
+    Example:
+
+    >>> model = ResNet.from_variant("resnet18", classes=10)
+    >>> folder = getfixture("tmp_path")
+    >>> save_torch_weights(model, folder / "weights.safetensors")
+    >>> load_weights_from(model, folder / "weights.safetensors")
+    >>> other = ResNet.from_variant("resnet18", classes=2)
+    >>> load_weights_from(other, folder / "weights.safetensors", skip=["head"])
+    """
+    if not isinstance(model, ResNet):
+        raise TypeError(f"`model` must be a ResNet. Received: model={model!r}")
+    left_out = _check_skip(skip, plan.parts(model))
+    with open_source(source) as found:
+        dialect = plan.keras_dialect(model) if found.is_keras else plan.torch_dialect(model)
+        rows = [row for row in plan.make(model, dialect, left_out) if row.variable is not None]
+        _check_tensors(found, rows, dialect, left_out)
+        _check_values(found, rows)
+        _warn_of_numerics(model, dialect, left_out)
+        for row in rows:
+            row.variable.assign(_value(row, found.read(row.name)))
+    if found.is_keras and "preprocessing" not in model.metadata:
+        layer = preprocessing_layer.for_keras_applications(plan.is_preactivated(model))
+        config = keras.saving.serialize_keras_object(layer)
+        model.metadata = {**model.metadata, "preprocessing": config}
+
+
+def _check_skip(skip: Any, known: Iterable[str]) -> tuple[str, ...]:
+    message = (
+        f"`skip` must be a list of names among {', '.join(map(repr, known))}. "
+        f"Received: skip={skip!r}"
+    )
+    if isinstance(skip, str) or not isinstance(skip, Iterable):
+        raise TypeError(message)
+    skip = tuple(skip)
+    if not set(skip) <= set(known):
+        raise ValueError(message)
+    return skip
+
+
+def _check_tensors(
+    source: Source, rows: list[Row], dialect: Dialect, skip: tuple[str, ...]
+) -> None:
+    """Names, shapes and dtypes, all of them before any array is read."""
+    problems = list(_problems(source, rows, dialect, skip))
+    if not problems:
+        return
+    hint = (
+        "\nIf only the classes differ, give skip=('head',)."
+        if {part for part, _ in problems} == {"head"}
+        else ""
+    )
+    raise ValueError(
+        f"The tensors of `source` must be those of `model`, named as in {dialect.title} "
+        "(- is missing, + is not expected, ! does not fit). "
+        f"Received: source={source.title} with\n" + "\n".join(text for _, text in problems) + hint
+    )
+
+
+def _problems(
+    source: Source, rows: list[Row], dialect: Dialect, skip: tuple[str, ...]
+) -> Iterator[tuple[str | None, str]]:
+    """What does not fit, and to which part it belongs."""
+    for row in rows:
+        tensor = source.tensors.get(row.name)
+        if tensor is None:
+            yield row.part, f" - {row.name} {row.shape}"
+        elif tensor.shape not in _shapes(row):
+            yield row.part, f" ! {row.name}: has {tensor.shape}, needs {row.shape}"
+        elif tensor.dtype not in _FLOATING:
+            yield row.part, f" ! {row.name}: has {tensor.dtype}, needs floating point"
+    planned = {row.name for row in rows}
+    for name in source.tensors:
+        part = dialect.part_of(name)
+        counter = dialect.is_torch and name.rpartition(".")[2] == COUNTER
+        if name not in planned and part not in skip and not counter:
+            yield part, f" + {name}"
+
+
+def _shapes(row: Row) -> tuple[tuple[int, ...], ...]:
+    return (row.shape, row.shape_for(_RGB)) if row.reads_input else (row.shape,)
+
+
+def _check_values(source: Source, rows: list[Row]) -> None:
+    """A pass over all values before the one that assigns them."""
+    bad = [row.name for row in rows if not np.isfinite(_float32(source.read(row.name))).all()]
+    if bad:
+        raise ValueError(
+            "The tensors of `source` must be finite in float32. "
+            f"Received: source={source.title}, where these are not: {', '.join(bad)}"
+        )
+
+
+def _float32(value: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        return value.astype("float32", copy=False)
+
+
+def _value(row: Row, value: np.ndarray) -> Any:
+    """What the variable gets: in Keras' layout, and in memory of its own.
+
+    A tensor of the backend can share the memory of an array, which might be that of a file.
+    """
+    value = np.array(value, "float32")
+    if value.shape != row.shape:
+        value = _for_channels(value, row.shape[row.channel_axis], row.channel_axis)
+    # The backend transposes in a quarter of the time that NumPy takes.
+    value = keras.ops.transpose(value, row.axes) if row.transposes else value
+    return keras.ops.reshape(value, row.variable.shape)
+
+
+def _for_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:
+    """A kernel for RGB images, for images of other channels, as timm adapts it."""
+    if channels == 1:
+        return kernel.sum(axis, keepdims=True)
+    repeated = np.take(kernel, np.arange(channels) % _RGB, axis)
+    return repeated * np.float32(_RGB / channels)
+
+
+def _warn_of_numerics(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) -> None:
+    """Says what no tensor can reveal."""
+    differences = dict.fromkeys(_differences(model, dialect, skip))
+    if differences:
+        warnings.warn(
+            f"The outputs of `model` will not be those of {dialect.title} with the same weights, "
+            f"since it computes with {', '.join(differences)}",
+            stacklevel=3,
+        )
+
+
+def _differences(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) -> Iterator[str]:
+    """Fields of the model's styles with values that no network of the dialect has."""
+    for name, part in plan.parts(model).items():
+        if name in skip or not hasattr(part, "style"):
+            continue
+        for field in _NUMERICS:
+            ours = getattr(part.style, field)
+            theirs = {getattr(styles.STYLES[style], field): None for style in dialect.styles}
+            if ours not in theirs and _matters(field, part, dialect):
+                yield f"{field}={ours!r} (not {' or '.join(map(repr, theirs))})"
+
+
+def _matters(field: str, part: Any, dialect: Dialect) -> bool:
+    if field in ("strides_on", "strided_block") and not isinstance(part, ResNetStage):
+        return False
+    if field == "strides_on":
+        return bool(part.bottleneck)
+    if field == "epsilon":
+        return part.style.normalization in ("batch", "frozen_batch", "group")
+    if field == "activation":  # the others are nonlinear by themselves
+        return part.style.normalization not in ("evonorm_s0", "frn")
+    return field not in dialect.varying
