@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from resnet_layers import _checks, variants
+from resnet_layers import _checks, tags, variants
 from resnet_layers.shell import classifier, training
+from resnet_layers.shell import convert as conversion
 from resnet_layers.shell.files import InputError
 from resnet_layers.shell.images import verbosity
 
@@ -101,14 +102,32 @@ def predict(model: Path, image: list[Path], top: int) -> int:
     return 0
 
 
+def convert(file: Path, output: Path, variant: str | None, tag: str | None, to: str) -> int:
+    """Writes weights of other libraries as a model, or those of a model for torch."""
+    if to == "torch":
+        if variant or tag:
+            raise InputError("`--variant` and `--tag` must be left out with `--to torch`")
+        model = conversion.to_torch(file, output)
+    else:
+        model = conversion.to_keras(file, output, variant, tag)
+    size = model.count_params()
+    print(f"Wrote '{output}': {model.name}, {size:,} parameters, {model.output_shape[-1]} outputs")
+    licence = model.metadata.get("pretrained", {}).get("license")
+    if licence:
+        print(f"Licence of the weights: {licence}")
+    return 0
+
+
 def list_variants(pattern: str) -> int:
-    """Prints names and parameters of the networks that `train` can make."""
+    """Prints names, parameters and published weights of the networks."""
     names = variants.list_variants(pattern)
     if not names:
         raise InputError(f"There is no variant that matches '{pattern}'")
     width = max(map(len, names))
     for name in names:
-        print(f"{name:<{width}}  {variants.VARIANTS[name].parameters:>11,}")
+        trainings = [tag.partition(".")[2] for tag in tags.list_pretrained(f"{name}.*")]
+        line = f"{name:<{width}}  {variants.VARIANTS[name].parameters:>11,}  {', '.join(trainings)}"
+        print(line.rstrip())
     return 0
 
 
@@ -122,6 +141,7 @@ def _parser() -> Parser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_convert(commands)
     _add_list(commands)
     return parser
 
@@ -218,11 +238,38 @@ def _add_predict(commands: Any) -> None:
     add("--top", type=int, default=5, metavar="N", help="number of classes (%(default)s)")
 
 
+def _add_convert(commands: Any) -> None:
+    parser = commands.add_parser(
+        "convert",
+        help="weights of timm, torchvision and keras.applications to a model, and back",
+        description="Writes weights of timm, torchvision or keras.applications as a model, with "
+        "as many classes as they have; or the weights of a model for timm and torchvision.",
+    )
+    parser.set_defaults(command=convert)
+    add = parser.add_argument
+    add(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="weights (.safetensors, .pth, .npz, .h5), or a .keras file with `--to torch`",
+    )
+    add("--variant", metavar="NAME", help="name from `list` of the network that they belong to")
+    add(
+        "--tag",
+        metavar="TAG",
+        help="name and training of published weights, such as resnet50.a1_in1k, which says how "
+        "images must be prepared (the name of FILE, if it is one)",
+    )
+    add("--to", choices=("keras", "torch"), default="keras", help="what to write (%(default)s)")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write")
+
+
 def _add_list(commands: Any) -> None:
     parser = commands.add_parser(
         "list",
         help="names of the networks",
-        description="Lists the networks by name, with their parameters at 1000 classes.",
+        description="Lists the networks by name, with their parameters at 1000 classes and the "
+        "trainings that published weights come from: NAME.TRAINING is a tag.",
     )
     parser.set_defaults(command=list_variants)
     parser.add_argument(

@@ -162,6 +162,15 @@ class ResNet(KeepsConstruction, keras.Model):
             **{"name": variant, **keywords},
         )
 
+    @classmethod
+    def from_pretrained(
+        cls, tag: str, *, folder: Any = None, classes: int | None = None, **overrides: Any
+    ) -> Self:
+        """A network with published weights; see `resnet_layers.from_pretrained`."""
+        from resnet_layers import pretrained
+
+        return pretrained.make(cls, tag, folder, classes, stacklevel=3, **overrides)
+
     @property
     def built(self) -> bool:
         """Whether all variables exist, those of a subclass's own layers and `build` included."""

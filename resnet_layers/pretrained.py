@@ -69,6 +69,19 @@ def from_pretrained(
     Reference:
         The pretrained configurations of timm 1.0.
     """
+    return make(ResNet, tag, folder, classes, stacklevel=3, **overrides)
+
+
+def make(
+    cls: type[ResNet],
+    tag: str,
+    folder: str | os.PathLike[str] | None,
+    classes: int | None,
+    *,
+    stacklevel: int,
+    **overrides: Any,
+) -> Any:
+    """`from_pretrained` for a class derived from `ResNet`, too."""
     found = tags.find(tag)
     if not found.weights:
         raise ValueError(f"`tag` must be one with weights, which are not public. Received: {tag=}")
@@ -79,28 +92,32 @@ def from_pretrained(
     elif "head" not in overrides:
         overrides["classes"] = classes or found.classes
     metadata = overrides.pop("metadata", {})
-    model = ResNet.from_variant(found.variant, **overrides)
+    model = cls.from_variant(found.variant, **overrides)
     skip = ("head",) if fresh and found.classes else ()
     if found.classes == 0 and model.head is not None:
         skip = ("head",)
     load_weights_from(model, source, skip=skip)
-    layer = found.preprocessing(data_format=model.stem.layout.data_format)
-    model.metadata = {
-        "pretrained": {
-            "tag": tag,
-            "source": where,
-            "license": found.license or None,
-            "classes": found.classes,
-        },
-        "preprocessing": keras.saving.serialize_keras_object(layer),
-        **metadata,
-    }
+    model.metadata = {**describe(found, model, where), **metadata}
     if found.license.startswith("cc-by-nc"):
         warnings.warn(
             f"The weights '{tag}' are licensed for non-commercial use alone ({found.license})",
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
     return model
+
+
+def describe(tag: Tag, model: ResNet, where: str) -> dict[str, Any]:
+    """What belongs to the weights of a tag, for the metadata of a model."""
+    layer = tag.preprocessing(data_format=model.stem.layout.data_format)
+    return {
+        "pretrained": {
+            "tag": tag.name,
+            "source": where,
+            "license": tag.license or None,
+            "classes": tag.classes,
+        },
+        "preprocessing": keras.saving.serialize_keras_object(layer),
+    }
 
 
 def preprocessing(source: str | ResNet, *, test: bool = False) -> Preprocessing:

@@ -124,6 +124,7 @@ def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> N
         assert image.format == "PNG"
         assert len(image.getcolors(1 << 20) or []) > 50
     found = classifier.load(trained / "model.keras")
+    assert isinstance(found.preprocessing, Preprocessing)
     loss, accuracy = scores(found.model, found.preprocessing, found.test_images(photos))
     assert float(rows[-1]["test_loss"]) == pytest.approx(loss, rel=1e-4)
     assert float(rows[-1]["test_accuracy"]) == pytest.approx(accuracy)
@@ -435,6 +436,7 @@ def test_evaluate_prints_the_scores_of_the_test_images(
 ) -> None:
     model = trained / "model.keras"
     found = classifier.load(model)
+    assert isinstance(found.preprocessing, Preprocessing)
     loss, accuracy = scores(found.model, found.preprocessing, found.test_images(photos))
     code, out, err = run(capsys, "evaluate", model, "--data", photos, "--json")
     assert (code, err) == (0, "")

@@ -16,7 +16,7 @@ from resnet_layers.model import ResNet
 from resnet_layers.shell import images, labelled
 from resnet_layers.shell.batches import Batches
 from resnet_layers.shell.files import InputError
-from resnet_layers.shell.images import Preprocessing
+from resnet_layers.shell.images import Preprocessing, PublishedPreprocessing
 from resnet_layers.shell.labelled import Labelled
 
 
@@ -35,7 +35,7 @@ class Classifier:
     path: Path
     model: ResNet
     class_names: list[str]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | PublishedPreprocessing
     split: dict[str, Any]
 
     def probabilities(self, sources: Sequence[images.Source]) -> NDArray[np.float32]:
@@ -47,16 +47,19 @@ class Classifier:
 
     def evaluate(self, data: Labelled, batch_size: int = 64, verbose: int = 0) -> dict[str, Any]:
         """`{"images": …, "loss": …, "accuracy": …}` over labelled images."""
-        size, interpolation = self.preprocessing.image_size, self.preprocessing.interpolation
-        squares = images.read(data.sources, size, interpolation, verbose)
         outputs = np.array([self.class_names.index(name) for name in data.class_names])
+        labels = outputs[data.labels]
         compile_classifier(self.model)
-        scores = self.model.evaluate(
-            Batches(squares, outputs[data.labels], self.preprocessing, batch_size),
-            verbose=verbose,
-            return_dict=True,
-        )
-        return {"images": len(squares), "loss": scores["loss"], "accuracy": scores["accuracy"]}
+        how = {"verbose": verbose, "return_dict": True}
+        if isinstance(self.preprocessing, PublishedPreprocessing):
+            prepared = self.preprocessing(data.sources)
+            scores = self.model.evaluate(prepared, labels, batch_size=batch_size, **how)
+        else:
+            size, interpolation = self.preprocessing.image_size, self.preprocessing.interpolation
+            squares = images.read(data.sources, size, interpolation, verbose)
+            batches = Batches(squares, labels, self.preprocessing, batch_size)
+            scores = self.model.evaluate(batches, **how)
+        return {"images": len(labels), "loss": scores["loss"], "accuracy": scores["accuracy"]}
 
     def test_images(self, folder: Path | None = None) -> Labelled:
         """The images that training left out.
@@ -140,38 +143,19 @@ def load(path: Path) -> Classifier:
         InputError: If the file is missing or damaged, if it is another kind of file or model, or
             if it has no class names and no preprocessing.
     """
-    if path.suffix != ".keras":
-        raise InputError(f"The name of a model file must end in '.keras'. Received: '{path}'")
-    _check_archive(path)
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras and h5py raise all kinds for contents that do not fit
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"The model file '{path}' cannot be opened: {reason}") from error
-    if not {"class_names", "preprocessing"} <= set(model.metadata):
-        raise InputError(
-            f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
-            f"writes them. Received: {', '.join(map(repr, model.metadata)) or 'none'}"
-        )
-    try:
-        class_names = [str(name) for name in model.metadata["class_names"]]
-        preprocessing = Preprocessing(**model.metadata["preprocessing"])
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
-            f"writes them: {error}"
-        ) from None
-    if getattr(model.head, "activation", None) not in (None, "linear", "softmax"):
+    model = open_model(path)
+    class_names, preprocessing = _described(path, model)
+    activation = getattr(model.head, "activation", None)
+    if activation not in (None, "linear", "softmax"):
         raise InputError(
             f"The model of '{path}' must return logits or the probabilities of a softmax. "
-            f"Received: activation={model.head.activation!r}"
+            f"Received: {activation=}"
         )
-    sizes = (None, preprocessing.image_size)
-    height, width, channels = model.input_shape
-    if channels != 3 or height not in sizes or width not in sizes:
+    sizes = _pair(preprocessing.image_size)
+    if not _takes(model.input_shape, sizes):
         raise InputError(
             f"The model of '{path}' must take the images that its preprocessing makes, "
-            f"{preprocessing.image_size}×{preprocessing.image_size} pixels in 3 channels. "
+            f"{sizes[0]}×{sizes[1]} pixels in 3 channels. "
             f"Received: input_shape={model.input_shape}"
         )
     if model.output_shape != (None, len(class_names)):
@@ -185,6 +169,60 @@ def load(path: Path) -> Classifier:
         class_names=class_names,
         preprocessing=preprocessing,
         split=model.metadata.get("split", {}),
+    )
+
+
+def open_model(path: Path) -> ResNet:
+    """The `ResNet` of a `.keras` file.
+
+    Raises:
+        InputError: If the file is missing or damaged, or if it is another kind of file or model.
+    """
+    if path.suffix != ".keras":
+        raise InputError(f"The name of a model file must end in '.keras'. Received: '{path}'")
+    _check_archive(path)
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras and h5py raise all kinds for contents that do not fit
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"The model file '{path}' cannot be opened: {reason}") from error
+    return model
+
+
+def _described(
+    path: Path, model: ResNet
+) -> tuple[list[str], Preprocessing | PublishedPreprocessing]:
+    """The class names and the preprocessing that metadata tell."""
+    missing = (
+        f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
+        "writes them"
+    )
+    preprocessing = model.metadata.get("preprocessing")
+    if isinstance(preprocessing, dict) and "class_name" in preprocessing:
+        # Published weights come without the names of their classes.
+        names = model.metadata.get("class_names", range(model.output_shape[-1]))
+        layer = keras.saving.deserialize_keras_object(preprocessing)
+        return [str(name) for name in names], PublishedPreprocessing(layer)
+    if not {"class_names", "preprocessing"} <= set(model.metadata):
+        received = ", ".join(map(repr, model.metadata)) or "none"
+        raise InputError(f"{missing}. Received: {received}")
+    try:
+        names = [str(name) for name in model.metadata["class_names"]]
+        return names, Preprocessing(**model.metadata["preprocessing"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{missing}: {error}") from None
+
+
+def _pair(image_size: Any) -> tuple[int, int]:
+    return (image_size, image_size) if isinstance(image_size, int) else image_size
+
+
+def _takes(input_shape: Any, sizes: tuple[int, int]) -> bool:
+    """Whether an input shape is for RGB images of a size, in either data format."""
+    return any(
+        len(input_shape) == 3
+        and all(known in (None, made) for known, made in zip(input_shape, shape, strict=True))
+        for shape in ((*sizes, 3), (3, *sizes))
     )
 
 

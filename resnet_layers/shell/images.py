@@ -121,9 +121,34 @@ def square(source: Source, image_size: int, interpolation: str = "bilinear") -> 
     """
     from PIL import Image, ImageOps
 
-    image = _from_array(source) if isinstance(source, np.ndarray) else _from_file(source)
     method = Image.Resampling[interpolation.upper()]
-    return np.asarray(ImageOps.fit(_rgb(image), (image_size, image_size), method))
+    return np.asarray(ImageOps.fit(_decoded(source), (image_size, image_size), method))
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedPreprocessing:
+    """The preprocessing of published weights, in place of that of `train`.
+
+    Args:
+        layer: `resnet_layers.Preprocessing`, as `from_pretrained` keeps it with a network.
+    """
+
+    layer: keras.layers.Layer
+
+    @property
+    def image_size(self) -> Any:
+        """Height and width in pixels."""
+        return self.layer.image_size
+
+    def __call__(self, sources: Sequence[Source]) -> NDArray[np.float32]:
+        """Paths or arrays to what the network takes, (N, size, size, 3)."""
+        with _quiet():
+            prepared = [self.layer(np.asarray(_decoded(source))) for source in sources]
+        return np.stack([keras.ops.convert_to_numpy(image) for image in prepared])
+
+
+def _decoded(source: Source) -> "Image":
+    return _rgb(_from_array(source) if isinstance(source, np.ndarray) else _from_file(source))
 
 
 def read(

@@ -1,0 +1,89 @@
+"""`convert`: weights of other libraries to a model file, and back."""
+
+from pathlib import Path
+from typing import Any
+
+from resnet_layers import pretrained, tags, weights
+from resnet_layers.model import ResNet
+from resnet_layers.shell import classifier
+from resnet_layers.shell.files import InputError, replacing
+from resnet_layers.weights.sources import Source, open_source
+
+# The tensor whose rows are the classes, and the axis that counts them.
+_CLASSIFIERS = {"fc.weight": 0, "head.fc.weight": 0, "predictions/kernel": -1}
+
+
+def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -> ResNet:
+    """Writes a `.keras` file with the weights of another library.
+
+    Args:
+        source: File of weights, as of `load_weights_from`.
+        output: File to write.
+        variant: Name of the network; `None` for that of the tag.
+        tag: Tag of the weights, which says how images must be prepared; `None` for that in the
+            name of the file, if there is one.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: If the weights are not those of the network, or a name is unknown.
+    """
+    _check_ending(output, ".keras")
+    if tag is None and source.stem in tags.table():
+        tag = source.stem
+    try:
+        found = tags.find(tag) if tag else None
+        variant = variant or (found.variant if found else None)
+        if variant is None:
+            raise InputError(
+                f"The network must be named with `--variant`, since the name of '{source}' is no "
+                "tag of published weights"
+            )
+        with open_source(source) as tensors:
+            model = ResNet.from_variant(variant, **_head(tensors))
+        weights.load_weights_from(model, source)
+        if found:
+            model.metadata = pretrained.describe(found, model, str(source))
+    except (TypeError, ValueError, ImportError) as error:
+        raise InputError(str(error)) from None
+    with replacing(output) as (path,):
+        model.save(path)
+    return model
+
+
+def to_torch(source: Path, output: Path) -> ResNet:
+    """Writes the weights of a `.keras` file for timm and torchvision.
+
+    Args:
+        source: File of a `ResNet`.
+        output: File to write, which ends in `.safetensors`.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: If the file holds no `ResNet`, or one whose weights torch has no names for.
+    """
+    _check_ending(output, ".safetensors")
+    model = classifier.open_model(source)
+    try:
+        weights.save_torch_weights(model, output)
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+    return model
+
+
+def _head(source: Source) -> dict[str, Any]:
+    """As many classes as the file has."""
+    for name, axis in _CLASSIFIERS.items():
+        if name in source.tensors:
+            return {"classes": source.tensors[name].shape[axis]}
+    return {"head": None}
+
+
+def _check_ending(path: Path, ending: str) -> None:
+    if path.suffix != ending:
+        raise InputError(f"The name of the output must end in '{ending}'. Received: '{path}'")
+    if not path.parent.is_dir():
+        raise InputError(f"The folder of the output must exist. Received: '{path}'")
