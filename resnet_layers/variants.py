@@ -261,8 +261,8 @@ def list_variants(pattern: str = "*") -> list[str]:
 
     Example:
 
-    >>> list_variants("resnext*")
-    ['resnext101_32x8d', 'resnext101_64x4d', 'resnext50_32x4d']
+    >>> list_variants("wide*")
+    ['wide_resnet101_2', 'wide_resnet50_2']
     """
     return sorted(fnmatch.filter(VARIANTS, pattern))
 

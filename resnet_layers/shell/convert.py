@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from resnet_layers import pretrained, tags, weights
+from resnet_layers._files import replacing
 from resnet_layers.model import ResNet
 from resnet_layers.shell import classifier
-from resnet_layers.shell.files import InputError, replacing
+from resnet_layers.shell.files import InputError
 from resnet_layers.weights.sources import Source, open_source
 
 # The tensor whose rows are the classes, and the axis that counts them.

@@ -46,6 +46,7 @@ class Preprocessing:
 
     Example:
 
+    >>> from resnet_layers.shell.images import Preprocessing
     >>> prepare = Preprocessing(image_size=8, mean=(0.0,) * 3, std=(255.0,) * 3)
     >>> prepare([np.full((20, 30), 255, np.uint8)]).shape
     (1, 8, 8, 3)

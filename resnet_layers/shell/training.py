@@ -16,10 +16,11 @@ import keras
 import numpy as np
 
 from resnet_layers import _checks, variants
+from resnet_layers._files import replacing
 from resnet_layers.model import ResNet
 from resnet_layers.shell import classifier, images, labelled
 from resnet_layers.shell.batches import Batches
-from resnet_layers.shell.files import InputError, replacing
+from resnet_layers.shell.files import InputError
 
 # One row of history.csv: train_loss, train_accuracy, test_loss, test_accuracy.
 Row = dict[str, float]

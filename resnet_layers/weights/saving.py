@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from safetensors.numpy import save_file
 
+from resnet_layers._files import replacing
 from resnet_layers.model import ResNet
-from resnet_layers.shell.files import replacing
 from resnet_layers.weights import plan
 from resnet_layers.weights.plan import Row
 
