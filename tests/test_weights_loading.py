@@ -1,0 +1,297 @@
+"""Loading is exact in both directions, or one error says what does not fit and nothing changes."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import resnet_layers as rl
+from resnet_layers.weights import plan
+from tests.randomize import images, randomize, relative_difference, value
+from tests.test_weights_reading import TINY, assert_untouched, refused, tensors, tiny
+
+MODEL = tiny()
+NAMES = [name for name, array in tensors(MODEL).items() if array.ndim]
+
+
+def header(source: str = "<mapping>") -> str:
+    return (
+        "The tensors of `source` must be those of `model`, named as in timm (- is missing, + is "
+        f"not expected, ! does not fit). Received: source={source} with\n"
+    )
+
+
+@given(st.sampled_from(NAMES), st.sampled_from(["remove", "rename", "reshape", "add"]))
+def test_any_change_of_any_tensor_is_reported_by_name(name: str, change: str) -> None:
+    source, before = tensors(MODEL), MODEL.get_weights()
+    shape = source[name].shape
+    if change == "remove":
+        del source[name]
+        expected = f" - {name} {shape}"
+    elif change == "rename":
+        source[f"{name}x"] = source.pop(name)
+        expected = f" - {name} {shape}\n + {name}x"
+    elif change == "reshape":
+        source[name] = source[name][None]
+        expected = f" ! {name}: has {(1, *shape)}, needs {shape}"
+    else:
+        source[f"{name}.extra"] = np.zeros(1)
+        expected = f" + {name}.extra"
+    with pytest.raises(ValueError, match="must be those of `model`") as caught:
+        rl.load_weights_from(MODEL, source)
+    hint = "\nIf only the classes differ, give skip=('head',)." if name[:2] == "fc" else ""
+    assert str(caught.value) == header() + expected + hint
+    assert_untouched(MODEL, before)
+
+
+def test_all_that_does_not_fit_is_in_one_error() -> None:
+    source = tensors(tiny())
+    del source["bn1.bias"]
+    source["fc.weight"] = source["fc.weight"][:2]
+    source["extra"] = np.zeros(1)
+    assert refused(source) == (
+        header() + " - bn1.bias (4,)\n ! fc.weight: has (2, 8), needs (3, 8)\n + extra"
+    )
+
+
+def test_counters_of_torch_may_be_missing() -> None:
+    source = tensors(tiny())
+    rl.load_weights_from(tiny(), {name: array for name, array in source.items() if array.ndim})
+    rl.load_weights_from(tiny(), source)
+
+
+def test_swapped_tensors_of_equal_shape_are_not_noticed() -> None:
+    """The names are all that tells them apart, as the documentation says."""
+    model, source = tiny(), tensors(tiny())
+    a, b = "layer1.0.conv1.weight", "layer1.0.conv2.weight"
+    source[a], source[b] = source[b], source[a]
+    expected = value(model(images(1, 9, 9, 3)))
+    rl.load_weights_from(model, source)
+    assert relative_difference(model(images(1, 9, 9, 3)), expected) > 1e-3
+
+
+# --- skip ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skip", [("head",), ["stem", "stage1"], {"stage2"}])
+def test_skipped_parts_stay_as_they_are(skip: Any) -> None:
+    model, source = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1), tiny()
+    before = {name: part.get_weights() for name, part in plan.parts(model).items()}
+    rl.load_weights_from(model, tensors(source), skip=skip)
+    for name, part in plan.parts(model).items():
+        theirs = plan.parts(source)[name].get_weights()
+        for a, b in zip(part.get_weights(), before[name] if name in skip else theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_another_number_of_classes_needs_the_head_to_be_skipped() -> None:
+    model = randomize(rl.ResNet.from_variant("resnet18", **{**TINY, "classes": 5}))
+    with pytest.raises(ValueError, match=r"give skip=\('head',\)"):
+        rl.load_weights_from(model, tensors(tiny()))
+    rl.load_weights_from(model, tensors(tiny()), skip=["head"])
+
+
+def test_headless_network_skips_the_head() -> None:
+    arguments = {key: value for key, value in TINY.items() if key != "classes"}
+    model = rl.ResNet.from_variant("resnet18", head=None, **arguments)
+    with pytest.raises(ValueError, match=r" \+ fc.weight\n \+ fc.bias\nIf only the classes"):
+        rl.load_weights_from(model, tensors(tiny()))
+    rl.load_weights_from(model, tensors(tiny()), skip=["head"])
+    x = images(1, 9, 9, 3)
+    np.testing.assert_array_equal(value(model(x)), value(tiny().features(x)["stage2"]))
+
+
+def test_final_norm_of_pre_activation_can_be_skipped() -> None:
+    model = randomize(rl.ResNet.from_variant("resnetv2_18", **TINY))
+    other = randomize(rl.ResNet.from_variant("resnetv2_18", **TINY), seed=1)
+    before = other.norm.get_weights()
+    rl.load_weights_from(other, tensors(model), skip=["norm"])
+    for a, b in zip(other.norm.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(value(other.head.dense.kernel), value(model.head.dense.kernel))
+
+
+@pytest.mark.parametrize(
+    ("skip", "kind"), [("head", TypeError), (["fc"], ValueError), (1, TypeError)]
+)
+def test_skip_must_name_parts(skip: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught:
+        rl.load_weights_from(tiny(), tensors(tiny()), skip=skip)
+    assert type(caught.value) is kind
+    assert str(caught.value) == (
+        "`skip` must be a list of names among 'stem', 'stage1', 'stage2', 'head'. "
+        f"Received: skip={skip!r}"
+    )
+
+
+# --- other channels ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", ["resnet18", "resnet18d", "resnetv2_18"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 7])
+def test_first_kernel_is_adapted_to_other_channels(variant: str, channels: int) -> None:
+    small: dict[str, Any] = {"blocks": (1,), "filters": (4,), "classes": 3}
+    source = randomize(rl.ResNet.from_variant(variant, **small))
+    shape = (None, None, channels)
+    model = randomize(rl.ResNet.from_variant(variant, input_shape=shape, **small), seed=1)
+    rl.load_weights_from(model, tensors(source))
+    first = [(m.stem.hidden or (m.stem.conv,))[0].convolution.kernel for m in (model, source)]
+    kernel, original = map(value, first)
+    if channels == 1:
+        expected = original.sum(axis=2, keepdims=True)
+    else:
+        tiled = np.concatenate([original] * 3, axis=2)[:, :, :channels]
+        expected = tiled * np.float32(3 / channels)
+    np.testing.assert_allclose(kernel, expected, rtol=1e-6)
+    for a, b in zip(model.stages[0].get_weights(), source.stages[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_channels_are_adapted_from_rgb_alone() -> None:
+    small: dict[str, Any] = {"blocks": (1,), "filters": (4,), "classes": 3}
+    source = rl.ResNet.from_variant("resnet18", input_shape=(None, None, 4), **small)
+    with pytest.raises(
+        ValueError, match=r"conv1.weight: has \(64, 4, 7, 7\), needs \(64, 5, 7, 7\)"
+    ):
+        rl.load_weights_from(
+            rl.ResNet.from_variant("resnet18", input_shape=(None, None, 5), **small),
+            tensors(source),
+        )
+
+
+# --- every kind of model -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"dtype": "mixed_bfloat16"}, {"trainable": False}, {"data_format": "channels_first"}],
+)
+def test_models_in_every_state_are_loaded(changes: dict[str, Any]) -> None:
+    model, source = rl.ResNet.from_variant("resnet18", **TINY, **changes), tiny()
+    rl.load_weights_from(model, tensors(source))
+    assert_untouched(model, source.get_weights())
+
+
+def test_signals_have_names_as_well() -> None:
+    source = randomize(rl.ResNet.from_variant("resnet18", rank=1, **TINY))
+    model = rl.ResNet.from_variant("resnet18", rank=1, **TINY)
+    arrays = tensors(source)
+    assert arrays["conv1.weight"].shape == (4, 3, 7)
+    rl.load_weights_from(model, arrays)
+    assert_untouched(model, source.get_weights())
+
+
+def test_only_networks_are_loaded() -> None:
+    layer = keras.layers.Dense(3, name="dense")
+    with pytest.raises(TypeError) as caught:
+        rl.load_weights_from(layer, {})
+    assert str(caught.value) == f"`model` must be a ResNet. Received: model={layer!r}"
+
+
+def test_parts_of_other_classes_must_be_skipped() -> None:
+    head = keras.Sequential(
+        [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)], name="own"
+    )
+    body = tiny()
+    model = rl.ResNet(body.stem, body.stages, head)
+    with pytest.raises(TypeError) as caught:
+        rl.load_weights_from(model, tensors(tiny()))
+    assert str(caught.value) == (
+        "The head of `model` must be a ClassifierHead, since nothing else has names in other "
+        f"libraries, or be left out by `skip`. Received: head={head!r}"
+    )
+    rl.load_weights_from(model, tensors(tiny()), skip=["head"])
+
+
+def test_layers_without_a_name_elsewhere_are_refused() -> None:
+    body = tiny()
+    head = rl.ClassifierHead(3, hidden_units=4, name="head")
+    model = rl.ResNet(body.stem, body.stages, head)
+    with pytest.raises(ValueError, match="must have only layers") as caught:
+        rl.load_weights_from(model, tensors(tiny()))
+    assert str(caught.value) == (
+        "`model` must have only layers that timm has names for, unless `skip` leaves their parts "
+        "out. Received: 'hidden' (hidden) in head"
+    )
+
+
+@keras.saving.register_keras_serializable("resnet_layers_tests")
+class ScaledHead(rl.ClassifierHead):
+    """Has a variable that no other library knows."""
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.scale = self.add_weight(shape=(), name="scale")
+
+
+def test_variables_without_a_name_elsewhere_are_refused() -> None:
+    body = tiny()
+    model = rl.ResNet(body.stem, body.stages, ScaledHead(3, name="head"))
+    with pytest.raises(TypeError, match="must have no variables besides") as caught:
+        rl.load_weights_from(model, tensors(tiny()))
+    assert str(caught.value) == (
+        "The head of `model` must have no variables besides those of ClassifierHead, since "
+        "nothing else has names in other libraries, or be left out by `skip`. "
+        "Received: head/scale"
+    )
+
+
+# --- what no tensor reveals ----------------------------------------------------------------------
+
+
+def numerics(variant: str, **changes: Any) -> list[str]:
+    """The warnings of loading weights that fit."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = rl.ResNet.from_variant(variant, **TINY, **changes)
+        rl.load_weights_from(model, tensors(model))
+    return [str(warning.message) for warning in caught if warning.category is UserWarning]
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes", "differences"),
+    [
+        (
+            "resnet50",
+            {"strides_on": "first", "epsilon": 1e-3},
+            "epsilon=0.001 (not 1e-05), strides_on='first' (not '3x3')",
+        ),
+        ("resnet18", {"padding": "same"}, "padding='same' (not 'symmetric')"),
+        ("resnet18", {"activation": "gelu"}, "activation='gelu' (not 'relu')"),
+        ("resnetv2_50", {"strided_block": "last"}, "strided_block='last' (not 'first')"),
+    ],
+)
+def test_numerics_that_no_tensor_reveals_are_a_warning(
+    variant: str, changes: dict[str, Any], differences: str
+) -> None:
+    assert numerics(variant, **changes) == [
+        "The outputs of `model` will not be those of timm with the same weights, since it "
+        f"computes with {differences}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        *("resnet18", "resnet50d", "seresnet50", "resnetblur50", "resnetaa50", "resnet50_gn"),
+        *("resnetv2_50", "resnetv2_50d_evos", "resnetv2_50d_frn", "resnetv2_50x1_bit"),
+    ],
+)
+def test_networks_as_they_are_give_no_warning(variant: str) -> None:
+    assert numerics(variant) == []
+
+
+def test_keras_weights_bring_their_preprocessing_once(tmp_path: Path) -> None:
+    original = keras.applications.ResNet50(weights=None, classes=2, input_shape=(32, 32, 3))
+    model = rl.ResNet.from_variant("keras_resnet50", classes=2, metadata={"a": 1})
+    rl.load_weights_from(model, original)
+    assert rl.preprocessing(model).channels == "bgr"
+    assert model.metadata["a"] == 1
+    model.metadata = {"preprocessing": "mine"}
+    rl.load_weights_from(model, original)
+    assert model.metadata == {"preprocessing": "mine"}

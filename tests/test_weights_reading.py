@@ -1,0 +1,384 @@
+"""Weight files: every format that is read, and what becomes of files that are not what they say."""
+
+import json
+import pickle
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import resnet_layers as rl
+from resnet_layers.weights import plan
+from tests.randomize import images, randomize, relative_difference, value
+
+TINY: dict[str, Any] = {"blocks": (1, 1), "filters": (4, 8), "stem": {"filters": 4}, "classes": 3}
+
+
+def tiny() -> rl.ResNet:
+    """A small network of timm's names, with random variables."""
+    return randomize(rl.ResNet.from_variant("resnet18", **TINY))
+
+
+def tensors(model: rl.ResNet) -> dict[str, np.ndarray]:
+    """Its weights in torch's names and layout, counters included."""
+    rows = plan.make(model, plan.torch_dialect(model))
+    return {
+        row.name: np.zeros((), "int64")
+        if row.variable is None
+        else row.to_source(value(row.variable))
+        for row in rows
+    }
+
+
+def assert_untouched(model: rl.ResNet, before: list[np.ndarray]) -> None:
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def refused(source: Any, kind: type[Exception] = ValueError) -> str:
+    """The error of loading a source, which changes nothing."""
+    model = tiny()
+    before = model.get_weights()
+    with pytest.raises(kind) as caught:
+        rl.load_weights_from(model, source)
+    assert type(caught.value) is kind
+    assert_untouched(model, before)
+    return str(caught.value)
+
+
+def save_npz(arrays: dict[str, np.ndarray], path: Path) -> None:
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_floats_of_every_size_are_read(ending: str, dtype: str, tmp_path: Path) -> None:
+    if (ending, dtype) == ("npz", "bfloat16"):
+        pytest.skip("NumPy's files hold no bfloat16")
+    stored = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    model, other = tiny(), randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+    arrays = {name: array.astype(stored) for name, array in tensors(model).items() if array.ndim}
+    path = tmp_path / f"weights.{ending}"
+    (save_file if ending == "safetensors" else save_npz)(arrays, path)
+    rl.load_weights_from(other, path)
+    for name, array in tensors(other).items():
+        if array.ndim:
+            np.testing.assert_array_equal(array, arrays[name].astype("float32"))
+
+
+def test_reading_safetensors_needs_no_torch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    model = tiny()
+    rl.save_torch_weights(model, tmp_path / "weights.safetensors")
+    rl.load_weights_from(tiny(), tmp_path / "weights.safetensors")
+
+
+def test_mappings_of_arrays_and_of_variables_are_read() -> None:
+    model = tiny()
+    for convert in (np.asarray, keras.Variable, keras.ops.convert_to_tensor):
+        other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+        rl.load_weights_from(other, {k: convert(v) for k, v in tensors(model).items() if v.ndim})
+        assert_untouched(other, model.get_weights())
+
+
+@pytest.mark.parametrize("wrapper", [(), ("state_dict",), ("model",)])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_what_training_scripts_put_around_is_taken_away(
+    wrapper: tuple[str, ...], prefix: str
+) -> None:
+    model, other = tiny(), randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+    source: Any = {prefix + name: array for name, array in tensors(model).items()}
+    for name in wrapper:
+        source = {name: source, "epoch": 3, "optimizer": {"lr": 0.1}}
+    rl.load_weights_from(other, source)
+    assert_untouched(other, model.get_weights())
+
+
+def test_prefix_on_some_names_alone_is_a_name() -> None:
+    source = tensors(tiny())
+    source["module.fc.bias"] = source.pop("fc.bias")
+    message = refused(source)
+    assert " - fc.bias (3,)" in message
+    assert " + module.fc.bias" in message
+
+
+# --- keras.applications --------------------------------------------------------------------------
+
+KERAS = {
+    "keras_resnet50": keras.applications.ResNet50,
+    "keras_resnet50v2": keras.applications.ResNet50V2,
+    "keras_resnet101": keras.applications.ResNet101,
+    "keras_resnet152v2": keras.applications.ResNet152V2,
+}
+
+
+def keras_original(name: str, **arguments: Any) -> keras.Model:
+    arguments = {"weights": None, "classes": 7, "classifier_activation": None, **arguments}
+    return randomize(KERAS[name](**arguments))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "keras_resnet50",
+        "keras_resnet50v2",
+        pytest.param("keras_resnet101", marks=pytest.mark.slow),
+        pytest.param("keras_resnet152v2", marks=pytest.mark.slow),
+    ],
+)
+def test_models_and_files_of_keras_applications_are_read(name: str, tmp_path: Path) -> None:
+    original = keras_original(name)
+    x = images(2, 224, 224, 3)
+    expected = value(original(x))
+    new, old = tmp_path / "new.weights.h5", tmp_path / "old.h5"
+    original.save_weights(new)
+    with h5py.File(old, "w") as file:
+        write_legacy(file, original)
+    whole = tmp_path / "whole.h5"
+    with h5py.File(whole, "w") as file:
+        write_legacy(file.create_group("model_weights"), original)
+    model = rl.ResNet.from_variant(name, classes=7)
+    for source in (original, new, old, whole):
+        randomize(model, seed=1)
+        rl.load_weights_from(model, source)
+        assert relative_difference(model(x), expected) < 1e-4
+    prepare = rl.preprocessing(model)
+    photos = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3)).astype("float32")
+    module = keras.applications.resnet_v2 if "v2" in name else keras.applications.resnet
+    ours = value(prepare(photos))
+    theirs = module.preprocess_input(photos.copy())[:, 16:240, 16:240]
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def write_legacy(group: Any, model: keras.Model) -> None:
+    """As Keras wrote the files that keras.applications downloads."""
+    group.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+    for layer in model.layers:
+        inner = group.create_group(layer.name)
+        names = [f"{layer.name}/{variable.name}:0" for variable in layer.weights]
+        inner.attrs["weight_names"] = [name.encode() for name in names]
+        for name, variable in zip(names, layer.weights, strict=True):
+            inner[name] = value(variable)
+
+
+def test_keras_network_without_its_top_is_read_for_a_new_head() -> None:
+    original = keras_original("keras_resnet50", include_top=False, input_shape=(64, 64, 3))
+    model = rl.ResNet.from_variant("keras_resnet50", classes=2)
+    rl.load_weights_from(model, original, skip=["head"])
+    x = images(1, 64, 64, 3)
+    assert relative_difference(model.features(x)["stage4"], original(x)) < 1e-4
+
+
+# --- torch ---------------------------------------------------------------------------------------
+
+
+def test_files_of_torch_are_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    model = tiny()
+    state = {name: torch.from_numpy(array) for name, array in tensors(model).items()}
+    wrapped = {"state_dict": {f"module.{name}": t for name, t in state.items()}, "epoch": 3}
+    for i, saved in enumerate((state, wrapped)):
+        for old in (False, True):
+            path = tmp_path / f"{i}{old}.pth"
+            torch.save(saved, path, _use_new_zipfile_serialization=not old)
+            other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+            rl.load_weights_from(other, path)
+            assert_untouched(other, model.get_weights())
+
+
+def test_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    witness, path = tmp_path / "it-ran", tmp_path / "weights.pth"
+
+    class Malicious:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (witness,))
+
+    torch.save({"conv1.weight": Malicious()}, path)
+    assert refused(path) == (
+        "`source` must be a whole file of the kind that its ending says. "
+        f"Received: source='{path}', which cannot be read: torch refuses it in weights-only mode, "
+        "which runs no code of a file"
+    )
+    path.write_bytes(pickle.dumps(Malicious()))
+    refused(path)
+    assert not witness.exists()
+
+
+def test_torch_files_without_torch_name_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"")
+    assert refused(path, ImportError) == (
+        "`source` must be read by torch, which is not installed: "
+        f"`pip install \"resnet-layers[torch]\"`. Received: source='{path}'"
+    )
+
+
+# --- files that are not what they say ------------------------------------------------------------
+
+UNREADABLE = "`source` must be a whole file of the kind that its ending says. Received: source="
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz", "h5"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99])
+def test_truncated_file_is_refused(ending: str, share: float, tmp_path: Path) -> None:
+    path = tmp_path / f"weights.{ending}"
+    if ending == "h5":
+        with h5py.File(path, "w") as file:
+            write_legacy(file, keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    else:
+        arrays = tensors(tiny())
+        (save_file if ending == "safetensors" else save_npz)(arrays, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert refused(path).startswith(f"{UNREADABLE}'{path}', which cannot be read: ")
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz", "h5"])
+def test_foreign_file_is_refused(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights.{ending}"
+    path.write_bytes(b"<!DOCTYPE html><html>404: not found</html>" * 100)
+    assert refused(path).startswith(f"{UNREADABLE}'{path}', which cannot be read: ")
+
+
+def test_h5_file_of_another_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(path)
+    assert refused(path) == (
+        f"{UNREADABLE}'{path}', which cannot be read: it holds no weights of a ResNet from "
+        "keras.applications"
+    )
+
+
+def test_damage_inside_of_an_array_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.npz"
+    model = rl.ResNet.from_variant("resnet18", **{**TINY, "filters": (4, 40)})
+    arrays = tensors(model)
+    save_npz(arrays, path)
+    content = bytearray(path.read_bytes())
+    name = "layer2.0.conv2.weight"
+    content[content.index(arrays[name].tobytes()) + 30_000] ^= 255  # a zip has checksums
+    path.write_bytes(content)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=f"where {name} is not: Bad CRC-32") as caught:
+        rl.load_weights_from(model, path)
+    assert str(caught.value).startswith("The tensors of `source` must be readable. Received: ")
+    assert_untouched(model, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "weights.txt",
+            "`source` must be a file that ends in .safetensors, .pth, .pt, .bin, .npz, .h5. "
+            "Received: source='weights.txt'",
+        ),
+        (
+            "missing.npz",
+            "`source` must be a file that exists. Received: source='missing.npz'",
+        ),
+        (
+            "folder.npz",
+            "`source` must be a file that exists. Received: source='folder.npz'",
+        ),
+    ],
+)
+def test_path_of_no_weight_file_is_refused(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.npz").mkdir()
+    assert refused(name) == message
+
+
+@pytest.mark.parametrize("source", [None, 3, ["a"]])
+def test_source_of_another_type_is_refused(source: Any) -> None:
+    assert refused(source, TypeError) == (
+        "`source` must be a path, a mapping from names to arrays, or a Keras model. "
+        f"Received: source={source!r} (of type {type(source)})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({3: np.zeros(2)}, "3 for a <class 'numpy.ndarray'>"),
+        ({"a": "b"}, "'a' for a <class 'str'>"),
+        ({"state_dict": {"a": [1.0]}}, "'a' for a <class 'list'>"),
+    ],
+)
+def test_mapping_to_something_else_is_refused(source: Any, message: str) -> None:
+    expected = f"`source` must map names to arrays. Received: {message}"
+    assert refused(source, TypeError) == expected
+
+
+def test_duplicate_names_in_safetensors_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    entry = json.dumps({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})
+    header = f'{{"a": {entry}, "a": {entry}}}'.encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert refused(path).startswith(f"{UNREADABLE}'{path}', which cannot be read: ")
+
+
+def test_duplicate_names_in_npz_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.npz"
+    save_npz(tensors(tiny()), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        content = archive.read("fc.bias.npy")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("fc.bias.npy", content)
+    assert refused(path) == (
+        f"{UNREADABLE}'{path}', which cannot be read: names stand there twice: fc.bias.npy"
+    )
+
+
+def test_pickled_objects_in_npz_are_refused_and_run_no_code(tmp_path: Path) -> None:
+    witness, path = tmp_path / "it-ran", tmp_path / "weights.npz"
+
+    class Malicious:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (witness,))
+
+    arrays = {**tensors(tiny()), "fc.bias": np.array([Malicious()] * 3, object)}
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    assert " ! fc.bias: has object, needs floating point" in refused(path)
+    assert not witness.exists()
+
+
+NOT_FINITE: list[Callable[[np.ndarray], np.ndarray]] = [
+    lambda array: np.full_like(array, np.nan),
+    lambda array: np.full_like(array, -np.inf),
+    lambda array: np.full(array.shape, 1e300),
+]
+
+
+@pytest.mark.parametrize("make", NOT_FINITE)
+def test_what_is_not_finite_is_refused_by_name(make: Any) -> None:
+    source = tensors(tiny())
+    for name in ("layer1.0.conv1.weight", "fc.bias"):
+        source[name] = make(source[name])
+    assert refused(source) == (
+        "The tensors of `source` must be finite in float32. Received: source=<mapping>, where "
+        "these are not: layer1.0.conv1.weight, fc.bias"
+    )
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int8", "bool", "complex64"])
+def test_dtypes_that_are_no_floats_are_refused(dtype: str) -> None:
+    source = tensors(tiny())
+    source["fc.bias"] = source["fc.bias"].astype(dtype)
+    assert f" ! fc.bias: has {dtype}, needs floating point" in refused(source)
