@@ -50,7 +50,9 @@ def _safetensors(path: Path) -> Iterator[dict[str, Tensor]]:
             file.read(start - 8), object_pairs_hook=_without_duplicates
         )
     header.pop("__metadata__", None)
-    yield {name: _mapped(path, start, **entry) for name, entry in header.items()}
+    # As views of the file, whose pages the system can drop again.
+    content: Any = np.memmap(path, np.uint8, "r", start) if header else np.zeros(0, np.uint8)
+    yield {name: _mapped(content, **entry) for name, entry in header.items()}
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,17 +66,11 @@ def _refuse_duplicates(names: Iterable[str]) -> None:
         raise ValueError(f"names stand there twice: {', '.join(twice)}")
 
 
-def _mapped(
-    path: Path, start: int, dtype: str, shape: list[int], data_offsets: list[int]
-) -> Tensor:
+def _mapped(content: np.ndarray, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
     known = _SAFETENSORS_DTYPES.get(dtype)
 
     def read() -> np.ndarray:
-        # As one view of the file, whose pages the system can drop again.
-        size = (data_offsets[1] - data_offsets[0]) // np.dtype(known).itemsize
-        if not size:
-            return np.zeros(shape, known)
-        return np.memmap(path, np.dtype(known), "r", start + data_offsets[0], size).reshape(shape)
+        return content[slice(*data_offsets)].view(known).reshape(shape)
 
     return Tensor(tuple(shape), np.dtype(known).name if known else dtype, read)
 
