@@ -77,15 +77,16 @@ class Preprocessing(keras.layers.Layer):
         self.data_format = _checks.choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
+        self.built = True  # there are no variables
 
     def call(self, inputs: Any) -> Any:
         self._check_shape(inputs.shape)
         x = ops.cast(inputs, "float32")
         height, width = ops.shape(x)[-3:-1]
         rows, columns = self._axes(height, width)
-        x = ops.einsum("oi,...iwc->...owc", rows, x)
-        x = ops.einsum("oi,...hic->...hoc", columns, x)
-        x = ops.clip(x, 0.0, 255.0)  # bicubic weights overshoot at edges
+        # Bicubic weights overshoot at edges; Pillow cuts that off after each axis.
+        x = ops.clip(ops.einsum("oi,...hic->...hoc", columns, x), 0.0, 255.0)
+        x = ops.clip(ops.einsum("oi,...iwc->...owc", rows, x), 0.0, 255.0)
         x = (x / 255.0 - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.std)
         if self.channels == "bgr":
             x = ops.flip(x, axis=-1)

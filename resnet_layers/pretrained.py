@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from resnet_layers import tags
+from resnet_layers import _checks, tags
 from resnet_layers.model import ResNet
 from resnet_layers.preprocessing_layer import Preprocessing
 from resnet_layers.tags import Tag
@@ -97,7 +97,7 @@ def make(
     if found.classes == 0 and model.head is not None:
         skip = ("head",)
     load_weights_from(model, source, skip=skip)
-    model.metadata = {**describe(found, model, where), **metadata}
+    model.metadata = _checks.metadata({**describe(found, model, where), **metadata})
     if found.license.startswith("cc-by-nc"):
         warnings.warn(
             f"The weights '{tag}' are licensed for non-commercial use alone ({found.license})",

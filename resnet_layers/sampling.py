@@ -49,10 +49,20 @@ def subsample(x: Any, strides: Steps, data_format: str) -> Any:
 
 def average(x: Any, strides: Steps, data_format: str) -> Any:
     """The mean of each window of `strides` pixels; of what is there, where the last is cut."""
-    strides = _layout(x, data_format).spread(strides)
+    layout = _layout(x, data_format)
+    strides = layout.spread(strides)
     if max(strides) == 1:
         return x
-    return ops.average_pool(x, strides, strides, "same", data_format=data_format)
+    if max(strides) == 2:  # then Keras pads at the end alone, and counts no padding
+        return ops.average_pool(x, strides, strides, "same", data_format=data_format)
+    pads = layout.shape((0, 0), [(0, step - 1) for step in strides], (0, 0))
+
+    def means(y: Any) -> Any:
+        y = ops.pad(y, pads)
+        return ops.average_pool(y, strides, strides, "valid", data_format=data_format)
+
+    one_image = _slice(_slice(x, 0, None, 1), layout.channel_axis, None, 1)
+    return means(x) / means(ops.ones_like(one_image))
 
 
 def average_pairs(x: Any, data_format: str) -> Any:

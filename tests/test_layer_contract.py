@@ -126,7 +126,7 @@ def test_build_alone_creates_every_variable(case: Case) -> None:
         layer.build(case.input_shape)
     assert all(child.built for child in layer._flatten_layers())
     before = [v.path for v in layer.weights]
-    assert before
+    assert before or case.name == "preprocessing"
     layer(images(*case.input_shape))
     assert [v.path for v in layer.weights] == before
 
@@ -288,7 +288,7 @@ def test_mixed_precision_reaches_every_convolution(
     convolutions = [c for c in layer._flatten_layers() if isinstance(c, keras.layers.Conv2D)]
     assert all(c.compute_dtype == compute for c in convolutions)
     assert all(c.compute_dtype == compute for c in normalizations(layer))
-    assert {v.dtype for v in layer.weights} == {"float32"}
+    assert {v.dtype for v in layer.weights} <= {"float32"}
     x = images(*case.input_shape)
     y = layer(x)
     logits = isinstance(layer, (rl.ClassifierHead, rl.ResNet))
@@ -308,6 +308,8 @@ def test_mixed_precision_reaches_every_convolution(
 
 @every_case
 def test_every_trainable_variable_gets_a_gradient(case: Case) -> None:
+    if case.name == "preprocessing":
+        pytest.skip("has no variables")
     layer = build(case)
     # Two random directions, so that a gradient that cancels in one shows in the other.
     x = images(*case.input_shape)
@@ -388,8 +390,8 @@ def test_sublayers_frozen_one_by_one_stay_frozen(case: Case, tmp_path: Path) -> 
 
 @every_case
 def test_input_of_another_rank_is_refused(case: Case) -> None:
-    if isinstance(case.create(), rl.ResNet):
-        pytest.skip("refused by its stem, see test_messages")
+    if isinstance(case.create(), (rl.ResNet, rl.Preprocessing)):
+        pytest.skip("refused in words of its own, see test_messages and test_preprocessing")
     ndim = len(case.input_shape)
     match = rf"expected ndim={ndim}, found ndim={ndim + 1}\. Full shape received:"
     with pytest.raises(ValueError, match=match):
@@ -450,6 +452,7 @@ REGISTERED = {
     "ConvNorm": "resnet_layers>ConvNorm",
     "IdentityBlock": "resnet_layers>IdentityBlock",
     "NormAct": "resnet_layers>NormAct",
+    "Preprocessing": "resnet_layers>Preprocessing",
     "ResNet": "resnet_layers>ResNet",
     "ResNetStage": "resnet_layers>ResNetStage",
     "Stem": "resnet_layers>Stem",

@@ -14,8 +14,8 @@ import pytest
 import resnet_layers as rl
 
 PACKAGE = Path(rl.__file__).parent
-# What is about the shell or the installation has its errors tested in tests of its own.
-ELSEWHERE = ("__main__", "_environment")
+# What is about the shell, the installation or published weights has tests of its own.
+ELSEWHERE = ("__main__", "_environment", "preprocessing_layer", "pretrained")
 MODULES = [path for path in PACKAGE.glob("*.py") if path.stem not in ELSEWHERE]
 
 
@@ -457,6 +457,21 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "`factorize` must be False where `rank` is not 3, since only videos have space and time. "
         "Received: factorize=True, rank=2",
+    ),
+    (
+        lambda: rl.Preprocessing(std=1.0),  # type: ignore[arg-type]
+        TypeError,
+        "`std` must be three numbers. Received: std=1.0",
+    ),
+    (
+        lambda: rl.Preprocessing(std=(1.0, 1.0)),
+        ValueError,
+        "`std` must be three numbers. Received: std=(1.0, 1.0)",
+    ),
+    (
+        lambda: rl.Preprocessing(mean=(0.0, 0.0, float("inf"))),
+        ValueError,
+        "`mean` must be a finite number. Received: mean=inf",
     ),
     (
         lambda: rl.BlockStyle(attention_ratio=0),

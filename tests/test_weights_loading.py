@@ -117,7 +117,14 @@ def test_final_norm_of_pre_activation_can_be_skipped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("skip", "kind"), [("head", TypeError), (["fc"], ValueError), (1, TypeError)]
+    ("skip", "kind"),
+    [
+        ("head", TypeError),
+        (1, TypeError),
+        (["fc"], ValueError),
+        ([["head"]], ValueError),
+        (["norm"], ValueError),  # no network of this kind has one
+    ],
 )
 def test_skip_must_name_parts(skip: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind) as caught:
@@ -191,6 +198,37 @@ def test_only_networks_are_loaded() -> None:
     with pytest.raises(TypeError) as caught:
         rl.load_weights_from(layer, {})
     assert str(caught.value) == f"`model` must be a ResNet. Received: model={layer!r}"
+
+
+@pytest.mark.parametrize("kind", ["ours", "other", "unbuilt"])
+def test_keras_models_from_elsewhere_are_refused(kind: str) -> None:
+    source: keras.Model = tiny()
+    if kind != "ours":
+        before = [keras.Input((4,))] if kind == "other" else []
+        source = keras.Sequential([*before, keras.layers.Dense(3)])
+    assert refused(source) == (
+        "`source` must hold a ResNet or ResNetV2 of keras.applications where it is a Keras model. "
+        f"Received: source={source!r}"
+    )
+
+
+def test_names_that_become_equal_are_refused() -> None:
+    kernel = np.zeros((7, 7, 3, 4))
+    assert refused({"a/conv1_conv/kernel:0": kernel, "b/conv1_conv/kernel": kernel}) == (
+        "`source` must not have two tensors of one name. Received: 'conv1_conv/kernel'"
+    )
+
+
+def test_head_of_a_model_around_keras_applications_is_skipped() -> None:
+    body = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(32, 32, 3))
+    layers = [body, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, name="mine")]
+    source = randomize(keras.Sequential([keras.Input((32, 32, 3)), *layers]))
+    model = rl.ResNet.from_variant("keras_resnet50", classes=5)
+    with pytest.raises(ValueError, match=r"\+ mine/bias\nIf only the classes differ, give skip="):
+        rl.load_weights_from(model, source)
+    rl.load_weights_from(model, source, skip=["head"])
+    x = images(1, 32, 32, 3)
+    assert relative_difference(model.features(x)["stage4"], body(x)) < 1e-4
 
 
 def test_parts_of_other_classes_must_be_skipped() -> None:

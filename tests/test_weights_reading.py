@@ -213,6 +213,10 @@ def test_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> 
     path.write_bytes(pickle.dumps(Malicious()))
     refused(path)
     assert not witness.exists()
+    torch.save([torch.zeros(2)], path)
+    assert refused(path) == (
+        f"{UNREADABLE}'{path}', which cannot be read: it holds a <class 'list'> and no mapping"
+    )
 
 
 def test_torch_files_without_torch_name_the_extra(
@@ -260,6 +264,16 @@ def test_h5_file_of_another_model_is_refused(tmp_path: Path) -> None:
     assert refused(path) == (
         f"{UNREADABLE}'{path}', which cannot be read: it holds no weights of a ResNet from "
         "keras.applications"
+    )
+
+
+def test_renamed_file_of_keras_3_is_refused(tmp_path: Path) -> None:
+    saved, path = tmp_path / "a.weights.h5", tmp_path / "renamed.h5"
+    keras_original("keras_resnet50", input_shape=(32, 32, 3)).save_weights(saved)
+    saved.rename(path)
+    assert refused(path) == (
+        f"{UNREADABLE}'{path}', which cannot be read: Keras 3 reads its weights from files that "
+        "end in .weights.h5 alone"
     )
 
 

@@ -126,6 +126,12 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"`path` must end in .safetensors. Received: path='{tmp_path / 'weights.pth'}'"
     )
+    nowhere = tmp_path / "none" / "weights.safetensors"
+    with pytest.raises(ValueError, match="must be in a folder") as caught:
+        rl.save_torch_weights(tiny(), nowhere)
+    assert str(caught.value) == (
+        f"`path` must be in a folder that exists. Received: path='{nowhere}'"
+    )
     layer = keras.layers.Dense(3)
     with pytest.raises(TypeError) as error:
         rl.save_torch_weights(layer, tmp_path / "weights.safetensors")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from resnet_layers import pretrained, tags, weights
+from resnet_layers import _checks, pretrained, tags, weights
 from resnet_layers._files import replacing
 from resnet_layers.model import ResNet
 from resnet_layers.shell import classifier
@@ -45,7 +45,7 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
             model = ResNet.from_variant(variant, **_head(tensors))
         weights.load_weights_from(model, source)
         if found:
-            model.metadata = pretrained.describe(found, model, str(source))
+            model.metadata = _checks.metadata(pretrained.describe(found, model, str(source)))
     except (TypeError, ValueError, ImportError) as error:
         raise InputError(str(error)) from None
     with replacing(output) as (path,):

@@ -51,7 +51,8 @@ def _safetensors(path: Path) -> Iterator[dict[str, Tensor]]:
         )
     header.pop("__metadata__", None)
     # As views of the file, whose pages the system can drop again.
-    content: Any = np.memmap(path, np.uint8, "r", start) if header else np.zeros(0, np.uint8)
+    content: Any = np.memmap(path, np.uint8, "r", start) if header else ()
+    content = np.asarray(content, np.uint8)
     yield {name: _mapped(content, **entry) for name, entry in header.items()}
 
 
@@ -126,6 +127,8 @@ def _h5(path: Path) -> Iterator[dict[str, Tensor]]:
             yield unique(_of_legacy_group(group))
             return
         model = _keras_applications_model(file)
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError("Keras 3 reads its weights from files that end in .weights.h5 alone")
     model.load_weights(path)
     yield of_keras_model(model)
 

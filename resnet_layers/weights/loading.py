@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers import preprocessing_layer, styles
+from resnet_layers import _checks, preprocessing_layer, styles
 from resnet_layers.model import ResNet
 from resnet_layers.stage import ResNetStage
 from resnet_layers.weights import plan
@@ -73,18 +73,19 @@ def load_weights_from(model: ResNet, source: Any, *, skip: Iterable[str] = ()) -
     if found.is_keras and "preprocessing" not in model.metadata:
         layer = preprocessing_layer.for_keras_applications(plan.is_preactivated(model))
         config = keras.saving.serialize_keras_object(layer)
-        model.metadata = {**model.metadata, "preprocessing": config}
+        model.metadata = _checks.metadata({**model.metadata, "preprocessing": config})
 
 
 def _check_skip(skip: Any, known: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(known)
     message = (
-        f"`skip` must be a list of names among {', '.join(map(repr, known))}. "
+        f"`skip` must be a list of names among {', '.join(map(repr, names))}. "
         f"Received: skip={skip!r}"
     )
     if isinstance(skip, str) or not isinstance(skip, Iterable):
         raise TypeError(message)
     skip = tuple(skip)
-    if not set(skip) <= set(known):
+    if not all(part in names for part in skip):  # what is no name may not even have a hash
         raise ValueError(message)
     return skip
 
@@ -158,7 +159,8 @@ def _value(row: Row, value: np.ndarray) -> Any:
         value = _for_channels(value, row.shape[row.channel_axis], row.channel_axis)
     # The backend transposes on all cores.
     value = keras.ops.transpose(value, row.axes) if row.transposes else value
-    return keras.ops.reshape(value, row.variable.shape)
+    shape = row.variable.shape
+    return value if value.shape == shape else keras.ops.reshape(value, shape)
 
 
 def _for_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:

@@ -27,7 +27,8 @@ def save_torch_weights(model: ResNet, path: str | os.PathLike[str]) -> None:
             replaced once the new one is whole.
 
     Raises:
-        ValueError: If the ending is another one, or if timm has no name for a layer.
+        ValueError: If the ending is another one, if the folder does not exist, or if timm has
+            no name for a layer.
         TypeError: If `model` is no `ResNet` of the package's parts.
 
     Example:
@@ -40,6 +41,8 @@ def save_torch_weights(model: ResNet, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"`path` must end in .safetensors. Received: path='{path}'")
+    if not path.parent.is_dir():
+        raise ValueError(f"`path` must be in a folder that exists. Received: path='{path}'")
     dialect = plan.torch_dialect(model)
     rows = plan.make(model, dialect)
     biases = [row.name for row in rows if row.is_convolution_bias]

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from resnet_layers.weights.names import looks_like_keras
+
 # Where training scripts put the weights in what they save.
 _WRAPPERS = ("state_dict", "model")
 
@@ -44,16 +46,22 @@ def of_mapping(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def of_keras_model(model: keras.Model) -> dict[str, Tensor]:
-    """The variables of a model as `layer/variable`, those of models in it included.
+    """The variables of a ResNet of keras.applications, or of a model around one.
 
     Raises:
-        ValueError: If two of them have the same name.
+        ValueError: If the model holds no such network, or if two names are the same.
     """
-    return unique(
+    named = [
         (f"{layer.name}/{variable.name}", _of_array(variable))
         for layer in _layers(model)
         for variable in layer.weights
-    )
+    ]
+    if not looks_like_keras(name for name, _ in named):
+        raise ValueError(
+            "`source` must hold a ResNet or ResNetV2 of keras.applications where it is a Keras "
+            f"model. Received: source={model!r}"
+        )
+    return unique(named)
 
 
 def unique(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,0 +1,306 @@
+"""Published weights by name: tags, where their files are found, what a model knows of them."""
+
+import dataclasses
+import shutil
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import resnet_layers as rl
+from resnet_layers import tags, variants
+from tests.randomize import images, randomize, value
+from tests.test_weights_reading import write_legacy
+
+TAG = "test_resnet.r160_in1k"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as the hub has it, with random values."""
+    path = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    rl.save_torch_weights(randomize(rl.ResNet.from_variant("test_resnet")), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_found_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty cache, and no way to download."""
+    for variable in ("HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+
+
+def logits(model: Any) -> np.ndarray:
+    return value(model(images(1, 40, 33, 3)))
+
+
+def expected(weights: Path) -> np.ndarray:
+    model = rl.ResNet.from_variant("test_resnet")
+    rl.load_weights_from(model, weights)
+    return logits(model)
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def test_table_has_every_published_tag() -> None:
+    table = tags.table()
+    assert len(table) == 199 + 6
+    assert len(rl.list_pretrained()) == 174 + 6
+    assert rl.list_pretrained() == sorted(rl.list_pretrained())
+    assert {tag.variant for tag in table.values()} <= set(variants.VARIANTS)
+    assert {tag.license for tag in table.values()} == {
+        "apache-2.0",
+        "bsd-3-clause",
+        "cc-by-nc-4.0",
+        "",
+    }
+
+
+@pytest.mark.parametrize("tag", rl.list_pretrained())
+def test_every_tag_has_a_preprocessing(tag: str) -> None:
+    row = tags.find(tag)
+    for test in (False, True):
+        layer = rl.preprocessing(tag, test=test)
+        assert layer.image_size == (row.test_image_size if test else row.image_size)
+        assert layer.crop_pct == (row.test_crop_pct if test else row.crop_pct)
+        assert layer.interpolation == row.interpolation
+
+
+def test_preprocessing_is_what_timm_publishes() -> None:
+    layer = rl.preprocessing("resnet10t.c3_in1k")
+    assert (layer.image_size, layer.crop_pct, layer.interpolation) == (176, 0.875, "bicubic")
+    assert (layer.mean, layer.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    test = rl.preprocessing("resnet10t.c3_in1k", test=True)
+    assert (test.image_size, test.crop_pct) == (224, 0.95)
+    bit = rl.preprocessing("resnetv2_50x1_bit.goog_in21k_ft_in1k")
+    assert (bit.image_size, bit.crop_pct, bit.mean) == (448, 1.0, (0.5, 0.5, 0.5))
+    assert rl.preprocessing("keras_resnet50.imagenet").channels == "bgr"
+    assert rl.preprocessing("keras_resnet50v2.imagenet").mean == (0.5, 0.5, 0.5)
+
+
+def test_unknown_tags_name_close_ones() -> None:
+    with pytest.raises(ValueError, match="There is no tag of that name") as caught:
+        rl.preprocessing("resnet50.a1_in2k")
+    assert "'resnet50.a1_in1k'" in str(caught.value)
+    with pytest.raises(ValueError, match="There is no tag of that name"):
+        rl.from_pretrained("resnet50")
+
+
+def test_tag_without_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match="with weights") as caught:
+        rl.from_pretrained("resnet50t.untrained")
+    assert str(caught.value) == (
+        "`tag` must be one with weights, which are not public. Received: tag='resnet50t.untrained'"
+    )
+
+
+# --- where files are found -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [f"{TAG}.safetensors", f"{TAG}/model.safetensors"])
+def test_file_in_a_folder_is_found(weights: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(weights, path)
+    for make in (rl.from_pretrained, rl.ResNet.from_pretrained):
+        model = make(TAG, folder=tmp_path)
+        np.testing.assert_array_equal(logits(model), expected(weights))
+        assert model.metadata["pretrained"] == {
+            "tag": TAG,
+            "source": str(path),
+            "license": "apache-2.0",
+            "classes": 1000,
+        }
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"])
+def test_file_in_the_cache_of_the_hub_is_found(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv("HF_HUB_CACHE")
+    monkeypatch.setenv(variable, str(tmp_path))
+    cache = tmp_path / "hub" if variable == "HF_HOME" else tmp_path
+    repository = cache / f"models--timm--{TAG}"
+    for commit in ("abc", "def"):
+        (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("def")
+    shutil.copy(weights, repository / "snapshots" / "def" / "model.safetensors")
+    np.testing.assert_array_equal(logits(rl.from_pretrained(TAG)), expected(weights))
+
+
+def test_what_is_nowhere_names_the_extra_and_the_places(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="must be in a folder") as caught:
+        rl.from_pretrained(TAG, folder="somewhere")
+    message = str(caught.value)
+    assert message.startswith(
+        f"The weights '{TAG}' must be in a folder given by `folder` or in the cache of the Hugging "
+        "Face hub; to download them install huggingface_hub: "
+        '`pip install "resnet-layers[hub]"`. Looked for '
+    )
+    for place in (f"somewhere/{TAG}.safetensors", f"{tmp_path}/empty/models--timm--{TAG}"):
+        assert place in message
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, download: Any) -> None:
+    """Stands for huggingface_hub."""
+    module = types.SimpleNamespace(hf_hub_download=download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+
+
+def test_file_is_downloaded_from_the_hub(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(repository: str, name: str) -> str:
+        asked.append((repository, name))
+        return str(weights)
+
+    hub(monkeypatch, download)
+    model = rl.from_pretrained(TAG)
+    np.testing.assert_array_equal(logits(model), expected(weights))
+    assert asked == [(f"timm/{TAG}", "model.safetensors")]
+    assert model.metadata["pretrained"]["source"] == f"timm/{TAG}"
+
+
+def test_failed_download_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(repository: str, name: str) -> str:
+        raise OSError("no network\nand more")
+
+    hub(monkeypatch, download)
+    with pytest.raises(FileNotFoundError, match="could not be downloaded") as caught:
+        rl.from_pretrained(TAG)
+    assert str(caught.value).startswith(
+        f"The weights '{TAG}' could not be downloaded from timm/{TAG}: no network. Looked for "
+    )
+
+
+# --- what a model knows --------------------------------------------------------------------------
+
+
+def test_metadata_stay_with_the_file(weights: Path, tmp_path: Path) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    model = rl.from_pretrained(TAG, folder=tmp_path, metadata={"note": "mine"})
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.metadata == model.metadata
+    assert again.metadata["note"] == "mine"
+    assert rl.preprocessing(again).get_config() == {
+        **rl.preprocessing(TAG).get_config(),
+        "name": "preprocessing",
+    }
+    photo = np.random.default_rng(0).integers(0, 256, (1, 50, 60, 3), np.uint8)
+    np.testing.assert_array_equal(
+        value(rl.preprocessing(again)(photo)), value(rl.preprocessing(TAG)(photo))
+    )
+
+
+def test_model_without_preprocessing_is_refused() -> None:
+    model = rl.ResNet.from_variant("test_resnet", name="mine")
+    with pytest.raises(ValueError, match="whose metadata has") as caught:
+        rl.preprocessing(model)
+    assert str(caught.value) == (
+        "`source` must be a tag, or a model whose metadata has the preprocessing of published "
+        "weights. Received: source=<ResNet 'mine'>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ({"classes": 5}, (None, 5)),
+        ({"classes": 1000}, (None, 1000)),
+        ({"head": None}, (None, None, None, 96)),
+        ({"input_shape": (None, None, 1)}, (None, 1000)),
+        ({"data_format": "channels_first"}, (None, 1000)),
+    ],
+)
+def test_network_can_differ_from_the_published_one(
+    weights: Path, tmp_path: Path, arguments: dict[str, Any], shape: tuple[int | None, ...]
+) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    model = rl.from_pretrained(TAG, folder=tmp_path, **arguments)
+    assert model.output_shape == shape
+    original = rl.from_pretrained(TAG, folder=tmp_path)
+    for a, b in zip(model.stages[3].weights, original.stages[3].weights, strict=True):
+        np.testing.assert_array_equal(value(a), value(b))
+    layer = rl.preprocessing(model)
+    assert layer.data_format == arguments.get("data_format", "channels_last")
+
+
+def test_derived_class_gets_published_weights(weights: Path, tmp_path: Path) -> None:
+    class Mine(rl.ResNet):
+        pass
+
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    assert type(Mine.from_pretrained(TAG, folder=tmp_path)) is Mine
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """The tag of the small network with other properties, in place of a large one."""
+    row = dataclasses.replace(tags.find(TAG), **changes)
+    monkeypatch.setattr(tags, "find", lambda _: row)
+
+
+@pytest.mark.parametrize("make", [rl.from_pretrained, rl.ResNet.from_pretrained])
+def test_licence_against_commercial_use_is_a_warning(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any
+) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    fake(monkeypatch, license="cc-by-nc-4.0")
+    with pytest.warns(UserWarning, match="non-commercial") as caught:
+        model = make(TAG, folder=tmp_path)
+    assert str(caught[0].message) == (
+        f"The weights '{TAG}' are licensed for non-commercial use alone (cc-by-nc-4.0)"
+    )
+    assert caught[0].filename == __file__
+    assert model.metadata["pretrained"]["license"] == "cc-by-nc-4.0"
+    assert tags.table()["resnet18.fb_swsl_ig1b_ft_in1k"].license == "cc-by-nc-4.0"
+
+
+def test_weights_without_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of resnet50.bamboo, with the small network in its place."""
+    assert tags.find("resnet50.bamboo").classes == 0
+    source = rl.ResNet.from_variant("test_resnet", head=None)
+    rl.save_torch_weights(randomize(source), tmp_path / f"{TAG}.safetensors")
+    fake(monkeypatch, classes=0, license="")
+    model = rl.from_pretrained(TAG, folder=tmp_path)
+    assert model.head is None
+    np.testing.assert_array_equal(logits(model), logits(source))
+    assert model.metadata["pretrained"]["license"] is None
+    assert rl.from_pretrained(TAG, folder=tmp_path, classes=4).output_shape == (None, 4)
+
+
+def test_weights_of_keras_are_found_in_a_folder(tmp_path: Path) -> None:
+    original = randomize(keras.applications.ResNet50(weights=None, classifier_activation=None))
+    with h5py.File(tmp_path / "keras_resnet50.imagenet.h5", "w") as file:
+        write_legacy(file, original)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model = rl.from_pretrained("keras_resnet50.imagenet", folder=tmp_path)
+    x = images(1, 224, 224, 3)
+    np.testing.assert_allclose(value(model(x)), value(original(x)), rtol=1e-4, atol=1e-4)
+    assert rl.preprocessing(model).channels == "bgr"
+
+
+def test_weights_of_keras_come_through_keras_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = keras.applications.ResNet50V2(weights=None)
+
+    def create(weights: str) -> keras.Model:
+        asked.append(weights)
+        return original
+
+    monkeypatch.setattr(keras.applications, "ResNet50V2", create)
+    model = rl.from_pretrained("keras_resnet50v2.imagenet")
+    assert asked == ["imagenet"]
+    assert model.metadata["pretrained"]["source"] == "keras.applications.ResNet50V2"
+    assert rl.preprocessing(model).mean == (0.5, 0.5, 0.5)
