@@ -1,5 +1,7 @@
 """Loading is exact in both directions, or one error says what does not fit and nothing changes."""
 
+import ast
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import resnet_layers as rl
+from resnet_layers import weights
 from resnet_layers.weights import plan
 from tests.randomize import images, randomize, relative_difference, value
 from tests.test_weights_reading import TINY, assert_untouched, refused, tensors, tiny
@@ -59,10 +62,32 @@ def test_all_that_does_not_fit_is_in_one_error() -> None:
     )
 
 
-def test_counters_of_torch_may_be_missing() -> None:
+@given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from("-+!"), min_size=2))
+def test_every_change_is_in_the_error(changes: dict[str, str]) -> None:
+    source, before = tensors(MODEL), MODEL.get_weights()
+    for name, change in changes.items():
+        if change == "+":
+            source[f"{name}.extra"] = np.zeros(1)
+        elif change == "-":
+            del source[name]
+        else:
+            source[name] = source[name].astype("int32")
+    with pytest.raises(ValueError, match="must be those of `model`") as caught:
+        rl.load_weights_from(MODEL, source)
+    lines = str(caught.value).splitlines()[1:]
+    found = {re.split(r"(?:\.extra|:? .*)?$", line[3:])[0]: line[1] for line in lines}
+    found.pop("only the classes differ,", None)
+    assert {name: sign for name, sign in found.items() if name in NAMES} == changes
+    assert len(changes) <= len(lines) <= len(changes) + 1
+    assert_untouched(MODEL, before)
+
+
+def test_counters_of_torch_may_be_missing_and_no_others_be_there() -> None:
     source = tensors(tiny())
     rl.load_weights_from(tiny(), {name: array for name, array in source.items() if array.ndim})
     rl.load_weights_from(tiny(), source)
+    source["layer9.0.bn1.num_batches_tracked"] = np.zeros((), "int64")
+    assert refused(source) == header() + " + layer9.0.bn1.num_batches_tracked"
 
 
 def test_swapped_tensors_of_equal_shape_are_not_noticed() -> None:
@@ -159,16 +184,35 @@ def test_first_kernel_is_adapted_to_other_channels(variant: str, channels: int) 
         np.testing.assert_array_equal(a, b)
 
 
-def test_channels_are_adapted_from_rgb_alone() -> None:
-    small: dict[str, Any] = {"blocks": (1,), "filters": (4,), "classes": 3}
-    source = rl.ResNet.from_variant("resnet18", input_shape=(None, None, 4), **small)
-    with pytest.raises(
-        ValueError, match=r"conv1.weight: has \(64, 4, 7, 7\), needs \(64, 5, 7, 7\)"
-    ):
-        rl.load_weights_from(
-            rl.ResNet.from_variant("resnet18", input_shape=(None, None, 5), **small),
-            tensors(source),
-        )
+@pytest.mark.parametrize(("theirs", "ours"), [(4, 5), (1, 3), (4, 3), (1, 2), (5, 1)])
+def test_channels_are_adapted_from_rgb_alone(theirs: int, ours: int) -> None:
+    source, model = (
+        rl.ResNet.from_variant("resnet18", input_shape=(None, None, channels), **TINY)
+        for channels in (theirs, ours)
+    )
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="must be those of `model`") as caught:
+        rl.load_weights_from(model, tensors(source))
+    assert str(caught.value) == (
+        header() + f" ! conv1.weight: has (4, {theirs}, 7, 7), needs (4, {ours}, 7, 7)"
+    )
+    assert_untouched(model, before)
+
+
+@pytest.mark.parametrize("variant", ["resnet18", "r3d_18", "keras_resnet50"])
+def test_first_kernel_alone_is_adapted_in_every_dialect(variant: str) -> None:
+    source = randomize(rl.ResNet.from_variant(variant, **TINY))
+    dialect = plan.keras_dialect(source) if "keras" in variant else plan.torch_dialect(source)
+    rows = plan.make(source, dialect)
+    arrays = {r.name: r.to_source(value(r.variable)) for r in rows if r.variable is not None}
+    shape = (*source.input_shape[:-1], 2)
+    model = rl.ResNet.from_variant(variant, input_shape=shape, **TINY)
+    rl.load_weights_from(model, arrays)
+    original = value(source.stem.conv.convolution.kernel)
+    kernel = value(model.stem.conv.convolution.kernel)
+    np.testing.assert_allclose(kernel, original[..., :2, :] * np.float32(1.5), rtol=1e-6)
+    for a, b in zip(model.get_weights()[1:], source.get_weights()[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 # --- every kind of model -------------------------------------------------------------------------
@@ -282,13 +326,15 @@ def test_variables_without_a_name_elsewhere_are_refused() -> None:
 # --- what no tensor reveals ----------------------------------------------------------------------
 
 
-def numerics(variant: str, **changes: Any) -> list[str]:
-    """The warnings of loading weights that fit."""
+def numerics(variant: str, skip: tuple[str, ...] = (), **changes: Any) -> list[str]:
+    """The warnings of loading weights that fit, which point at whoever loads."""
+    model = rl.ResNet.from_variant(variant, **TINY, **changes)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = rl.ResNet.from_variant(variant, **TINY, **changes)
-        rl.load_weights_from(model, tensors(model))
-    return [str(warning.message) for warning in caught if warning.category is UserWarning]
+        rl.load_weights_from(model, tensors(model), skip=skip)
+    ours = [warning for warning in caught if warning.category is UserWarning]
+    assert {warning.filename for warning in ours} <= {__file__}
+    return [str(warning.message) for warning in ours]
 
 
 @pytest.mark.parametrize(
@@ -324,6 +370,31 @@ def test_networks_as_they_are_give_no_warning(variant: str) -> None:
     assert numerics(variant) == []
 
 
+def test_numerics_of_skipped_parts_are_no_warning() -> None:
+    assert numerics("resnet50", strides_on="first", skip=("stage1", "stage2")) == []
+
+
+def test_warning_that_is_an_error_changes_nothing() -> None:
+    model = randomize(rl.ResNet.from_variant("resnet18", padding="same", **TINY), seed=1)
+    before = model.get_weights()
+    with pytest.raises(UserWarning, match="padding='same'"):
+        rl.load_weights_from(model, tensors(tiny()))
+    assert_untouched(model, before)
+
+
+def test_network_of_torch_with_weights_of_keras_is_a_warning() -> None:
+    small: dict[str, Any] = {"blocks": (3, 4, 6, 3), "filters": (64, 128, 256, 512), "classes": 2}
+    original = keras.applications.ResNet50(weights=None, classes=2, input_shape=(32, 32, 3))
+    # In all that has tensors it is the network of keras.applications.
+    model = rl.ResNet.from_variant("resnet50", use_bias=True, **small)
+    with pytest.warns(UserWarning, match="will not be those of keras") as caught:
+        rl.load_weights_from(model, original)
+    assert [str(w.message) for w in caught if w.category is UserWarning] == [
+        "The outputs of `model` will not be those of keras.applications with the same weights, "
+        "since it computes with epsilon=1e-05 (not 1.001e-05), strides_on='3x3' (not 'first')"
+    ]
+
+
 def test_keras_weights_bring_their_preprocessing_once(tmp_path: Path) -> None:
     original = keras.applications.ResNet50(weights=None, classes=2, input_shape=(32, 32, 3))
     model = rl.ResNet.from_variant("keras_resnet50", classes=2, metadata={"a": 1})
@@ -333,3 +404,36 @@ def test_keras_weights_bring_their_preprocessing_once(tmp_path: Path) -> None:
     model.metadata = {"preprocessing": "mine"}
     rl.load_weights_from(model, original)
     assert model.metadata == {"preprocessing": "mine"}
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+NAMED = ("message", "hint")
+
+
+def texts(tree: ast.AST) -> str:
+    """All pieces of text in it."""
+    pieces = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return "\n".join(piece for piece in pieces if isinstance(piece, str))
+
+
+def test_text_of_every_error_is_in_a_test() -> None:
+    tests = "\n".join(
+        texts(ast.parse(path.read_text())) for path in Path(__file__).parent.glob("test_weights_*")
+    )
+    missing = []
+    for path in Path(weights.__file__).parent.glob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            raised = [node for node in ast.walk(function) if isinstance(node, ast.Raise)]
+            # A message with a name of its own is an assignment to `message` or `hint`.
+            named = [
+                node
+                for node in ast.walk(function)
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in NAMED
+            ]
+            pieces = "\n".join(map(texts, [*raised, *named])).splitlines()
+            missing += [piece for piece in pieces if piece.strip(" '.,()") not in tests]
+    assert missing == []

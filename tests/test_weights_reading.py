@@ -1,5 +1,7 @@
 """Weight files: every format that is read, and what becomes of files that are not what they say."""
 
+import contextlib
+import functools
 import json
 import pickle
 import sys
@@ -58,11 +60,14 @@ def save_npz(arrays: dict[str, np.ndarray], path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "npz"])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("ending", "dtype"),
+    [
+        *(("safetensors", dtype) for dtype in ("float32", "float64", "float16", "bfloat16")),
+        *(("npz", dtype) for dtype in ("float32", "float64", "float16")),  # it has no bfloat16
+    ],
+)
 def test_floats_of_every_size_are_read(ending: str, dtype: str, tmp_path: Path) -> None:
-    if (ending, dtype) == ("npz", "bfloat16"):
-        pytest.skip("NumPy's files hold no bfloat16")
     stored = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     model, other = tiny(), randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
     arrays = {name: array.astype(stored) for name, array in tensors(model).items() if array.ndim}
@@ -102,6 +107,42 @@ def test_what_training_scripts_put_around_is_taken_away(
         source = {name: source, "epoch": 3, "optimizer": {"lr": 0.1}}
     rl.load_weights_from(other, source)
     assert_untouched(other, model.get_weights())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        np.asfortranarray,
+        lambda array: array.astype(array.dtype.newbyteorder(">")),
+        lambda array: np.repeat(array, 2, axis=0)[::2] if array.ndim else array,
+    ],
+    ids=["fortran", "big-endian", "strided"],
+)
+def test_order_of_bytes_and_of_axes_in_memory_does_not_matter(change: Any, tmp_path: Path) -> None:
+    model, path = tiny(), tmp_path / "weights.npz"
+    arrays = {name: change(array) for name, array in tensors(model).items()}
+    save_npz(arrays, path)
+    for source in (arrays, path):
+        other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+        rl.load_weights_from(other, source)
+        assert_untouched(other, model.get_weights())
+
+
+def test_model_shares_no_memory_with_its_source(tmp_path: Path) -> None:
+    # The kernels of one pixel and of one channel are those that need no transposition.
+    make = functools.partial(rl.ResNet.from_variant, "resnet50", **{**TINY, "filters": (1, 2)})
+    model, path = randomize(make()), tmp_path / "weights.safetensors"
+    arrays = {name: array.copy() for name, array in tensors(model).items()}
+    save_file(arrays, path)
+    others = [make(), make()]
+    rl.load_weights_from(others[0], arrays)
+    rl.load_weights_from(others[1], path)
+    for array in arrays.values():
+        array[...] = 7
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    for other in others:
+        assert_untouched(other, model.get_weights())
 
 
 def test_prefix_on_some_names_alone_is_a_name() -> None:
@@ -171,12 +212,16 @@ def write_legacy(group: Any, model: keras.Model) -> None:
             inner[name] = value(variable)
 
 
-def test_keras_network_without_its_top_is_read_for_a_new_head() -> None:
+def test_keras_network_without_its_top_is_read_for_a_new_head(tmp_path: Path) -> None:
     original = keras_original("keras_resnet50", include_top=False, input_shape=(64, 64, 3))
     model = rl.ResNet.from_variant("keras_resnet50", classes=2)
-    rl.load_weights_from(model, original, skip=["head"])
+    original.save_weights(tmp_path / "a.weights.h5")
     x = images(1, 64, 64, 3)
-    assert relative_difference(model.features(x)["stage4"], original(x)) < 1e-4
+    expected = value(original(x))
+    for source in (original, tmp_path / "a.weights.h5"):
+        randomize(model, seed=1)
+        rl.load_weights_from(model, source, skip=["head"])
+        assert relative_difference(model.features(x)["stage4"], expected) < 1e-4
 
 
 # --- torch ---------------------------------------------------------------------------------------
@@ -194,6 +239,57 @@ def test_files_of_torch_are_read(tmp_path: Path) -> None:
             other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
             rl.load_weights_from(other, path)
             assert_untouched(other, model.get_weights())
+
+
+def test_tensors_of_torch_are_read_whatever_their_state(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    model = tiny()
+    arrays = {name: array for name, array in tensors(model).items() if array.ndim}
+    short = {name: array.astype(ml_dtypes.bfloat16) for name, array in arrays.items()}
+    state: dict[str, dict[str, Any]] = {
+        "parameters": {k: torch.nn.Parameter(torch.from_numpy(v)) for k, v in arrays.items()},
+        "strided": {k: torch.from_numpy(v.T.copy()).T for k, v in arrays.items() if v.ndim == 2},
+        "double": {k: torch.from_numpy(v).double() for k, v in arrays.items()},
+        "bfloat16": {k: torch.from_numpy(v).bfloat16() for k, v in arrays.items()},
+    }
+    state["strided"] = {**state["parameters"], **state["strided"]}
+    path = tmp_path / "weights.pt"
+    for kind, tensors_of_torch in state.items():
+        torch.save(tensors_of_torch, path)
+        for source in (tensors_of_torch, path):
+            other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+            rl.load_weights_from(other, source)
+            found = tensors(other)
+            for name, array in (short if kind == "bfloat16" else arrays).items():
+                np.testing.assert_array_equal(found[name], array.astype("float32"))
+
+
+def test_damaged_files_of_torch_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "weights.pth"
+    beginning = f"{UNREADABLE}'{path}', which cannot be read: "
+    for old in (False, True):
+        state = {name: torch.from_numpy(array) for name, array in tensors(tiny()).items()}
+        torch.save(state, path, _use_new_zipfile_serialization=not old)
+        content = path.read_bytes()
+        for share in (0, 0.001, 0.3, 0.99):
+            path.write_bytes(content[: int(share * len(content))])
+            assert refused(path).startswith(beginning)
+    path.write_bytes(b"<!DOCTYPE html><html>404: not found</html>" * 100)
+    assert refused(path).startswith(beginning)
+    torch.save(state, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        name = archive.namelist()[0]
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(name, archive.read(name))
+    assert refused(path) == f"{beginning}names stand there twice: {name}"
+
+
+def test_dtypes_of_torch_that_are_no_floats_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    source = {name: torch.from_numpy(array) for name, array in tensors(tiny()).items()}
+    source["fc.bias"] = source["fc.bias"].int()
+    assert " ! fc.bias: has int32, needs floating point" in refused(source)
 
 
 def test_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> None:
@@ -258,6 +354,28 @@ def test_foreign_file_is_refused(ending: str, tmp_path: Path) -> None:
     assert refused(path).startswith(f"{UNREADABLE}'{path}', which cannot be read: ")
 
 
+@pytest.mark.parametrize("ending", ["safetensors", "npz", "h5"])
+@pytest.mark.parametrize("content", ["safetensors", "npz", "h5"])
+def test_file_with_the_ending_of_another_kind_is_refused(
+    ending: str, content: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"weights.{content}"
+    if content == "h5":
+        h5py.File(path, "w").close()
+    else:
+        (save_file if content == "safetensors" else save_npz)(tensors(tiny()), path)
+    renamed = path.rename(tmp_path / f"renamed.{ending}")
+    if ending != content:
+        assert refused(renamed).startswith(f"{UNREADABLE}'{renamed}', which cannot be read: ")
+    elif ending != "h5":
+        rl.load_weights_from(tiny(), renamed)
+
+
+def test_ending_in_capitals_is_the_same(tmp_path: Path) -> None:
+    save_file(tensors(tiny()), tmp_path / "WEIGHTS.SAFETENSORS")
+    rl.load_weights_from(tiny(), tmp_path / "WEIGHTS.SAFETENSORS")
+
+
 def test_h5_file_of_another_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.weights.h5"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(path)
@@ -287,9 +405,12 @@ def test_damage_inside_of_an_array_is_refused(tmp_path: Path) -> None:
     content[content.index(arrays[name].tobytes()) + 30_000] ^= 255  # a zip has checksums
     path.write_bytes(content)
     before = model.get_weights()
-    with pytest.raises(ValueError, match=f"where {name} is not: Bad CRC-32") as caught:
+    with pytest.raises(ValueError, match="must be readable") as caught:
         rl.load_weights_from(model, path)
-    assert str(caught.value).startswith("The tensors of `source` must be readable. Received: ")
+    assert str(caught.value) == (
+        f"The tensors of `source` must be readable. Received: source='{path}', where {name} is "
+        f"not: Bad CRC-32 for file '{name}.npy'"
+    )
     assert_untouched(model, before)
 
 
@@ -345,18 +466,43 @@ def test_duplicate_names_in_safetensors_are_refused(tmp_path: Path) -> None:
     entry = json.dumps({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})
     header = f'{{"a": {entry}, "a": {entry}}}'.encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert refused(path) == (
+        f"{UNREADABLE}'{path}', which cannot be read: names stand there twice: a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "size"),
+    [
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, 4),
+        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, 4),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, 3),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, 5),
+        ({k: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for k in "ab"}, 4),
+        ([], 0),
+    ],
+)
+def test_header_that_does_not_fit_its_data_is_refused(
+    header: Any, size: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    content = json.dumps(header).encode()
+    path.write_bytes(len(content).to_bytes(8, "little") + content + bytes(size))
+    assert refused(path).startswith(f"{UNREADABLE}'{path}', which cannot be read: ")
+    path.write_bytes((2**63).to_bytes(8, "little") + content)
     assert refused(path).startswith(f"{UNREADABLE}'{path}', which cannot be read: ")
 
 
-def test_duplicate_names_in_npz_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["fc.bias.npy", "fc.bias"])
+def test_duplicate_names_in_npz_are_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "weights.npz"
     save_npz(tensors(tiny()), path)
     with zipfile.ZipFile(path, "a") as archive:
         content = archive.read("fc.bias.npy")
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            archive.writestr("fc.bias.npy", content)
+        with contextlib.nullcontext() if name == "fc.bias" else pytest.warns(match="Duplicate"):
+            archive.writestr(name, content)
     assert refused(path) == (
-        f"{UNREADABLE}'{path}', which cannot be read: names stand there twice: fc.bias.npy"
+        f"{UNREADABLE}'{path}', which cannot be read: names stand there twice: fc.bias"
     )
 
 
@@ -386,9 +532,41 @@ def test_what_is_not_finite_is_refused_by_name(make: Any) -> None:
     for name in ("layer1.0.conv1.weight", "fc.bias"):
         source[name] = make(source[name])
     assert refused(source) == (
-        "The tensors of `source` must be finite in float32. Received: source=<mapping>, where "
-        "these are not: layer1.0.conv1.weight, fc.bias"
+        "The tensors of `source` must be finite in the dtypes of the variables of `model`. "
+        "Received: source=<mapping>, where these are not: layer1.0.conv1.weight, fc.bias"
     )
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz"])
+def test_what_is_not_finite_in_a_file_is_refused(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights.{ending}"
+    arrays = {**tensors(tiny()), "bn1.bias": np.array([0, 0, 1e39, 0])}
+    (save_file if ending == "safetensors" else save_npz)(arrays, path)
+    assert refused(path) == (
+        "The tensors of `source` must be finite in the dtypes of the variables of `model`. "
+        f"Received: source='{path}', where these are not: bn1.bias"
+    )
+
+
+def test_what_is_too_large_for_half_precision_is_refused() -> None:
+    model = rl.ResNet.from_variant("resnet18", dtype="float16", **TINY)
+    before, source = model.get_weights(), tensors(tiny())
+    source["bn1.running_var"] += 1e5
+    with pytest.raises(ValueError, match=r"these are not: bn1\.running_var$"):
+        rl.load_weights_from(model, source)
+    assert_untouched(model, before)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "called"),
+    [(np.int32, "I32"), (np.bool_, "BOOL"), (ml_dtypes.float8_e4m3fn, "F8_E4M3")],
+)
+def test_dtypes_in_a_file_that_are_no_floats_are_refused(
+    dtype: Any, called: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({**tensors(tiny()), "fc.bias": np.zeros(3, dtype)}, path)
+    assert f" ! fc.bias: has {called}, needs floating point" in refused(path)
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int8", "bool", "complex64"])

@@ -11,7 +11,6 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import resnet_layers as rl
-from resnet_layers.weights import saving
 from tests.randomize import images, randomize, relative_difference, value
 from tests.test_weights_reading import TINY, assert_untouched, tensors, tiny
 
@@ -77,6 +76,13 @@ def test_mixed_precision_is_written_as_float32(tmp_path: Path) -> None:
     assert kinds == {"float32", "int64"}
 
 
+def test_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    rl.save_torch_weights(tiny(), tmp_path / "weights.safetensors")
+    modes = {file.stat().st_mode for file in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_interrupted_writing_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +94,7 @@ def test_interrupted_writing_leaves_the_old_file(
         beside.write_bytes(before[:100])
         raise OSError("disk full")
 
-    monkeypatch.setattr(saving, "save_file", fail)
+    monkeypatch.setattr("safetensors.numpy.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         rl.save_torch_weights(tiny(), path)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -15,7 +15,6 @@ import h5py
 import keras
 import ml_dtypes
 import numpy as np
-import safetensors
 
 from resnet_layers.weights.tensors import Tensor, of_keras_model, of_mapping, unique
 
@@ -42,6 +41,8 @@ _KERAS_APPLICATIONS = {
 
 @contextlib.contextmanager
 def _safetensors(path: Path) -> Iterator[dict[str, Tensor]]:
+    import safetensors
+
     with safetensors.safe_open(path, framework="numpy"):  # checks header, sizes and offsets
         pass
     with path.open("rb") as file:
@@ -103,8 +104,9 @@ def _torch(path: Path) -> Iterator[dict[str, Tensor]]:
 @contextlib.contextmanager
 def _npz(path: Path) -> Iterator[dict[str, Tensor]]:
     with zipfile.ZipFile(path) as archive:
-        _refuse_duplicates(archive.namelist())
-        yield {name.removesuffix(".npy"): _zipped(archive, name) for name in archive.namelist()}
+        names = archive.namelist()
+        _refuse_duplicates(name.removesuffix(".npy") for name in names)
+        yield {name.removesuffix(".npy"): _zipped(archive, name) for name in names}
 
 
 def _zipped(archive: zipfile.ZipFile, name: str) -> Tensor:

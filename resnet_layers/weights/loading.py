@@ -11,7 +11,7 @@ from resnet_layers import _checks, preprocessing_layer, styles
 from resnet_layers.model import ResNet
 from resnet_layers.stage import ResNetStage
 from resnet_layers.weights import plan
-from resnet_layers.weights.names import COUNTER, Dialect
+from resnet_layers.weights.names import Dialect
 from resnet_layers.weights.plan import Row
 from resnet_layers.weights.sources import Source, open_source
 
@@ -64,8 +64,9 @@ def load_weights_from(model: ResNet, source: Any, *, skip: Iterable[str] = ()) -
     left_out = _check_skip(skip, plan.parts(model))
     with open_source(source) as found:
         dialect = plan.keras_dialect(model) if found.is_keras else plan.torch_dialect(model)
-        rows = [row for row in plan.make(model, dialect, left_out) if row.variable is not None]
-        _check_tensors(found, rows, dialect, left_out)
+        planned = plan.make(model, dialect, left_out)
+        _check_tensors(found, planned, dialect, left_out)
+        rows = [row for row in planned if row.variable is not None]
         _check_values(found, rows)
         _warn_of_numerics(model, dialect, left_out)
         for row in rows:
@@ -114,6 +115,8 @@ def _problems(
 ) -> Iterator[tuple[str | None, str]]:
     """What does not fit, and to which part it belongs."""
     for row in rows:
+        if row.variable is None:  # a counter, which may be missing
+            continue
         tensor = source.tensors.get(row.name)
         if tensor is None:
             yield row.part, f" - {row.name} {row.shape}"
@@ -124,8 +127,7 @@ def _problems(
     planned = {row.name for row in rows}
     for name in source.tensors:
         part = dialect.part_of(name)
-        counter = dialect.is_torch and name.rpartition(".")[2] == COUNTER
-        if name not in planned and part not in skip and not counter:
+        if name not in planned and part not in skip:
             yield part, f" + {name}"
 
 
@@ -135,17 +137,17 @@ def _shapes(row: Row) -> tuple[tuple[int, ...], ...]:
 
 def _check_values(source: Source, rows: list[Row]) -> None:
     """A pass over all values before the one that assigns them."""
-    bad = [row.name for row in rows if not np.isfinite(_float32(source.read(row.name))).all()]
+    bad = [row.name for row in rows if not _is_finite(source.read(row.name), row.variable.dtype)]
     if bad:
         raise ValueError(
-            "The tensors of `source` must be finite in float32. "
+            "The tensors of `source` must be finite in the dtypes of the variables of `model`. "
             f"Received: source={source.title}, where these are not: {', '.join(bad)}"
         )
 
 
-def _float32(value: np.ndarray) -> np.ndarray:
+def _is_finite(value: np.ndarray, dtype: str) -> bool:
     with np.errstate(over="ignore"):  # what is too large becomes infinite
-        return value.astype("float32", copy=False)
+        return bool(np.isfinite(value.astype(dtype, copy=False)).all())
 
 
 def _value(row: Row, value: np.ndarray) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from safetensors.numpy import save_file
 
 from resnet_layers._files import replacing
 from resnet_layers.model import ResNet
@@ -51,9 +50,14 @@ def save_torch_weights(model: ResNet, path: str | os.PathLike[str]) -> None:
             f"`model` must have no biases in its convolutions, since {dialect.title}'s networks "
             f"have none. Received: {', '.join(biases)}"
         )
+    from safetensors.numpy import save_file
+
     with replacing(path) as (beside,):
+        beside.touch()
+        mode = beside.stat().st_mode
         # torch's users expect this note of a file.
         save_file({row.name: _value(row) for row in rows}, beside, metadata={"format": "pt"})
+        beside.chmod(mode)  # safetensors makes files that their owner alone reads
 
 
 def _value(row: Row) -> np.ndarray[Any, Any]:
