@@ -19,6 +19,7 @@ class ChannelAttention(Composite):
         self.data_format = _checks.choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
+        self.input_spec = keras.InputSpec(min_ndim=3, max_ndim=5)
 
     def call(self, inputs: Any) -> Any:
         layout = Layout(len(inputs.shape) - 2, self.data_format)
@@ -50,6 +51,10 @@ class SqueezeExcitation(ChannelAttention):
     Output shape:
         The input shape.
 
+    Raises:
+        ValueError: If a value is out of range, or if the input has other channels.
+        TypeError: If a value has the wrong type.
+
     Example:
 
     >>> SqueezeExcitation(16, 8)(keras.ops.ones((1, 9, 9, 16))).shape
@@ -65,6 +70,8 @@ class SqueezeExcitation(ChannelAttention):
         super().__init__(data_format=data_format, **kwargs)
         self.filters = _checks.integer("filters", filters)
         self.squeezed = _checks.integer("squeezed", squeezed)
+        axis = Layout(data_format=self.data_format).channel_axis
+        self.input_spec = keras.InputSpec(min_ndim=3, max_ndim=5, axes={axis: self.filters})
         dense, keywords = keras.layers.Dense, self.child_keywords()
         self.squeeze = dense(self.squeezed, activation="relu", name="squeeze", **keywords)
         self.excite = dense(self.filters, activation="sigmoid", name="excite", **keywords)
@@ -100,6 +107,10 @@ class EfficientChannelAttention(ChannelAttention):
 
     Output shape:
         The input shape.
+
+    Raises:
+        ValueError: If a value is out of range.
+        TypeError: If a value has the wrong type.
 
     Example:
 

@@ -42,8 +42,8 @@ class ResNet(KeepsConstruction, keras.Model):
     Raises:
         ValueError: If a layer is given twice, if shapes do not fit, or if `dtype` is not the
             stem's.
-        AttributeError: If a part is replaced later. `ResNet(model.stem, model.stages, head)` is a
-            model with the same layers and a new head.
+        AttributeError: If a part is replaced later. A model of the same layers with a new head is
+            `ResNet(model.stem, model.stages, head, norm=model.norm)`.
         TypeError: If a part is no layer, or `input_shape` no triple.
 
     Example:
@@ -311,7 +311,7 @@ class ResNet(KeepsConstruction, keras.Model):
         if name in ("stem", "stages", "norm", "head") and hasattr(self, name):
             raise AttributeError(
                 f"`{name}` of a ResNet cannot be replaced. Make a model of the same layers: "
-                "`ResNet(model.stem, model.stages, head)`"
+                "`ResNet(model.stem, model.stages, head, norm=model.norm)`"
             )
 
 

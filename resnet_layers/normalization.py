@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from resnet_layers import _checks
 from resnet_layers.styles import BlockStyle
 
 
@@ -34,14 +35,15 @@ class _PerChannel(keras.layers.Layer):
     def __init__(self, *, epsilon: float = 1e-5, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.autocast = False
-        self.epsilon = epsilon
-        self.axis = axis
+        self.epsilon = _checks.positive("epsilon", epsilon)
+        self.axis = _checks.choice("axis", axis, (-1, 1))
 
     def build(self, input_shape: Any) -> None:
         channels = input_shape[self.axis]
         for name, initializer in self.initial.items():
             variable = self.add_weight(shape=(channels,), initializer=initializer, name=name)
             setattr(self, name, variable)
+        self.input_spec = keras.InputSpec(ndim=len(input_shape), axes={self.axis: channels})
 
     def exact(self, inputs: Any) -> list[Any]:
         """The input and the variables in at least float32, so that they broadcast."""
@@ -79,6 +81,10 @@ class FilterResponseNormalization(_PerChannel):
     Output shape:
         The input shape.
 
+    Raises:
+        ValueError: If a value is out of range.
+        TypeError: If a value has the wrong type.
+
     Example:
 
     >>> FilterResponseNormalization()(keras.ops.ones((1, 9, 9, 4))).shape
@@ -103,7 +109,7 @@ class _PerGroup(_PerChannel):
 
     def __init__(self, *, groups: int = 32, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.groups = groups
+        self.groups = _checks.integer("groups", groups)
 
     def mean_of_group(self, x: Any) -> Any:
         """The mean over pixels and groups, the same for all channels of a group."""
@@ -145,6 +151,10 @@ class GroupNormalization(_PerGroup):
     Output shape:
         The input shape.
 
+    Raises:
+        ValueError: If a value is out of range.
+        TypeError: If a value has the wrong type.
+
     Example:
 
     >>> GroupNormalization()(keras.ops.ones((1, 9, 9, 64))).shape
@@ -182,6 +192,10 @@ class EvoNormS0(_PerGroup):
 
     Output shape:
         The input shape.
+
+    Raises:
+        ValueError: If a value is out of range.
+        TypeError: If a value has the wrong type.
 
     Example:
 

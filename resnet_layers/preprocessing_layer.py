@@ -21,6 +21,8 @@ class Preprocessing(keras.layers.Layer):
     The image is resized so that its shorter side is `floor(image_size / crop_pct)`, with
     antialiasing, and its centre is cut out. Pillow, which torch's users resize with, rounds to
     whole numbers twice on the way; this layer does not, and can differ from it by about 1/255.
+    With `"bicubic"`, single pixels at hard edges of tall images can differ by more: Pillow 13 takes
+    some of these columns first, and cuts off what overshoots after each axis.
 
     Args:
         image_size: Height and width of the result in pixels: a positive integer or a pair.
@@ -106,7 +108,7 @@ class Preprocessing(keras.layers.Layer):
             by_height = height * targets[1] < width * targets[0]
             over = _where(by_height, height, width)
             under = _where(by_height, targets[0], targets[1])
-            resized = [(2 * size * under + over) // (2 * over) for size in (height, width)]
+            resized = [_nearest(size * under, over) for size in (height, width)]
         return [
             _resampling(before, after, size, self.interpolation)
             for before, after, size in zip((height, width), resized, sizes, strict=True)
@@ -165,6 +167,12 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return (a if condition else b) if isinstance(condition, bool) else ops.where(condition, a, b)
 
 
+def _nearest(number: Any, divisor: Any) -> Any:
+    """Python's `round(number / divisor)`: halves become even."""
+    up = (2 * number + divisor) // (2 * divisor)
+    return _where((2 * number + divisor) % (2 * divisor) == 0, up // 2 * 2, up)
+
+
 def _triangle(x: Any) -> Any:
     return ops.maximum(1.0 - ops.abs(x), 0.0)
 
@@ -193,4 +201,8 @@ def _resampling(before: Any, after: Any, size: int, interpolation: str) -> Any:
     distances = pixels[None, :] * after - centres[:, None] * before
     larger = 2 * _where(after < before, before, after)
     weights = _FILTERS[interpolation](ops.cast(distances, "float32") / ops.cast(larger, "float32"))
+    # Far pixels of long images overflow, and can seem near: a rough distance tells them.
+    scale = ops.cast(before, "float32") / ops.cast(after, "float32")
+    rough = ops.cast(pixels, "float32")[None, :] - ops.cast(centres, "float32")[:, None] * scale
+    weights = ops.where(ops.abs(rough) < 5.0 * ops.maximum(scale, 1.0), weights, 0.0)
     return weights / ops.sum(weights, axis=1, keepdims=True)

@@ -83,6 +83,8 @@ def make(
 ) -> Any:
     """`from_pretrained` for a class derived from `ResNet`, too."""
     found = tags.find(tag)
+    if classes is not None:
+        classes = _checks.integer("classes", classes)
     if not found.weights:
         raise ValueError(f"`tag` must be one with weights, which are not public. Received: {tag=}")
     source, where = _locate(found, folder)
@@ -108,7 +110,11 @@ def make(
 
 def describe(tag: Tag, model: ResNet, where: str) -> dict[str, Any]:
     """What belongs to the weights of a tag, for the metadata of a model."""
-    layer = tag.preprocessing(data_format=model.stem.layout.data_format)
+    layout = model.stem.layout
+    layer = tag.preprocessing(data_format=layout.data_format)
+    sizes = layout.pixels((None, *model.input_shape))
+    if None not in sizes:  # a network of one size
+        layer = Preprocessing(**{**layer.get_config(), "image_size": sizes})
     return {
         "pretrained": {
             "tag": tag.name,
@@ -154,8 +160,7 @@ def _locate(tag: Tag, folder: str | os.PathLike[str] | None) -> tuple[Any, str]:
         if path.is_file():
             return path, str(path)
     if tag.of_keras:
-        name = _KERAS_CLASSES[tag.variant]
-        return getattr(keras.applications, name)(weights="imagenet"), f"keras.applications.{name}"
+        return _from_keras(tag, places)
     return _download(tag, places), tag.repository
 
 
@@ -163,6 +168,8 @@ def _in_folder(tag: Tag, folder: str | os.PathLike[str] | None) -> Iterator[Path
     if folder is not None:
         yield from (Path(folder) / f"{tag.name}{ending}" for ending in _ENDINGS)
         yield from (Path(folder) / tag.name / name for name in _HUB_FILES)
+        if tag.of_keras:
+            yield Path(folder) / _keras_file(tag)
 
 
 def _in_hub_cache(tag: Tag) -> Iterator[Path]:
@@ -181,9 +188,31 @@ def _hub_cache() -> Path:
     """As huggingface_hub finds it."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if os.environ.get(variable):
-            return Path(os.environ[variable])
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser() / "hub"
+            return _expanded(os.environ[variable])
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return _expanded(os.environ.get("HF_HOME") or f"{cache}/huggingface") / "hub"
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(os.path.expanduser(path)))
+
+
+def _keras_file(tag: Tag) -> str:
+    """What keras.applications calls the file."""
+    return f"{tag.variant.removeprefix('keras_')}_weights_tf_dim_ordering_tf_kernels.h5"
+
+
+def _from_keras(tag: Tag, places: list[Path]) -> tuple[Any, str]:
+    name = _KERAS_CLASSES[tag.variant]
+    try:
+        return getattr(keras.applications, name)(weights="imagenet"), f"keras.applications.{name}"
+    except Exception as error:  # of the network and the disk
+        looked = f" Looked for {', '.join(map(str, places))}" if places else ""
+        reason = str(error).strip().partition("\n")[0]
+        raise FileNotFoundError(
+            f"The weights '{tag.name}' could not be downloaded by keras.applications: {reason}. "
+            f"A folder given by `folder` can have them as {_keras_file(tag)}.{looked}"
+        ) from error
 
 
 def _download(tag: Tag, places: list[Path]) -> str:

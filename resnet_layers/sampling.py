@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from resnet_layers._layout import Layout
@@ -17,6 +18,14 @@ def _slice(x: Any, axis: int, start: int | None, stop: int | None, step: int = 1
     index = [slice(None)] * len(x.shape)
     index[axis] = slice(start, stop, step)
     return x[tuple(index)]
+
+
+def _pool(pool: Any, x: Any, *arguments: Any, data_format: str) -> Any:
+    """Volumes in at least float32, since TensorFlow pools none in float16 on a CPU."""
+    dtype = x.dtype
+    if len(x.shape) == 5:
+        x = ops.cast(x, keras.backend.result_type(dtype, "float32"))
+    return ops.cast(pool(x, *arguments, data_format=data_format), dtype)
 
 
 def smooth(kind: str | None, x: Any, strides: Steps, data_format: str) -> Any:
@@ -54,12 +63,12 @@ def average(x: Any, strides: Steps, data_format: str) -> Any:
     if max(strides) == 1:
         return x
     if max(strides) == 2:  # then Keras pads at the end alone, and counts no padding
-        return ops.average_pool(x, strides, strides, "same", data_format=data_format)
+        return _pool(ops.average_pool, x, strides, strides, "same", data_format=data_format)
     pads = layout.shape((0, 0), [(0, step - 1) for step in strides], (0, 0))
 
     def means(y: Any) -> Any:
         y = ops.pad(y, pads)
-        return ops.average_pool(y, strides, strides, "valid", data_format=data_format)
+        return _pool(ops.average_pool, y, strides, strides, "valid", data_format=data_format)
 
     one_image = _slice(_slice(x, 0, None, 1), layout.channel_axis, None, 1)
     return means(x) / means(ops.ones_like(one_image))
@@ -88,7 +97,7 @@ def average_dilated(x: Any, data_format: str) -> Any:
 def max_pool3(x: Any, strides: int, value: float | None, data_format: str) -> Any:
     """The maximum of 3 pixels along each axis, with a border of `value` or Keras' padding."""
     if value is None:
-        return ops.max_pool(x, 3, strides, "same", data_format=data_format)
+        return _pool(ops.max_pool, x, 3, strides, "same", data_format=data_format)
     layout = _layout(x, data_format)
     pads = layout.shape((0, 0), [(1, 1)] * layout.rank, (0, 0))
     x = ops.pad(x, pads, constant_values=value)

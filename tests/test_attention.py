@@ -1,7 +1,10 @@
 """Attention over channels, against slow NumPy, and timm's rules for its sizes."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -63,10 +66,108 @@ def test_unknown_sizes_and_xla_change_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["se", "eca"])
-def test_config_round_trip(kind: str) -> None:
-    layer = make(kind, (2, 6, 5, 4), data_format="channels_first")
+def test_channels_first_is_the_same_for_unknown_sizes_and_under_xla(kind: str) -> None:
+    layer = make(kind, (None, 6, None, None), data_format="channels_first")
+    x = images(2, 5, 4, 6)
+    first = np.moveaxis(x, -1, 1)
+    inputs = keras.Input((6, None, None))
+    for function in (keras.Model(inputs, layer(inputs)), tf.function(layer, jit_compile=True)):
+        y = np.moveaxis(value(function(first)), 1, -1)
+        assert relative_difference(y, expected(layer, x)) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["se", "eca"])
+def test_mixed_precision_keeps_variables_in_float32(kind: str) -> None:
+    x = images(2, 9, 9, 6)
+    layer = make(kind, x.shape, dtype="mixed_bfloat16")
+    y = layer(x)
+    assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
+    assert relative_difference(keras.ops.cast(y, "float32"), expected(layer, x)) < 2e-2
+    assert {v.dtype for v in layer.variables} == {"float32"}
+
+
+@pytest.mark.parametrize("kind", ["se", "eca"])
+def test_config_and_file_round_trip(kind: str, tmp_path: Path) -> None:
+    layer = make(kind, (None, 6, None, None), data_format="channels_first", name="attention")
     copied = type(layer).from_config(layer.get_config())
     assert copied.get_config() == layer.get_config()
+    inputs = keras.Input((6, None, None))
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x = images(2, 6, 5, 4)
+    np.testing.assert_array_equal(value(again(x)), value(model(x)))
+
+
+@pytest.mark.parametrize("kind", ["se", "eca"])
+def test_every_variable_gets_a_gradient(kind: str) -> None:
+    layer, x = make(kind, (2, 5, 4, 6)), tf.constant(images(2, 5, 4, 6))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x) ** 2)
+    gradients = tape.gradient(loss, layer.trainable_variables)
+    assert len(gradients) == (4 if kind == "se" else 1)
+    for gradient in gradients:
+        assert np.abs(value(gradient)).max() > 0
+
+
+@pytest.mark.parametrize("kind", ["se", "eca"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_output_shape_is_the_input_shape(kind: str, data_format: str) -> None:
+    shape = (2, 6, 5, 6)
+    layer = make(kind, shape, data_format=data_format)
+    assert layer.compute_output_shape(shape) == tuple(layer(images(*shape)).shape) == shape
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text"),
+    [
+        (
+            lambda: attention.SqueezeExcitation(0, 4),
+            ValueError,
+            "`filters` must be a positive integer. Received: filters=0",
+        ),
+        (
+            lambda: attention.SqueezeExcitation(6, 2.5),  # type: ignore[arg-type]
+            TypeError,
+            "`squeezed` must be a positive integer. Received: squeezed=2.5",
+        ),
+        (
+            lambda: attention.EfficientChannelAttention(0),
+            ValueError,
+            "`kernel_size` must be a positive integer. Received: kernel_size=0",
+        ),
+        *(
+            (
+                lambda make=make: make(data_format="first"),
+                ValueError,
+                "`data_format` must be one of 'channels_last', 'channels_first'. "
+                "Received: data_format='first'",
+            )
+            for make in (
+                lambda **keywords: attention.SqueezeExcitation(6, 4, **keywords),
+                lambda **keywords: attention.EfficientChannelAttention(3, **keywords),
+            )
+        ),
+        (
+            lambda: attention.SqueezeExcitation(6, 4, name="se")(keras.Input((5, 4, 3))),
+            ValueError,
+            "Input 0 with name 'None' of layer 'se' is incompatible with the layer: expected axis "
+            "-1 of input shape to have value 6, but received input with shape (None, 5, 4, 3)",
+        ),
+        (
+            lambda: attention.EfficientChannelAttention(3, name="eca")(keras.Input((6,))),
+            ValueError,
+            "Input 0 with name 'None' of layer 'eca' is incompatible with the layer: "
+            "expected min_ndim=3, found ndim=2. Full shape received: (None, 6)",
+        ),
+    ],
+)
+def test_bad_arguments_and_inputs_are_refused(
+    call: Callable[[], Any], kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == text
 
 
 # timm 1.0.31: seresnet18, seresnet50, resnetrs50; and the kernels of ecaresnet50d and others.

@@ -164,6 +164,20 @@ def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
     assert histories[0] == histories[1] != histories[2]
 
 
+@pytest.mark.parametrize("style", ["timm_v2", "bit", "keras_v2", "torchvision"])
+def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
+    monkeypatch.setitem(variants.VARIANTS, "other", dataclasses.replace(TINY, style=style))
+    settings = training.Settings(
+        data=photos, variant="other", epochs=1, image_size=8, output=tmp_path
+    )
+    last = training.train(settings)
+    found = classifier.load(tmp_path / "model.keras")
+    scores = found.evaluate(found.test_images(photos))
+    assert scores["loss"] == pytest.approx(last["test_loss"], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("--batch-size", 1000), ("--image-size", 7), ("--image-size", 1)]
 )
@@ -294,6 +308,11 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (["--image-size", "0"], "`image_size` must be a positive integer. Received: image_size=0"),
         (["--seed", "-1"], "`seed` must be an integer of at least 0. Received: seed=-1"),
+        (
+            ["--variant", "r3d_18"],
+            "`variant` must be a network for images. Received: variant='r3d_18', with 3 axes of "
+            "pixels",
+        ),
         (["--seed", "4294967296"], "`seed` must be below 2**32. Received: seed=4294967296"),
         (
             ["--variant", "tinny"],

@@ -383,7 +383,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         replace_head,
         AttributeError,
         "`head` of a ResNet cannot be replaced. Make a model of the same layers: "
-        "`ResNet(model.stem, model.stages, head)`",
+        "`ResNet(model.stem, model.stages, head, norm=model.norm)`",
     ),
     (
         lambda: TakesAnything(object()).get_config(),

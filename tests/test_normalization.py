@@ -1,5 +1,6 @@
 """Normalizations that Keras lacks, against slow NumPy."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from resnet_layers.normalization import (
     EvoNormS0,
     FilterResponseNormalization,
+    FrozenBatchNormalization,
     GroupNormalization,
     make_normalization,
 )
@@ -53,13 +55,21 @@ def make(kind: Any, shape: tuple[int | None, ...], **arguments: Any) -> Any:
     return randomize(layer)
 
 
-@every_kind
+def make_and_call(kind: Any, shape: tuple[int | None, ...]) -> Any:
+    return make(kind, (None, 5, 4, 6), name="n")(keras.Input(shape[1:]))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("groups", [1, 3, 6, 4, 32])
-def test_normalization_equals_slow_numpy(kind: Any, shape: tuple[int, ...], groups: int) -> None:
-    if kind is FilterResponseNormalization and groups > 1:
-        pytest.skip("has no groups")
-    arguments = {} if kind is FilterResponseNormalization else {"groups": groups}
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (FilterResponseNormalization, {}),
+        *((kind, {"groups": n}) for kind in KINDS[:2] for n in (1, 3, 6, 4, 32)),
+    ],
+)
+def test_normalization_equals_slow_numpy(
+    kind: Any, arguments: dict[str, int], shape: tuple[int, ...]
+) -> None:
     layer, x = make(kind, shape, **arguments), images(*shape)
     assert relative_difference(layer(x), expected(layer, x)) < 1e-5
     first = make(kind, (shape[0], 6, *shape[1:-1]), axis=1, **arguments)
@@ -77,13 +87,22 @@ def test_mean_far_from_zero_costs_no_digits(kind: Any) -> None:
 
 
 @every_kind
-def test_mixed_precision_computes_in_float32(kind: Any) -> None:
+@pytest.mark.parametrize(
+    # Squares that float16 cannot hold, and deviations that bfloat16 cannot; the bounds are a few
+    # roundings of the output.
+    ("dtype", "factor", "mean", "bound"),
+    [("float16", 300, 0, 2e-3), ("bfloat16", 1, 30, 1e-2)],
+)
+def test_mixed_precision_computes_in_float32(
+    kind: Any, dtype: str, factor: float, mean: float, bound: float
+) -> None:
     exact = make(kind, (2, 9, 9, 6))
-    layer = make(kind, (2, 9, 9, 6), dtype="mixed_float16")
-    x = (images(2, 9, 9, 6) * 300).astype("float16")  # whose squares float16 cannot hold
+    layer = make(kind, (2, 9, 9, 6), dtype=f"mixed_{dtype}")
+    x = keras.ops.cast(images(2, 9, 9, 6) * factor + mean, dtype)
     y = layer(x)
-    assert keras.backend.standardize_dtype(y.dtype) == "float16"
-    assert relative_difference(y, expected(exact, x)) < 2e-3
+    assert keras.backend.standardize_dtype(y.dtype) == dtype
+    x, y = value(keras.ops.cast(x, "float32")), keras.ops.cast(y, "float32")
+    assert relative_difference(y, expected(exact, x)) < bound
     assert {v.dtype for v in layer.variables} == {"float32"}
 
 
@@ -99,6 +118,13 @@ def test_unknown_sizes_and_xla_change_nothing(kind: Any) -> None:
 
 
 @every_kind
+def test_channels_first_is_the_same_under_xla(kind: Any) -> None:
+    layer, x = make(kind, (None, 6, None, None), axis=1), images(2, 5, 4, 6)
+    y = value(tf.function(layer, jit_compile=True)(np.moveaxis(x, -1, 1)))
+    assert relative_difference(np.moveaxis(y, 1, -1), expected(layer, x)) < 1e-5
+
+
+@every_kind
 def test_config_and_file_round_trip(kind: Any, tmp_path: Path) -> None:
     inputs = keras.Input((6, None, None))
     layer = make(kind, (None, 6, None, None), axis=1, name="normalization")
@@ -109,6 +135,87 @@ def test_config_and_file_round_trip(kind: Any, tmp_path: Path) -> None:
     again = keras.saving.load_model(tmp_path / "model.keras")
     x = images(2, 6, 5, 4)
     np.testing.assert_array_equal(value(again(x)), value(model(x)))
+
+
+@pytest.mark.parametrize("kind", [GroupNormalization, EvoNormS0])
+def test_config_holds_the_groups_as_given(kind: Any) -> None:
+    layer = make(kind, (None, 5, 5, 6), groups=4)  # 2 groups of 3 channels
+    assert layer.get_config()["groups"] == 4
+    one_group = make(kind, (None, 5, 5, 6), groups=2)
+    x = images(2, 5, 5, 6)
+    np.testing.assert_array_equal(value(layer(x)), value(one_group(x)))
+
+
+def test_frozen_batch_normalization_uses_its_statistics_and_never_trains() -> None:
+    layer = FrozenBatchNormalization(epsilon=1e-3, trainable=True)
+    layer.build((None, None, None, 6))
+    randomize(layer)
+    layer.trainable = True
+    assert layer.trainable_variables == []
+    x = images(2, 5, 4, 6)
+    before = [value(v).copy() for v in layer.weights]
+    gamma, beta, mean, variance = before
+    y = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+    for training in (False, True):
+        assert relative_difference(layer(x, training=training), y) < 1e-5
+    for variable, old in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(value(variable), old)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "frozen_batch"])
+def test_style_gives_the_momentum(normalization: str) -> None:
+    layer: Any = make_normalization(BlockStyle(normalization=normalization, momentum=0.75))
+    assert layer.momentum == 0.75
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text"),
+    [
+        *(
+            (
+                lambda make=make, groups=groups: make(groups=groups),
+                error,
+                f"`groups` must be a positive integer. Received: groups={groups}",
+            )
+            for make in (GroupNormalization, EvoNormS0)
+            for groups, error in ((0, ValueError), (-2, ValueError), (2.5, TypeError))
+        ),
+        *(
+            (
+                lambda make=make, epsilon=epsilon: make(epsilon=epsilon),
+                ValueError,
+                f"`epsilon` must be a positive number. Received: epsilon={epsilon}",
+            )
+            for make in KINDS
+            for epsilon in (0, -1.0)
+        ),
+        *(
+            (
+                lambda make=make: make(axis=2),
+                ValueError,
+                "`axis` must be one of -1, 1. Received: axis=2",
+            )
+            for make in KINDS
+        ),
+        *(
+            (
+                # One channel would broadcast to six.
+                lambda make=make: make_and_call(make, (None, 5, 4, 1)),
+                ValueError,
+                "Input 0 with name 'None' of layer 'n' is incompatible with the layer: expected "
+                "axis -1 of input shape to have value 6, but received input with shape "
+                "(None, 5, 4, 1)",
+            )
+            for make in KINDS
+        ),
+    ],
+)
+def test_bad_arguments_and_inputs_are_refused(
+    call: Callable[[], Any], kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == text
 
 
 @every_kind

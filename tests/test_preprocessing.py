@@ -81,6 +81,33 @@ def test_oblong_results_keep_the_ratio(image_size: tuple[int, int]) -> None:
     np.testing.assert_allclose(value(layer(photo(*image_size))), cut(whole, 48, 64), atol=2e-3)
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("image_size", [(104, 64), (12, 57), (57, 12)])
+def test_oblong_sizes_round_halves_to_even(image_size: tuple[int, int], dynamic: bool) -> None:
+    """Python's `round`, as timm calls it: one side would have half a pixel."""
+    height, width = image_size
+    for targets in ((32, 100), (54, 73), (73, 54)):
+        layer = rl.Preprocessing(image_size=targets, crop_pct=1.0, **RAW)
+        ratio = min(height / targets[0], width / targets[1])
+        whole = resized(photo(*image_size), round(height / ratio), round(width / ratio), "bilinear")
+        call = tf.function(layer, [tf.TensorSpec((None, None, 3), tf.uint8)]) if dynamic else layer
+        result = value(call(photo(*image_size)))
+        np.testing.assert_allclose(result, cut(whole, *targets), atol=2e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_very_long_images_equal_pillow(axis: int, dynamic: bool) -> None:
+    """Whole numbers of 32 bits overflow for the pixels that are far away."""
+    image = photo(*((9000, 2) if axis == 0 else (2, 9000)))
+    layer = rl.Preprocessing(image_size=224, **RAW)
+    # Only what the centre is made of, since the whole would have 300 million pixels.
+    part = image[4400:4600] if axis == 0 else image[:, 4400:4600]
+    call = tf.function(layer, [tf.TensorSpec((None, None, 3), tf.uint8)]) if dynamic else layer
+    result = value(call(image))
+    np.testing.assert_allclose(result, expected(part, 224, 0.875, "bilinear"), atol=2e-3)
+
+
 def test_pillows_rounding_differs_by_little() -> None:
     image = photo(300, 400)
     layer = rl.Preprocessing(image_size=224, interpolation="bicubic", **RAW)

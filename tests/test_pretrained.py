@@ -103,6 +103,13 @@ def test_tag_without_weights_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("classes", [0, -1])
+def test_number_of_classes_is_checked_before_the_file(classes: int) -> None:
+    with pytest.raises(ValueError, match="classes") as caught:
+        rl.from_pretrained(TAG, classes=classes)
+    assert str(caught.value) == f"`classes` must be a positive integer. Received: {classes=}"
+
+
 # --- where files are found -----------------------------------------------------------------------
 
 
@@ -136,6 +143,19 @@ def test_file_in_the_cache_of_the_hub_is_found(
     (repository / "refs" / "main").write_text("def")
     shutil.copy(weights, repository / "snapshots" / "def" / "model.safetensors")
     np.testing.assert_array_equal(logits(rl.from_pretrained(TAG)), expected(weights))
+
+
+@pytest.mark.parametrize("home", ["~", "$HOME"])
+@pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"])
+def test_home_in_the_place_of_the_cache_is_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, home: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE")
+    monkeypatch.setenv(variable, f"{home}/cache")
+    with pytest.raises(FileNotFoundError) as caught:
+        rl.from_pretrained(TAG)
+    assert f"Looked for {tmp_path}/cache/" in str(caught.value)
 
 
 def test_what_is_nowhere_names_the_extra_and_the_places(tmp_path: Path) -> None:
@@ -236,6 +256,14 @@ def test_network_can_differ_from_the_published_one(
     assert layer.data_format == arguments.get("data_format", "channels_last")
 
 
+def test_network_of_one_size_gets_images_of_that_size(weights: Path, tmp_path: Path) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    model = rl.from_pretrained(TAG, folder=tmp_path, input_shape=(48, 64, 3))
+    assert rl.preprocessing(model).image_size == (48, 64)
+    photo = np.zeros((1, 50, 60, 3), "uint8")
+    assert model(rl.preprocessing(model)(photo)).shape == (1, 1000)
+
+
 def test_derived_class_gets_published_weights(weights: Path, tmp_path: Path) -> None:
     class Mine(rl.ResNet):
         pass
@@ -279,9 +307,12 @@ def test_weights_without_a_classifier(tmp_path: Path, monkeypatch: pytest.Monkey
     assert rl.from_pretrained(TAG, folder=tmp_path, classes=4).output_shape == (None, 4)
 
 
-def test_weights_of_keras_are_found_in_a_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["keras_resnet50.imagenet.h5", "resnet50_weights_tf_dim_ordering_tf_kernels.h5"]
+)
+def test_weights_of_keras_are_found_in_a_folder(tmp_path: Path, name: str) -> None:
     original = randomize(keras.applications.ResNet50(weights=None, classifier_activation=None))
-    with h5py.File(tmp_path / "keras_resnet50.imagenet.h5", "w") as file:
+    with h5py.File(tmp_path / name, "w") as file:
         write_legacy(file, original)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -304,3 +335,17 @@ def test_weights_of_keras_come_through_keras_otherwise(monkeypatch: pytest.Monke
     assert asked == ["imagenet"]
     assert model.metadata["pretrained"]["source"] == "keras.applications.ResNet50V2"
     assert rl.preprocessing(model).mean == (0.5, 0.5, 0.5)
+
+
+def test_failed_download_of_keras_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create(weights: str) -> keras.Model:
+        raise Exception("URL fetch failure\nand more")
+
+    monkeypatch.setattr(keras.applications, "ResNet50V2", create)
+    with pytest.raises(FileNotFoundError, match="could not be downloaded") as caught:
+        rl.from_pretrained("keras_resnet50v2.imagenet")
+    assert str(caught.value) == (
+        "The weights 'keras_resnet50v2.imagenet' could not be downloaded by keras.applications: "
+        "URL fetch failure. A folder given by `folder` can have them as "
+        "resnet50v2_weights_tf_dim_ordering_tf_kernels.h5."
+    )

@@ -100,6 +100,15 @@ def test_maximum_equals_slow_numpy(data: st.DataObject, border: float, strides: 
     np.testing.assert_array_equal(run(step, x, strides, data_format), expected)
 
 
+def test_maximum_without_a_border_is_the_one_of_keras() -> None:
+    for rank, layer in enumerate(
+        (keras.layers.MaxPool1D, keras.layers.MaxPool2D, keras.layers.MaxPool3D), start=1
+    ):
+        x = images(2, *(5, 2, 1)[:rank], 3)
+        y = sampling.max_pool3(keras.ops.convert_to_tensor(x), 2, None, "channels_last")
+        np.testing.assert_array_equal(value(y), value(layer(3, 2, "same")(x)))
+
+
 SIZES = [(1, 1), (1, 6), (5, 2), (7, 8)]
 
 
@@ -136,3 +145,58 @@ def test_blur_keeps_what_is_constant() -> None:
     for sizes in itertools.product((1, 2, 3), repeat=2):
         x = keras.ops.ones((1, *sizes, 1))
         np.testing.assert_array_equal(value(sampling.blur(x, 2, "channels_last")), 1.0)
+
+
+def test_identity_where_nothing_is_averaged() -> None:
+    x = keras.ops.convert_to_tensor(images(1, 5, 6, 2))
+    assert sampling.average(x, (1, 1), "channels_last") is x
+
+
+# Every function at once, so that each rank and layout is compiled but once.
+def all_steps(x: Any, data_format: str) -> list[Any]:
+    steps = [step(x, 2, data_format) for step, _ in STEPS.values()]
+    steps += [sampling.average(x, 3, data_format)]
+    return steps + [sampling.max_pool3(x, 2, v, data_format) for v in (0.0, -np.inf, None)]
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_ranks_and_data_formats_are_the_same_symbolically_and_under_xla(
+    rank: int, data_format: str
+) -> None:
+    pixels, unknown = (5, 2, 1)[:rank], (None,) * rank
+    first = data_format == "channels_first"
+    x = images(2, *((3, *pixels) if first else (*pixels, 3)))
+
+    def call(z: Any) -> list[Any]:
+        return all_steps(z, data_format)
+
+    inputs = keras.Input((3, *unknown) if first else (*unknown, 3))
+    model = keras.Model(inputs, call(inputs))
+    expected = call(keras.ops.convert_to_tensor(x))
+    for function in (model, tf.function(call, jit_compile=True)):
+        for actual, eager in zip(function(x), expected, strict=True):
+            assert relative_difference(actual, eager) < 1e-6
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("dtype", "bound"), [("float16", 3e-3), ("bfloat16", 2e-2)])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_low_precision_is_kept(rank: int, dtype: str, bound: float, data_format: str) -> None:
+    x = keras.ops.cast(images(2, *(3, 5, 4, 3)[: rank + 1]), dtype)
+    exact = all_steps(keras.ops.cast(x, "float32"), data_format)
+    for actual, expected in zip(all_steps(x, data_format), exact, strict=True):
+        assert keras.backend.standardize_dtype(actual.dtype) == dtype
+        assert relative_difference(keras.ops.cast(actual, "float32"), expected) < bound
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_gradient_has_the_size_of_the_step(rank: int) -> None:
+    x = tf.constant(images(2, *(5, 2, 1)[:rank], 3))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        sums = [tf.reduce_sum(y) for y in all_steps(x, "channels_last")]
+    for total in sums:
+        gradient = value(tape.gradient(total, x))
+        # Each step is homogeneous: f(x) is the product of its gradient and x.
+        np.testing.assert_allclose((gradient * value(x)).sum(), value(total), rtol=1e-5)

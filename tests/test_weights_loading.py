@@ -199,6 +199,14 @@ def test_channels_are_adapted_from_rgb_alone(theirs: int, ours: int) -> None:
     assert_untouched(model, before)
 
 
+def test_no_other_kernel_is_adapted() -> None:
+    source = tensors(tiny())
+    source["layer1.0.conv1.weight"] = source["layer1.0.conv1.weight"][:, :3]
+    assert refused(source) == (
+        header() + " ! layer1.0.conv1.weight: has (4, 3, 3, 3), needs (4, 4, 3, 3)"
+    )
+
+
 @pytest.mark.parametrize("variant", ["resnet18", "r3d_18", "keras_resnet50"])
 def test_first_kernel_alone_is_adapted_in_every_dialect(variant: str) -> None:
     source = randomize(rl.ResNet.from_variant(variant, **TINY))
@@ -370,8 +378,25 @@ def test_networks_as_they_are_give_no_warning(variant: str) -> None:
     assert numerics(variant) == []
 
 
-def test_numerics_of_skipped_parts_are_no_warning() -> None:
-    assert numerics("resnet50", strides_on="first", skip=("stage1", "stage2")) == []
+@pytest.mark.parametrize(
+    "variant", ["resnet50_gn", "resnetv2_18", "resnetv2_50d_evos", "resnetv2_50d_frn"]
+)
+def test_epsilon_of_every_normalization_is_compared(variant: str) -> None:
+    (message,) = numerics(variant, epsilon=1e-3)
+    assert message.endswith("it computes with epsilon=0.001 (not 1e-05)")
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        ("resnet18", {"strides_on": "first"}),  # a basic block has one place for its strides
+        ("resnet18", {"normalization": None, "epsilon": 1e-3}),
+        ("resnetv2_50d_frn", {"activation": "gelu"}),  # which takes the place of it
+        ("resnet50", {"strides_on": "first", "skip": ("stage1", "stage2")}),
+    ],
+)
+def test_fields_that_change_no_output_are_no_warning(variant: str, changes: dict[str, Any]) -> None:
+    assert numerics(variant, **changes) == []
 
 
 def test_warning_that_is_an_error_changes_nothing() -> None:

@@ -64,7 +64,12 @@ class Settings:
     output: Path = Path("resnet_run")
 
     def __post_init__(self) -> None:
-        variants.find(self.variant)
+        rank = variants.find(self.variant).layout.rank
+        if rank != 2:
+            raise ValueError(
+                f"`variant` must be a network for images. Received: variant={self.variant!r}, with "
+                f"{rank} axes of pixels"
+            )
         if _checks.integer("epochs", self.epochs) > 10**6:
             raise ValueError(f"`epochs` must be at most 1000000. Received: epochs={self.epochs}")
         _checks.integer("batch_size", self.batch_size)
@@ -248,6 +253,7 @@ def _write(output: Path, model: ResNet, rows: list[Row]) -> None:
         model.stem,
         model.stages,
         model.head,
+        norm=model.norm,
         input_shape=model.input_shape,
         metadata=model.metadata,
         name=model.name,

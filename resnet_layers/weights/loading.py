@@ -202,7 +202,7 @@ def _matters(field: str, part: Any, dialect: Dialect) -> bool:
     if field == "strides_on":
         return bool(part.bottleneck)
     if field == "epsilon":
-        return part.style.normalization in ("batch", "frozen_batch", "group")
+        return part.style.normalization is not None
     if field == "activation":  # the others are nonlinear by themselves
         return part.style.normalization not in ("evonorm_s0", "frn")
     return field not in dialect.varying

@@ -6,6 +6,7 @@ under "Format" in CHANGELOG.md. The `.keras` file is written once and never agai
     python -m tests.golden.models
 """
 
+import functools
 import io
 import json
 import zipfile
@@ -38,6 +39,25 @@ def _tiny(style: Any, bottleneck: bool, **head: Any) -> rl.ResNet:
     )
 
 
+# One for each kind of variables that the rows of the table have.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "resnetrs50": {},  # deep stem, convolution for pooling, squeeze-and-excitation
+    "ecaresnet50d": {},
+    "resnet50_gn": {},
+    "resnetv2_18d": {},
+    "resnetv2_50x1_bit": {},
+    "resnetv2_50d_evos": {"drop_path": 0.5},
+    "resnetv2_50d_frn": {},
+    "keras_resnet50v2": {"strides": (2, 1)},
+    "r2plus1d_18": {"widths": None, "stem": {"filters": 4, "hidden_filters": (3,)}},
+}
+
+
+def _variant(name: str, **changes: Any) -> rl.ResNet:
+    small = {"blocks": (2, 1), "filters": (4, 8), "stem": {"filters": 4}, "classes": 3}
+    return rl.ResNet.from_variant(name, **{**small, **changes})
+
+
 MODELS: dict[str, Callable[[], rl.ResNet]] = {
     "basic": lambda: _tiny("torchvision", bottleneck=False),
     "bottleneck": lambda: _tiny("torchvision", bottleneck=True, hidden_units=5, dropout=0.5),
@@ -45,6 +65,7 @@ MODELS: dict[str, Callable[[], rl.ResNet]] = {
     "cifar": lambda: _tiny("cifar", bottleneck=False),
     "option_c": lambda: _tiny(rl.BlockStyle(shortcut="C"), bottleneck=True),
     "plain": lambda: _tiny(rl.BlockStyle(shortcut="none"), bottleneck=True),
+    **{name: functools.partial(_variant, name, **changes) for name, changes in VARIANTS.items()},
 }
 
 
