@@ -343,14 +343,17 @@ class ConvBlock(ResidualBlock):
         if style.shortcut not in ("B", "C", "D"):
             return None
         strided = max(spread(self.strides)) > 1
-        wide = style.shortcut != "D" and (strided or max(spread(self.dilation_rate)) > 1)
+        dilated = max(spread(self.dilation_rate)) > 1
+        wide = style.shortcut != "D" and style.shortcut_kernel_size > 1 and (strided or dilated)
         if not style.normalize_shortcut:
             style = style.replace(normalization=None, zero_init_last=False)
         return ConvNorm(
             self.output_filters,
             style.shortcut_kernel_size if wide else 1,
             strides=1 if style.shortcut == "D" else self.strides,
-            dilation_rate=self.first_dilation_rate or self.dilation_rate if wide else 1,
+            dilation_rate=(self.first_dilation_rate or self.dilation_rate)
+            if wide and not strided
+            else 1,
             activation=None,
             style=style.child(len(self.body)),
             name="projection",
@@ -376,10 +379,10 @@ class ConvBlock(ResidualBlock):
             new = self.output_filters - self.layout.channels(inputs.shape)
             return self.layout.pad_channels(x, new)  # (B, ceil(H/s), ceil(W/s), output_filters)
         if self.style.shortcut == "D":
-            if max(self.layout.spread(self.dilation_rate)) > 1:
-                activated = sampling.average_dilated(activated, data_format)
-            else:
+            if max(self.layout.spread(self.strides)) > 1:
                 activated = sampling.average(activated, self.strides, data_format)
+            else:
+                activated = sampling.average_dilated(activated, self.dilation_rate, data_format)
         return self.projection(activated, training=training)
 
     def own_config(self) -> dict[str, Any]:

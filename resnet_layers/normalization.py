@@ -37,10 +37,11 @@ class _PerChannel(keras.layers.Layer):
         self.autocast = False
         self.epsilon = _checks.positive("epsilon", epsilon)
         self.axis = _checks.choice("axis", axis, (-1, 1))
+        self.gamma_initializer: Any = self.initial["gamma"]  # as Keras' layers have it
 
     def build(self, input_shape: Any) -> None:
         channels = input_shape[self.axis]
-        for name, initializer in self.initial.items():
+        for name, initializer in {**self.initial, "gamma": self.gamma_initializer}.items():
             variable = self.add_weight(shape=(channels,), initializer=initializer, name=name)
             setattr(self, name, variable)
         self.input_spec = keras.InputSpec(ndim=len(input_shape), axes={self.axis: channels})

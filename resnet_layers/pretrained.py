@@ -88,16 +88,19 @@ def make(
     if not found.weights:
         raise ValueError(f"`tag` must be one with weights, which are not public. Received: {tag=}")
     source, where = _locate(found, folder)
-    fresh = "head" in overrides or classes not in (None, found.classes)
-    if found.classes == 0 and classes is None:
-        overrides = {"head": None, **overrides}
-    elif "head" not in overrides:
-        overrides["classes"] = classes or found.classes
-    metadata = overrides.pop("metadata", {})
+    metadata = overrides.pop("metadata", None) or {}
+    keeps_classes = classes in (None, found.classes)
+    if isinstance(overrides.get("head", {}), dict):  # with keywords or without
+        if classes or found.classes:
+            overrides["classes"] = classes or found.classes
+        else:
+            overrides["head"] = None
+    elif classes is not None:
+        overrides["classes"] = classes  # which `from_variant` refuses beside a head
     model = cls.from_variant(found.variant, **overrides)
-    skip = ("head",) if fresh and found.classes else ()
-    if found.classes == 0 and model.head is not None:
-        skip = ("head",)
+    own_head = not isinstance(overrides.get("head", {}), dict)
+    fresh = not keeps_classes or (own_head and found.classes > 0)
+    skip = ("head",) if fresh else ()
     load_weights_from(model, source, skip=skip)
     model.metadata = _checks.metadata({**describe(found, model, where), **metadata})
     if found.license.startswith("cc-by-nc"):

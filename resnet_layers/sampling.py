@@ -84,13 +84,14 @@ def average_pairs(x: Any, data_format: str) -> Any:
     return x
 
 
-def average_dilated(x: Any, data_format: str) -> Any:
-    """The mean of each pixel and its next neighbour along each axis, where zeros are beyond."""
+def average_dilated(x: Any, rates: Steps, data_format: str) -> Any:
+    """The mean of each pixel and the next one along each dilated axis, where zeros are beyond."""
     layout = _layout(x, data_format)
-    for axis in layout.pixel_axes:
-        pads = [(0, 0)] * len(x.shape)
-        pads[axis] = (0, 1)
-        x = (x + _slice(ops.pad(x, pads), axis, 1, None)) / 2
+    for axis, rate in zip(layout.pixel_axes, layout.spread(rates), strict=True):
+        if rate > 1:
+            pads = [(0, 0)] * len(x.shape)
+            pads[axis] = (0, 1)
+            x = (x + _slice(ops.pad(x, pads), axis, 1, None)) / 2
     return x
 
 

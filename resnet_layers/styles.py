@@ -55,7 +55,8 @@ class BlockStyle:
             projection's strides. `"none"` leaves shortcuts out, which makes the plain twin of a
             network.
         normalize_shortcut: Whether a projection is followed by normalization.
-        shortcut_kernel_size: Size in pixels of a projection that strides, positive.
+        shortcut_kernel_size: Size in pixels of projections in blocks that stride or dilate,
+            positive; with shortcut `"D"` they have 1.
         attention: What weighs the channels at the end of a block's body: `"se"` for
             squeeze-and-excitation, `"eca"` for efficient channel attention, or `None`.
         attention_ratio: Share of the channels that squeeze-and-excitation keeps in between, in

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 import resnet_layers as rl
 from resnet_layers.__main__ import main
@@ -123,6 +124,19 @@ def test_published_preprocessing_evaluates_a_folder(
             "The model file 'missing.keras' cannot be read: No such file or directory",
         ),
         (
+            (
+                "weights.safetensors",
+                "--variant",
+                "test_resnet",
+                "--tag",
+                "resnet18.a1_in1k",
+                "-o",
+                "m.keras",
+            ),
+            "`--tag` must be one of the network. Received: variant='test_resnet', "
+            "tag='resnet18.a1_in1k'",
+        ),
+        (
             ("weights.safetensors", "--tag", "resnet50.none", "-o", "model.keras"),
             "There is no tag of that name; close names: 'resnet50t.untrained', "
             "'resnet50.d_in1k', 'resnet50.bamboo', 'seresnet50t.untrained', 'resnet50.tv_in1k'. "
@@ -140,6 +154,26 @@ def test_what_cannot_be_converted_is_one_sentence(
     monkeypatch.chdir(weights.parent)
     assert run(capsys, "convert", *arguments) == (2, "", f"resnet-layers: {message}\n")
     assert list(weights.parent.iterdir()) == [weights]
+
+
+def test_name_of_a_file_does_not_contradict_the_network(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    source, output = weights.rename(tmp_path / "resnet18.a1_in1k.safetensors"), tmp_path / "m.keras"
+    code, out, _ = run(capsys, "convert", source, "--variant", "test_resnet", "-o", output)
+    assert (code, "Licence" in out) == (0, False)
+    assert keras.saving.load_model(output).metadata == {}
+
+
+def test_classifier_of_another_shape_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    arrays = {**load_file(weights), "fc.weight": np.array(1, "float32")}
+    save_file(arrays, weights)
+    arguments = ("convert", weights, "--variant", "test_resnet", "-o", tmp_path / "model.keras")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert " ! fc.weight: has (), needs (1000, 96)\n" in err
 
 
 def test_weights_of_another_network_are_refused(

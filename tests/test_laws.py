@@ -164,7 +164,8 @@ def test_style_is_a_value(fields: dict[str, Any]) -> None:
 def test_identity_block_with_zero_last_scale_is_relu_of_its_input(
     geometry: dict[str, Any], fields: dict[str, Any], height: int, width: int
 ) -> None:
-    style = {**fields, "shortcut": "B", "normalization": "batch", "zero_init_last": True}
+    normalization = fields["normalization"] or "batch"
+    style = {**fields, "shortcut": "B", "normalization": normalization, "zero_init_last": True}
     block = rl.IdentityBlock(**geometry, style=style)
     x = images(2, height, width, block.output_filters)
     expected = x if style["preactivation"] else np.maximum(x, 0)

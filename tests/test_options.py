@@ -187,6 +187,41 @@ def test_dilated_stage_starts_with_the_rate_before_it() -> None:
     assert rates == [[1, 1], [1, 1], [1, 2], [2, 2], [2, 4], [4, 4]]
 
 
+@pytest.mark.parametrize("shortcut", ["A", "B", "C", "D", "none"])
+@pytest.mark.parametrize(
+    "style",
+    [
+        {"strides_on": "first"},
+        {"strides_on": "first", "shortcut_kernel_size": 3},
+        {"anti_aliasing": "blur"},
+        {"anti_aliasing": "average", "shortcut_kernel_size": 3},
+    ],
+)
+@pytest.mark.parametrize("dilation_rate", [2, (1, 3)])
+def test_block_can_stride_and_dilate(
+    shortcut: str, style: dict[str, Any], dilation_rate: Any
+) -> None:
+    block = rl.ConvBlock(
+        4,
+        strides=2,
+        bottleneck=True,
+        dilation_rate=dilation_rate,
+        style={"shortcut": shortcut, **style},
+    )
+    x = images(1, 15, 14, 8)
+    assert block(x).shape == block.compute_output_shape(x.shape) == (1, 8, 7, 16)
+
+
+def test_pooled_shortcut_averages_dilated_axes_alone() -> None:
+    style = {"shortcut": "D", "normalization": None}
+    block = rl.ConvBlock(4, strides=1, dilation_rate=(1, 2), style=style)
+    x = np.zeros((1, 5, 5, 4), "float32")
+    x[0, 2, 2] = 1
+    shortcut = value(block.shortcut(x, keras.ops.convert_to_tensor(block(x) * 0 + x)))
+    rows, columns = np.abs(shortcut[0]).max(-1).nonzero()
+    assert (set(rows), set(columns)) == ({2}, {1, 2})
+
+
 def test_anti_aliased_networks_take_odd_sizes() -> None:
     for variant in ("resnetaa50", "resnetaa34d", "resnetblur50d"):
         small: dict[str, Any] = {"filters": (4, 4, 8, 8), "blocks": (1, 1, 1, 1), "head": None}

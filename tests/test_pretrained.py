@@ -256,6 +256,19 @@ def test_network_can_differ_from_the_published_one(
     assert layer.data_format == arguments.get("data_format", "channels_last")
 
 
+def test_keywords_of_the_head_keep_the_classifier(weights: Path, tmp_path: Path) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    model = rl.from_pretrained(TAG, folder=tmp_path, head={"dropout": 0.5}, metadata=None)
+    assert model.get_config()["head"]["config"]["dropout"] == 0.5
+    np.testing.assert_array_equal(logits(model), expected(weights))
+    model = rl.from_pretrained(TAG, folder=tmp_path, head={"dropout": 0.5}, classes=7)
+    assert model.output_shape == (None, 7)
+    with pytest.raises(ValueError, match="must be left out when `head` is given"):
+        rl.from_pretrained(TAG, folder=tmp_path, head=rl.ClassifierHead(9), classes=7)
+    own = rl.from_pretrained(TAG, folder=tmp_path, head=rl.ClassifierHead(9))
+    assert own.output_shape == (None, 9)
+
+
 def test_network_of_one_size_gets_images_of_that_size(weights: Path, tmp_path: Path) -> None:
     shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
     model = rl.from_pretrained(TAG, folder=tmp_path, input_shape=(48, 64, 3))
@@ -304,7 +317,9 @@ def test_weights_without_a_classifier(tmp_path: Path, monkeypatch: pytest.Monkey
     assert model.head is None
     np.testing.assert_array_equal(logits(model), logits(source))
     assert model.metadata["pretrained"]["license"] is None
-    assert rl.from_pretrained(TAG, folder=tmp_path, classes=4).output_shape == (None, 4)
+    for arguments in ({"classes": 4}, {"head": {"dropout": 0.5}, "classes": 4}):
+        model = rl.from_pretrained(TAG, folder=tmp_path, **arguments)
+        assert model.output_shape == (None, 4)
 
 
 @pytest.mark.parametrize(

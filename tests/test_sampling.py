@@ -59,7 +59,10 @@ STEPS: dict[str, tuple[Callable[..., Any], Callable[[int], Along]]] = {
     "average": (sampling.average, averaged),
     "subsample": (sampling.subsample, lambda s: lambda row: row[::s]),
     "average_pairs": (lambda x, _, f: sampling.average_pairs(x, f), lambda _: paired),
-    "average_dilated": (lambda x, _, f: sampling.average_dilated(x, f), lambda _: with_the_next),
+    "average_dilated": (
+        sampling.average_dilated,
+        lambda s: with_the_next if s > 1 else lambda row: row,
+    ),
 }
 
 

@@ -336,7 +336,7 @@ def test_variables_without_a_name_elsewhere_are_refused() -> None:
 
 def numerics(variant: str, skip: tuple[str, ...] = (), **changes: Any) -> list[str]:
     """The warnings of loading weights that fit, which point at whoever loads."""
-    model = rl.ResNet.from_variant(variant, **TINY, **changes)
+    model = rl.ResNet.from_variant(variant, **{**TINY, **changes})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         rl.load_weights_from(model, tensors(model), skip=skip)
@@ -356,6 +356,13 @@ def numerics(variant: str, skip: tuple[str, ...] = (), **changes: Any) -> list[s
         ("resnet18", {"padding": "same"}, "padding='same' (not 'symmetric')"),
         ("resnet18", {"activation": "gelu"}, "activation='gelu' (not 'relu')"),
         ("resnetv2_50", {"strided_block": "last"}, "strided_block='last' (not 'first')"),
+        (
+            "resnetv2_50x1_bit",
+            {"standardize_kernels": False, "stem": {"filters": 4, "pooling": "max"}},
+            "standardize_kernels=False (not True), pooling='max' (not 'zero_padded_max')",
+        ),
+        ("resnetv2_50d_evos", {"activation": "gelu"}, "activation='gelu' (not None)"),
+        ("resnetv2_50d", {"shortcut": "B"}, "shortcut='B' (not 'D')"),
     ],
 )
 def test_numerics_that_no_tensor_reveals_are_a_warning(
@@ -391,7 +398,6 @@ def test_epsilon_of_every_normalization_is_compared(variant: str) -> None:
     [
         ("resnet18", {"strides_on": "first"}),  # a basic block has one place for its strides
         ("resnet18", {"normalization": None, "epsilon": 1e-3}),
-        ("resnetv2_50d_frn", {"activation": "gelu"}),  # which takes the place of it
         ("resnet50", {"strides_on": "first", "skip": ("stage1", "stage2")}),
     ],
 )

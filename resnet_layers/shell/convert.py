@@ -32,10 +32,15 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
     """
     _check_ending(output, ".keras")
     if tag is None and source.stem in tags.table():
-        tag = source.stem
+        named = tags.find(source.stem)
+        tag = source.stem if variant in (None, named.variant) else None
     try:
         found = tags.find(tag) if tag else None
         variant = variant or (found.variant if found else None)
+        if found and found.variant != variant:
+            raise InputError(
+                f"`--tag` must be one of the network. Received: variant={variant!r}, tag={tag!r}"
+            )
         if variant is None:
             raise InputError(
                 f"The network must be named with `--variant`, since the name of '{source}' is no "
@@ -78,9 +83,10 @@ def to_torch(source: Path, output: Path) -> ResNet:
 def _head(source: Source) -> dict[str, Any]:
     """As many classes as the file has."""
     for name, axis in _CLASSIFIERS.items():
-        if name in source.tensors:
-            return {"classes": source.tensors[name].shape[axis]}
-    return {"head": None}
+        shape = source.tensors[name].shape if name in source.tensors else ()
+        if len(shape) > 1:
+            return {"classes": shape[axis]}
+    return {} if set(_CLASSIFIERS) & set(source.tensors) else {"head": None}
 
 
 def _check_ending(path: Path, ending: str) -> None:

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from resnet_layers import _checks, preprocessing_layer, styles
+from resnet_layers.conv_norm import NormAct
 from resnet_layers.model import ResNet
 from resnet_layers.stage import ResNetStage
-from resnet_layers.weights import plan
+from resnet_layers.weights import names, plan
 from resnet_layers.weights.names import Dialect
 from resnet_layers.weights.plan import Row
 from resnet_layers.weights.sources import Source, open_source
@@ -26,7 +27,9 @@ _NUMERICS = (
     "strided_block",
     "standardize_kernels",
     "anti_aliasing",
+    "shortcut",
 )
+_NONLINEAR = ("evonorm_s0", "frn")
 
 
 def load_weights_from(model: ResNet, source: Any, *, skip: Iterable[str] = ()) -> None:
@@ -185,24 +188,51 @@ def _warn_of_numerics(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) ->
 
 
 def _differences(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) -> Iterator[str]:
-    """Fields of the model's styles with values that no network of the dialect has."""
+    """Fields with values that no network of the dialect with such tensors has."""
     for name, part in plan.parts(model).items():
         if name in skip or not hasattr(part, "style"):
             continue
         for field in _NUMERICS:
             ours = getattr(part.style, field)
-            theirs = {getattr(styles.STYLES[style], field): None for style in dialect.styles}
+            theirs = _originals(field, model, part, dialect)
             if ours not in theirs and _matters(field, part, dialect):
                 yield f"{field}={ours!r} (not {' or '.join(map(repr, theirs))})"
+    if dialect is names.TIMM_V2 and "stem" not in skip:
+        expected = "zero_padded_max" if _is_bit(model, model.stem.style) else "max"
+        if model.stem.pooling != expected:
+            yield f"pooling={model.stem.pooling!r} (not {expected!r})"
+
+
+def _originals(field: str, model: ResNet, part: Any, dialect: Dialect) -> list[Any]:
+    """The values that networks of the dialect have, as far as tensors can tell them apart."""
+    if field == "activation" and part.style.normalization in _NONLINEAR:
+        return [None]
+    if dialect is names.TIMM_V2 and field == "standardize_kernels":
+        return [_is_bit(model, part.style)]
+    if dialect is names.TIMM_V2 and field == "shortcut":
+        return ["D" if _has_deep_stem(model) else "B"]
+    named = [getattr(styles.STYLES[style], field) for style in dialect.styles]
+    return list(dict.fromkeys(named))
+
+
+def _has_deep_stem(model: ResNet) -> bool:
+    return bool(getattr(model.stem, "hidden", ()))
+
+
+def _is_bit(model: ResNet, style: styles.BlockStyle) -> bool:
+    """Whether such tensors are those of BiT: timm's other network of groups has a deep stem."""
+    return style.normalization == "group" and not _has_deep_stem(model)
 
 
 def _matters(field: str, part: Any, dialect: Dialect) -> bool:
-    if field in ("strides_on", "strided_block") and not isinstance(part, ResNetStage):
+    if field in ("strides_on", "strided_block", "shortcut") and not isinstance(part, ResNetStage):
         return False
     if field == "strides_on":
         return bool(part.bottleneck)
     if field == "epsilon":
         return part.style.normalization is not None
-    if field == "activation":  # the others are nonlinear by themselves
-        return part.style.normalization not in ("evonorm_s0", "frn")
+    if field == "shortcut":  # elsewhere names tell
+        return dialect is names.TIMM_V2 and part.projection
+    if field == "standardize_kernels":
+        return not isinstance(part, NormAct)
     return field not in dialect.varying

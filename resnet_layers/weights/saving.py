@@ -17,7 +17,8 @@ def save_torch_weights(model: ResNet, path: str | os.PathLike[str]) -> None:
     """Writes the weights of a network with timm's names and layout, in float32.
 
     timm and torchvision load the file strictly into the network of the same geometry, and
-    `load_weights_from` reads it back bit for bit. Video networks get torchvision's names.
+    `load_weights_from` reads float32 variables back bit for bit. Video networks get
+    torchvision's names.
 
     Args:
         model: A network of the package's parts, without biases in convolutions and without
