@@ -152,7 +152,10 @@ def test_compute_output_shape_equals_the_call_and_creates_nothing(case: Case) ->
 
 
 @every_case
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "policy",
+    [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16", "float64"],
+)
 def test_symbolic_output_equals_the_eager_one(case: Case, policy: str) -> None:
     keras.config.set_dtype_policy(policy)
     layer = case.create()
@@ -172,6 +175,7 @@ def test_graph_and_xla_equal_eager(case: Case) -> None:
         assert relative_difference(compiled(x), eager) < 1e-5
 
 
+@pytest.mark.slow
 @every_case
 def test_xla_on_a_layer_that_was_not_called_before_equals_eager(case: Case) -> None:
     layer = case.create()
@@ -222,6 +226,7 @@ def test_weights_file_replaces_every_variable_or_refuses(case: Case, tmp_path: P
     assert_same_weights(other.weights, model.weights)
 
 
+@pytest.mark.slow
 @every_case
 def test_pickle_and_deepcopy(case: Case) -> None:
     layer = build(case)
@@ -247,6 +252,7 @@ def test_name_with_a_slash_is_refused(case: Case) -> None:
         case.create(name="stage1/block1")
 
 
+@pytest.mark.slow
 @every_case
 def test_global_data_format_changes_nothing(case: Case) -> None:
     expected = build(case)
@@ -274,7 +280,11 @@ def test_names_do_not_depend_on_what_was_built_before(case: Case) -> None:
 
 @every_case
 @pytest.mark.parametrize(
-    ("policy", "compute"), [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")]
+    ("policy", "compute"),
+    [
+        pytest.param("mixed_float16", "float16", marks=pytest.mark.slow),
+        ("mixed_bfloat16", "bfloat16"),
+    ],
 )
 def test_mixed_precision_reaches_every_convolution(
     case: Case, policy: str, compute: str, tmp_path: Path

@@ -52,7 +52,11 @@ def test_resnet50_has_161_trainable_tensors() -> None:
 
 
 # Those of timm and torchvision are counted in test_reference_outputs.
-OTHERS = [n for n in VARIANTS if n not in FILES and n != "cifar_resnet1202"]
+OTHERS = [
+    pytest.param(n, marks=pytest.mark.slow if "101" in n or "152" in n else ())
+    for n in VARIANTS
+    if n not in FILES and n != "cifar_resnet1202"
+]
 
 
 @pytest.mark.parametrize("name", OTHERS)

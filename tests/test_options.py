@@ -81,6 +81,7 @@ def test_every_field_of_a_style_does_something(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("field", "other", "beside"), FIELDS)
 def test_channels_first_equals_channels_last(
     field: str, other: Any, beside: dict[str, Any]
@@ -117,7 +118,9 @@ def test_network_with_channels_first_equals_channels_last(variant: str, tmp_path
     np.testing.assert_array_equal(value(reloaded(y)), value(first(y)))
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    "data_format", ["channels_last", pytest.param("channels_first", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_network_of_every_rank_trains_and_reloads(
     rank: int, data_format: str, tmp_path: Path
