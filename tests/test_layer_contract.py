@@ -154,7 +154,11 @@ def test_compute_output_shape_equals_the_call_and_creates_nothing(case: Case) ->
 @every_case
 @pytest.mark.parametrize(
     "policy",
-    [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16", "float64"],
+    [
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        "mixed_bfloat16",
+        pytest.param("float64", marks=pytest.mark.slow),
+    ],
 )
 def test_symbolic_output_equals_the_eager_one(case: Case, policy: str) -> None:
     keras.config.set_dtype_policy(policy)
@@ -426,6 +430,7 @@ def test_input_is_left_as_it_was(case: Case) -> None:
     np.testing.assert_array_equal(value(x), before)
 
 
+@pytest.mark.slow
 @every_case
 def test_same_seed_same_layer_other_seed_other_layer(case: Case) -> None:
     def weights(seed: int) -> list[np.ndarray]:

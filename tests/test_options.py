@@ -166,7 +166,7 @@ def test_drop_path_drops_whole_images_and_scales_the_others() -> None:
 
 
 @pytest.mark.parametrize("variant", ["resnet50", "resnet18", "resnetv2_50", "keras_resnet50"])
-@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("output_stride", [8, pytest.param(16, marks=pytest.mark.slow)])
 def test_dilated_network_sees_what_the_strided_one_sees(variant: str, output_stride: int) -> None:
     small: dict[str, Any] = {"filters": (4, 4, 8, 8), "blocks": (1, 2, 2, 2), "head": None}
     strided = randomize(rl.ResNet.from_variant(variant, **small))

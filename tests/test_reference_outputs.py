@@ -20,7 +20,6 @@ QUICK = (
     "ecaresnet50d_pruned",
     "resnetblur18",
     "resnetaa34d",
-    "resnetrs50",
     "resnetv2_18d",
     "resnetv2_50x1_bit",
     "resnetv2_50d_evos",
