@@ -135,10 +135,11 @@ def preprocessing(source: str | ResNet, *, test: bool = False) -> Preprocessing:
     Args:
         source: A tag, or a network that `from_pretrained` made, reloaded or not.
         test: Whether images get the size that the authors of a tag evaluate at, instead of that
-            of training.
+            of training. A network knows one size alone.
 
     Raises:
-        ValueError: If there is no such tag, or the network's metadata has no preprocessing.
+        ValueError: If there is no such tag, if the network's metadata has no preprocessing, or if
+            it shall be that of a test.
 
     Example:
 
@@ -146,11 +147,17 @@ def preprocessing(source: str | ResNet, *, test: bool = False) -> Preprocessing:
     TensorShape([1, 224, 224, 3])
     """
     if isinstance(source, ResNet):
-        config = source.metadata.get("preprocessing", {})
-        if config.get("registered_name") != "resnet_layers>Preprocessing":
+        config = source.metadata.get("preprocessing")
+        name = config.get("registered_name") if isinstance(config, dict) else None
+        if name != "resnet_layers>Preprocessing":
             raise ValueError(
                 "`source` must be a tag, or a model whose metadata has the preprocessing of "
                 f"published weights. Received: source=<ResNet '{source.name}'>"
+            )
+        if test:
+            raise ValueError(
+                "`test` must be False where `source` is a model: its tag knows the size of tests. "
+                f"Received: source=<ResNet '{source.name}'>, test=True"
             )
         return keras.saving.deserialize_keras_object(config)
     return tags.find(source).preprocessing(test=test, data_format="channels_last")

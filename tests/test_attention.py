@@ -55,25 +55,34 @@ def test_attention_equals_slow_numpy(kind: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["se", "eca"])
-def test_unknown_sizes_and_xla_change_nothing(kind: str) -> None:
-    layer, x = make(kind, (None, None, None, 6)), images(2, 5, 4, 6)
-    signature = [tf.TensorSpec((None, None, None, 6), tf.float32)]
+@pytest.mark.parametrize(("data_format", "axis"), [("channels_last", -1), ("channels_first", 1)])
+@pytest.mark.parametrize("sizes", [(7,), (5, 4), (1, 2), (3, 1, 5)])
+def test_unknown_sizes_and_xla_change_nothing(
+    kind: str, data_format: str, axis: int, sizes: tuple[int, ...]
+) -> None:
+    unknown = [None, *(None for _ in sizes)]
+    unknown.insert(axis % (len(sizes) + 2), 6)
+    layer = make(kind, tuple(unknown), data_format=data_format)
+    x = images(2, *sizes, 6)
+    inputs = keras.Input(tuple(unknown[1:]))
     for function in (
-        tf.function(layer, input_signature=signature),
+        tf.function(layer, input_signature=[tf.TensorSpec(unknown, tf.float32)]),
         tf.function(layer, jit_compile=True),
+        keras.Model(inputs, layer(inputs)),
     ):
-        assert relative_difference(function(x), layer(x)) < 1e-5
+        y = value(function(np.moveaxis(x, -1, axis)))
+        assert relative_difference(np.moveaxis(y, axis, -1), expected(layer, x)) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["se", "eca"])
-def test_channels_first_is_the_same_for_unknown_sizes_and_under_xla(kind: str) -> None:
-    layer = make(kind, (None, 6, None, None), data_format="channels_first")
-    x = images(2, 5, 4, 6)
-    first = np.moveaxis(x, -1, 1)
-    inputs = keras.Input((6, None, None))
-    for function in (keras.Model(inputs, layer(inputs)), tf.function(layer, jit_compile=True)):
-        y = np.moveaxis(value(function(first)), 1, -1)
-        assert relative_difference(y, expected(layer, x)) < 1e-5
+def test_means_in_half_precision_are_taken_in_float32(kind: str) -> None:
+    layer = make(kind, (1, 200, 200, 6), dtype="mixed_float16")
+    exact = make(kind, (1, 200, 200, 6))
+    # 40000 pixels whose sum float16 cannot hold.
+    x = keras.ops.cast(images(1, 200, 200, 6) + 3, "float16")
+    y = value(keras.ops.cast(layer(x), "float32"))
+    x = value(keras.ops.cast(x, "float32"))
+    assert relative_difference(y, expected(exact, x)) < 3e-3
 
 
 @pytest.mark.parametrize("kind", ["se", "eca"])

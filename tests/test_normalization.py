@@ -107,21 +107,20 @@ def test_mixed_precision_computes_in_float32(
 
 
 @every_kind
-def test_unknown_sizes_and_xla_change_nothing(kind: Any) -> None:
-    layer, x = make(kind, (None, None, None, 6)), images(2, 5, 4, 6)
-    signature = [tf.TensorSpec((None, None, None, 6), tf.float32)]
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("sizes", [(7,), (5, 4), (1, 2), (3, 1, 5)])
+def test_unknown_sizes_and_xla_change_nothing(kind: Any, axis: int, sizes: tuple[int, ...]) -> None:
+    unknown = [None, *(None for _ in sizes)]
+    unknown.insert(axis % (len(sizes) + 2), 6)
+    layer, x = make(kind, tuple(unknown), axis=axis), images(2, *sizes, 6)
+    inputs = keras.Input(tuple(unknown[1:]))
     for function in (
-        tf.function(layer, input_signature=signature),
+        tf.function(layer, input_signature=[tf.TensorSpec(unknown, tf.float32)]),
         tf.function(layer, jit_compile=True),
+        keras.Model(inputs, layer(inputs)),
     ):
-        assert relative_difference(function(x), layer(x)) < 1e-5
-
-
-@every_kind
-def test_channels_first_is_the_same_under_xla(kind: Any) -> None:
-    layer, x = make(kind, (None, 6, None, None), axis=1), images(2, 5, 4, 6)
-    y = value(tf.function(layer, jit_compile=True)(np.moveaxis(x, -1, 1)))
-    assert relative_difference(np.moveaxis(y, 1, -1), expected(layer, x)) < 1e-5
+        y = value(function(np.moveaxis(x, -1, axis)))
+        assert relative_difference(np.moveaxis(y, axis, -1), expected(layer, x)) < 1e-5
 
 
 @every_kind
@@ -247,3 +246,5 @@ def test_style_chooses_the_normalization(
     assert type(layer).__name__ == name
     if layer is not None:
         assert (layer.epsilon, layer.axis, layer.name) == (0.25, axis, "normalization")
+    if normalization in ("group", "evonorm_s0"):
+        assert layer.groups == 32

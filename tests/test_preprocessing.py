@@ -12,7 +12,7 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.preprocessing_layer import for_keras_applications
-from tests.randomize import value
+from tests.randomize import randomize, value
 
 METHODS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Numbers from 0 to 255.
@@ -193,6 +193,43 @@ def test_layer_is_saved_inside_a_model(tmp_path: Path) -> None:
     batch = photo(40, 50)[None]
     np.testing.assert_array_equal(value(again(batch)), value(model(batch)))
     np.testing.assert_allclose(value(model(batch)), value(network(prepare(batch))), atol=1e-5)
+
+
+def test_layer_is_the_first_of_a_sequence(tmp_path: Path) -> None:
+    prepare = rl.Preprocessing(
+        image_size=(16, 20), crop_pct=0.5, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)
+    )
+    network = randomize(rl.ResNet.from_variant("cifar_resnet20", classes=3))
+    model = keras.Sequential([keras.Input((None, None, 3), dtype="uint8"), prepare, network])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.layers[0].get_config() == prepare.get_config()
+    batch = np.stack([photo(40, 50, seed) for seed in range(2)])
+    np.testing.assert_array_equal(value(again(batch)), value(model(batch)))
+    np.testing.assert_array_equal(again.predict(batch, verbose=0).shape, (2, 3))
+
+
+@pytest.mark.parametrize("interpolation", METHODS)
+@pytest.mark.parametrize("image_size", [24, (20, 30)])
+def test_every_argument_counts_wherever_the_layer_runs(
+    interpolation: str, image_size: int | tuple[int, int]
+) -> None:
+    arguments: dict[str, Any] = {"image_size": image_size, "interpolation": interpolation}
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    layer = rl.Preprocessing(
+        **arguments, mean=mean, std=std, channels="bgr", data_format="channels_first"
+    )
+    batch = np.stack([photo(37, 41, seed) for seed in range(2)])
+    raw = value(rl.Preprocessing(**arguments, **RAW)(batch))  # compared with Pillow above
+    reference = np.moveaxis(((raw / 255 - mean) / std)[..., ::-1], -1, 1)
+    unknown = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
+    copied = rl.Preprocessing.from_config(layer.get_config())
+    for function in (
+        copied,
+        tf.function(layer, input_signature=unknown),
+        tf.function(layer, jit_compile=True),
+    ):
+        np.testing.assert_allclose(value(function(batch)), reference, atol=1e-5)
 
 
 @pytest.mark.parametrize(

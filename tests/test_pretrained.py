@@ -12,10 +12,11 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import resnet_layers as rl
-from resnet_layers import tags, variants
-from tests.randomize import images, randomize, value
+from resnet_layers import pretrained, tags, variants
+from tests.randomize import assert_same_weights, images, randomize, relative_difference, value
 from tests.test_weights_reading import write_legacy
 
 TAG = "test_resnet.r160_in1k"
@@ -65,7 +66,7 @@ def test_table_has_every_published_tag() -> None:
     }
 
 
-@pytest.mark.parametrize("tag", rl.list_pretrained())
+@pytest.mark.parametrize("tag", tags.table())
 def test_every_tag_has_a_preprocessing(tag: str) -> None:
     row = tags.find(tag)
     for test in (False, True):
@@ -88,11 +89,21 @@ def test_preprocessing_is_what_timm_publishes() -> None:
 
 
 def test_unknown_tags_name_close_ones() -> None:
-    with pytest.raises(ValueError, match="There is no tag of that name") as caught:
-        rl.preprocessing("resnet50.a1_in2k")
-    assert "'resnet50.a1_in1k'" in str(caught.value)
-    with pytest.raises(ValueError, match="There is no tag of that name"):
-        rl.from_pretrained("resnet50")
+    for call in (rl.preprocessing, rl.from_pretrained):
+        with pytest.raises(ValueError, match="There is no tag of that name") as caught:
+            call("resnet18.a4_in1k")
+        assert str(caught.value) == (
+            "There is no tag of that name; close names: 'resnet18.a3_in1k', 'resnet18.a2_in1k', "
+            "'resnet18.a1_in1k', 'resnet18d.ra2_in1k', 'resnet18.tv_in1k'. "
+            "Received: tag='resnet18.a4_in1k'"
+        )
+
+
+def test_list_takes_a_pattern_and_is_sorted() -> None:
+    assert rl.list_pretrained("resnet18.a*") == [f"resnet18.a{i}_in1k" for i in (1, 2, 3)]
+    assert rl.list_pretrained("nothing*") == []
+    assert len(rl.list_pretrained("keras_*")) == 6
+    assert "resnet50t.untrained" not in rl.list_pretrained("resnet50t*")
 
 
 def test_tag_without_weights_is_refused() -> None:
@@ -127,6 +138,78 @@ def test_file_in_a_folder_is_found(weights: Path, tmp_path: Path, name: str) -> 
             "license": "apache-2.0",
             "classes": 1000,
         }
+
+
+# In the order in which they are looked for.
+FORMS = [
+    *(f"{TAG}{ending}" for ending in (".safetensors", ".pth", ".npz", ".h5")),
+    *(f"{TAG}/{name}" for name in ("model.safetensors", "pytorch_model.bin")),
+]
+
+
+@pytest.mark.parametrize("first", range(len(FORMS)), ids=FORMS)
+def test_forms_in_a_folder_are_looked_for_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    read = []
+    monkeypatch.setattr(pretrained, "load_weights_from", lambda _, path, skip: read.append(path))
+    (tmp_path / TAG).mkdir()
+    for name in FORMS[first:]:
+        (tmp_path / name).touch()
+    model = rl.from_pretrained(TAG, folder=str(tmp_path))
+    assert read == [tmp_path / FORMS[first]]
+    assert model.metadata["pretrained"]["source"] == str(tmp_path / FORMS[first])
+
+
+def test_arrays_of_numpy_in_a_folder_are_read(weights: Path, tmp_path: Path) -> None:
+    arrays: dict[str, Any] = load_file(weights)
+    np.savez(tmp_path / f"{TAG}.npz", **arrays)
+    model = rl.from_pretrained(TAG, folder=tmp_path)
+    np.testing.assert_array_equal(logits(model), expected(weights))
+
+
+def test_folder_comes_before_the_cache_of_the_hub(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = in_hub_cache(tmp_path / "empty", "model.safetensors")
+    path.write_bytes(b"damaged")
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    model = rl.from_pretrained(TAG, folder=tmp_path)
+    assert model.metadata["pretrained"]["source"] == str(tmp_path / f"{TAG}.safetensors")
+    monkeypatch.setattr(pretrained, "load_weights_from", lambda *_, **__: None)
+    again = rl.from_pretrained(TAG, folder=tmp_path / "nothing")
+    assert again.metadata["pretrained"]["source"] == str(path)
+
+
+def in_hub_cache(cache: Path, name: str) -> Path:
+    """Where the hub keeps a file of the newest commit."""
+    repository = cache / f"models--timm--{TAG}"
+    (repository / "snapshots" / "abc").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    return repository / "snapshots" / "abc" / name
+
+
+@pytest.mark.parametrize(
+    ("variables", "cache"),
+    [
+        ({"HF_HUB_CACHE": "a", "HUGGINGFACE_HUB_CACHE": "b", "HF_HOME": "c"}, "a"),
+        ({"HUGGINGFACE_HUB_CACHE": "b", "HF_HOME": "c"}, "b"),
+        ({"HF_HOME": "c", "XDG_CACHE_HOME": "d"}, "c/hub"),
+        ({"XDG_CACHE_HOME": "d", "HOME": "e"}, "d/huggingface/hub"),
+        ({"HOME": "e"}, "e/.cache/huggingface/hub"),
+    ],
+)
+def test_cache_of_the_hub_is_where_the_hub_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], cache: str
+) -> None:
+    monkeypatch.delenv("HF_HUB_CACHE")
+    for variable, folder in variables.items():
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    path = in_hub_cache(tmp_path / cache, "pytorch_model.bin")
+    path.touch()
+    monkeypatch.setattr(pretrained, "load_weights_from", lambda *_, **__: None)
+    assert rl.from_pretrained(TAG).metadata["pretrained"]["source"] == str(path)
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"])
@@ -223,14 +306,48 @@ def test_metadata_stay_with_the_file(weights: Path, tmp_path: Path) -> None:
     )
 
 
-def test_model_without_preprocessing_is_refused() -> None:
-    model = rl.ResNet.from_variant("test_resnet", name="mine")
+@pytest.mark.parametrize(
+    "metadata", [{}, {"preprocessing": None}, {"preprocessing": "x"}, {"preprocessing": {}}]
+)
+def test_model_without_preprocessing_is_refused(metadata: dict[str, Any]) -> None:
+    model = rl.ResNet.from_variant("test_resnet", name="mine", metadata=metadata)
     with pytest.raises(ValueError, match="whose metadata has") as caught:
         rl.preprocessing(model)
     assert str(caught.value) == (
         "`source` must be a tag, or a model whose metadata has the preprocessing of published "
         "weights. Received: source=<ResNet 'mine'>"
     )
+
+
+def test_size_of_tests_is_not_known_to_a_model(weights: Path, tmp_path: Path) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    model = rl.from_pretrained(TAG, folder=tmp_path, name="mine")
+    with pytest.raises(ValueError, match="must be False") as caught:
+        rl.preprocessing(model, test=True)
+    assert str(caught.value) == (
+        "`test` must be False where `source` is a model: its tag knows the size of tests. "
+        "Received: source=<ResNet 'mine'>, test=True"
+    )
+
+
+def test_other_classes_get_a_fresh_classifier_alone(weights: Path, tmp_path: Path) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    model = rl.from_pretrained(TAG, folder=tmp_path, classes=5)
+    fresh = rl.ResNet.from_variant("test_resnet", classes=5)
+    original = rl.from_pretrained(TAG, folder=tmp_path, head=None)
+    np.testing.assert_array_equal(value(model.head.dense.bias), value(fresh.head.dense.bias))
+    body = [variable for variable in model.weights if "/head/" not in f"/{variable.path}"]
+    assert_same_weights(body, original.weights)
+    assert model.metadata["pretrained"]["classes"] == 1000
+
+
+def test_first_kernel_is_adapted_to_a_single_channel(weights: Path, tmp_path: Path) -> None:
+    shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
+    grey = rl.from_pretrained(TAG, folder=tmp_path, input_shape=(None, None, 1))
+    colour = rl.from_pretrained(TAG, folder=tmp_path)
+    x = images(1, 40, 33, 1)
+    # As if the three channels were equal.
+    assert relative_difference(grey(x), colour(np.repeat(x, 3, axis=-1))) < 1e-5
 
 
 @pytest.mark.parametrize(
