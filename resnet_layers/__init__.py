@@ -9,11 +9,15 @@ from resnet_layers.blocks import ConvBlock as ConvBlock
 from resnet_layers.blocks import IdentityBlock as IdentityBlock
 from resnet_layers.conv_norm import ConvNorm as ConvNorm
 from resnet_layers.conv_norm import NormAct as NormAct
+from resnet_layers.folding import fold_batch_norm as fold_batch_norm
 from resnet_layers.head import ClassifierHead as ClassifierHead
 from resnet_layers.model import ResNet as ResNet
+from resnet_layers.precision import with_dtype as with_dtype
 from resnet_layers.preprocessing_layer import Preprocessing as Preprocessing
 from resnet_layers.pretrained import from_pretrained as from_pretrained
 from resnet_layers.pretrained import preprocessing as preprocessing
+from resnet_layers.serving import export as export
+from resnet_layers.serving import load_exported as load_exported
 from resnet_layers.stage import ResNetStage as ResNetStage
 from resnet_layers.stem import Stem as Stem
 from resnet_layers.styles import BlockStyle as BlockStyle
@@ -36,10 +40,14 @@ __all__ = [
     "ResNet34",
     "ResNetStage",
     "Stem",
+    "export",
+    "fold_batch_norm",
     "from_pretrained",
     "list_pretrained",
     "list_variants",
+    "load_exported",
     "load_weights_from",
     "preprocessing",
     "save_torch_weights",
+    "with_dtype",
 ]

@@ -5,7 +5,6 @@ from typing import Any
 
 from resnet_layers import _checks
 from resnet_layers._layout import Layout
-from resnet_layers.styles import BlockStyle
 
 
 class Body:
@@ -60,7 +59,7 @@ class Body:
         self.output_filters: int = self.units[-1]["filters"]
         self.styles = [style.child(i) for i in range(len(self.units))]
         if style.preactivation:  # the next block normalizes what this one makes
-            self.styles[-1] = unnormalized(self.styles[-1])
+            self.styles[-1] = self.styles[-1].without_normalization()
 
     def _take_widths(self, widths: tuple[int, ...] | None) -> None:
         if widths is None:
@@ -72,11 +71,6 @@ class Body:
             )
         for unit, width in zip(self.units, widths, strict=True):
             unit["filters"] = width
-
-
-def unnormalized(style: BlockStyle) -> BlockStyle:
-    """The same without normalization."""
-    return style.replace(normalization=None, zero_init_last=False)
 
 
 def factorized(unit: dict[str, Any], layout: Layout) -> list[dict[str, Any]]:

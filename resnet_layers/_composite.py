@@ -145,13 +145,14 @@ def _construct_again(cls: Any, config: dict[str, Any]) -> Any:
     return layer
 
 
-def _children(layer: Any) -> list[Any]:
+def children(layer: Any) -> list[Any]:
+    """The sub-layers of a layer itself, in the order in which it keeps them."""
     return layer._flatten_layers(include_self=False, recursive=False)
 
 
 def _trainable_changes(layer: Any) -> Iterator[tuple[str, bool]]:
     """Sub-layers, by their order, that train although their parent does not, or the reverse."""
-    for i, child in enumerate(_children(layer)):
+    for i, child in enumerate(children(layer)):
         settable = type(child).trainable is keras.Layer.trainable
         if settable and child.trainable != layer.trainable:
             yield str(i), child.trainable
@@ -161,11 +162,11 @@ def _trainable_changes(layer: Any) -> Iterator[tuple[str, bool]]:
 def _descendant(layer: Any, path: str) -> Any:
     descendant = layer
     for i in map(int, path.split("/")):
-        children = _children(descendant)
-        if i >= len(children):
+        inner = children(descendant)
+        if i >= len(inner):
             raise ValueError(
                 f"`{type(layer).__name__}` must make its sub-layers in its constructor, so that "
                 f"its config can say which of them train. Received: no sub-layer {path}"
             )
-        descendant = children[i]
+        descendant = inner[i]
     return descendant

@@ -1,6 +1,7 @@
 """How files are written: beside their target, then renamed."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 def replacing(*targets: Path) -> Iterator[list[Path]]:
     """Paths beside the targets, which take their places once all of them are written.
 
-    Whatever happens, the targets are complete files, old or new, and nothing else is left.
+    Whatever happens, the targets are complete, old or new, and nothing else is left.
 
     Args:
-        *targets: The files to write; their folders exist.
+        *targets: The files or folders to write; the folders that they are in exist.
 
     Yields:
         A path with the same ending for each target, to write to.
@@ -30,7 +31,28 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
     try:
         yield paths
         for path, target in zip(paths, targets, strict=True):
-            os.replace(path, target)
+            _replace(path, target)
     finally:
         for path in paths:
-            path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _replace(path: Path, target: Path) -> None:
+    """Renames a file or a folder; a folder cannot take the place of another at once."""
+    if not (path.is_dir() and target.is_dir()):
+        os.replace(path, target)
+        return
+    old = target.with_name(f".{os.getpid()}-old-{target.name}")
+    os.rename(target, old)
+    try:
+        os.rename(path, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)

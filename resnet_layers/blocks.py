@@ -346,7 +346,7 @@ class ConvBlock(ResidualBlock):
         dilated = max(spread(self.dilation_rate)) > 1
         wide = style.shortcut != "D" and style.shortcut_kernel_size > 1 and (strided or dilated)
         if not style.normalize_shortcut:
-            style = style.replace(normalization=None, zero_init_last=False)
+            style = style.without_normalization()
         return ConvNorm(
             self.output_filters,
             style.shortcut_kernel_size if wide else 1,

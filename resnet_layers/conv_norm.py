@@ -92,7 +92,9 @@ class ConvNorm(Composite):
             groups=self.groups,
             **self.child_keywords(),
         )
-        self.normalization: Any = make_normalization(self.style, **self.child_keywords())
+        self.normalization: Any = (
+            None if self.style.folded else make_normalization(self.style, **self.child_keywords())
+        )
         self._activate = keras.activations.get(self.activation)
         self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 

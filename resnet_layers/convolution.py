@@ -3,7 +3,9 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from resnet_layers.styles import BlockStyle
 
@@ -16,9 +18,20 @@ class StandardizesKernel:
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         exact = ops.cast(kernel, "float32")
-        mean, variance = ops.moments(exact, tuple(range(len(kernel.shape) - 1)), keepdims=True)
+        mean, variance = ops.moments(exact, _inputs(kernel), keepdims=True)
         standard = (exact - mean) * ops.rsqrt(variance + _EPSILON)
         return super().convolution_op(inputs, ops.cast(standard, inputs.dtype))  # type: ignore[misc]
+
+
+def standardize(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What `StandardizesKernel` makes of a kernel, exactly."""
+    variance = kernel.var(_inputs(kernel), keepdims=True)
+    return (kernel - kernel.mean(_inputs(kernel), keepdims=True)) / np.sqrt(variance + _EPSILON)
+
+
+def _inputs(kernel: Any) -> tuple[int, ...]:
+    """All axes but the filters."""
+    return tuple(range(len(kernel.shape) - 1))
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from resnet_layers import _checks, sampling, styles
-from resnet_layers._body import factorized, unnormalized
+from resnet_layers._body import factorized
 from resnet_layers._checks import IntOrInts
 from resnet_layers._composite import Composite
 from resnet_layers.conv_norm import ConvNorm
@@ -93,7 +93,7 @@ class Stem(Composite):
         self.conv = ConvNorm(
             **last,
             activation=None if raw else self.style.activation,
-            style=unnormalized(self.style) if raw else self.style,
+            style=self.style.without_normalization() if raw else self.style,
             name="conv",
             **keywords,
         )

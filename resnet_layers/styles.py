@@ -33,6 +33,8 @@ class BlockStyle:
         epsilon: Added to the variance, above 0.
         momentum: Share of the old moving statistics that an update keeps, in [0, 1). Keras'
             sense: torch's momentum of 0.1 is 0.9 here.
+        folded: Whether the normalization after each convolution is inside its kernel and its
+            bias, as `fold_batch_norm` leaves it.
         preactivation: Whether normalization and activation come before each convolution, with
             nothing after the addition. A network of such blocks ends with a `NormAct`.
         use_bias: Whether convolutions have a bias; `"unnormalized"` for those that no
@@ -76,7 +78,8 @@ class BlockStyle:
     Raises:
         ValueError: If a value is not among those listed; if `zero_init_last` meets
             `shortcut="none"`, where every block would output a constant, or no normalization to
-            scale; or if `factorize` meets another rank than 3.
+            scale; if `factorize` meets another rank than 3; or if `folded` meets another
+            normalization than that of batches.
         TypeError: If a value has the wrong type.
 
     Example:
@@ -98,6 +101,7 @@ class BlockStyle:
     normalization: str | None = "batch"
     epsilon: float = 1e-5
     momentum: float = 0.9
+    folded: bool = False
     preactivation: bool = False
     use_bias: bool | str = False
     standardize_kernels: bool = False
@@ -146,6 +150,7 @@ class BlockStyle:
         for name in ("reduce_first", "shortcut_kernel_size"):
             values[name] = _checks.integer(name, getattr(self, name))
         for name in (
+            "folded",
             "preactivation",
             "standardize_kernels",
             "factorize",
@@ -166,6 +171,12 @@ class BlockStyle:
                 f"zero_init_last=True, shortcut={self.shortcut!r}, "
                 f"normalization={self.normalization!r}"
             )
+        if self.folded and self.normalization not in ("batch", "frozen_batch"):
+            raise ValueError(
+                "`folded` must be False where `normalization` is not that of batches, since no "
+                "kernel can hold another one. "
+                f"Received: folded=True, normalization={self.normalization!r}"
+            )
         if self.factorize and self.rank != 3:
             raise ValueError(
                 "`factorize` must be False where `rank` is not 3, since only videos have space "
@@ -179,7 +190,13 @@ class BlockStyle:
 
     def biased(self, normalized: bool) -> bool:
         """Whether a convolution has a bias."""
+        if self.folded:
+            return True
         return self.use_bias is True or (self.use_bias == "unnormalized" and not normalized)
+
+    def without_normalization(self) -> "BlockStyle":
+        """The same for convolutions that no normalization follows."""
+        return self.replace(normalization=None, folded=False, zero_init_last=False)
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.get_config(), sort_keys=True))

@@ -22,6 +22,7 @@ STYLE = {
     "normalization": "frozen_batch",
     "epsilon": 1e-3,
     "momentum": 0.8,
+    "folded": True,
     "preactivation": True,
     "use_bias": "unnormalized",
     "standardize_kernels": True,
@@ -43,8 +44,8 @@ STYLE = {
     "data_format": "channels_first",
 }
 # All of it at once, but trainable throughout, alive from the start, and of moderate numbers.
-VIDEO = rl.BlockStyle(
-    **{**STYLE, "normalization": "batch", "zero_init_last": False, "standardize_kernels": False}
+VIDEO = rl.BlockStyle(**STYLE).replace(
+    normalization="batch", folded=False, zero_init_last=False, standardize_kernels=False
 )
 # The same for images, without what changes the kind of network.
 TRAINABLE = VIDEO.replace(
@@ -131,6 +132,12 @@ CASES = [
             "activation": "tanh",
             "style": TRAINABLE,
         },
+        (2, 9, 11, 4),
+    ),
+    Case(
+        "conv_norm_folded",
+        rl.ConvNorm,
+        {"filters": 6, "kernel_size": 3, "strides": 2, "style": TRAINABLE.replace(folded=True)},
         (2, 9, 11, 4),
     ),
     Case(
@@ -287,6 +294,12 @@ CASES = [
             "data_format": "channels_first",
         },
         (2, 9, 11, 3),
+    ),
+    Case(
+        "conv_block_folded",
+        rl.ConvBlock,
+        {**BLOCK, "strides": 3, "style": FRN.replace(normalization="batch", folded=True)},
+        (2, 7, 6, 4),
     ),
     Case("norm_act", rl.NormAct, {"style": FRN}, (2, 9, 11, 4)),
     Case("norm_act_video", rl.NormAct, {"style": VIDEO}, (2, 4, 3, 5, 4)),

@@ -60,7 +60,7 @@ def test_attention_equals_slow_numpy(kind: str, shape: tuple[int, ...]) -> None:
 def test_unknown_sizes_and_xla_change_nothing(
     kind: str, data_format: str, axis: int, sizes: tuple[int, ...]
 ) -> None:
-    unknown = [None, *(None for _ in sizes)]
+    unknown: list[int | None] = [None, *(None for _ in sizes)]
     unknown.insert(axis % (len(sizes) + 2), 6)
     layer = make(kind, tuple(unknown), data_format=data_format)
     x = images(2, *sizes, 6)

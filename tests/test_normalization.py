@@ -110,7 +110,7 @@ def test_mixed_precision_computes_in_float32(
 @pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("sizes", [(7,), (5, 4), (1, 2), (3, 1, 5)])
 def test_unknown_sizes_and_xla_change_nothing(kind: Any, axis: int, sizes: tuple[int, ...]) -> None:
-    unknown = [None, *(None for _ in sizes)]
+    unknown: list[int | None] = [None, *(None for _ in sizes)]
     unknown.insert(axis % (len(sizes) + 2), 6)
     layer, x = make(kind, tuple(unknown), axis=axis), images(2, *sizes, 6)
     inputs = keras.Input(tuple(unknown[1:]))

@@ -1,0 +1,123 @@
+"""Calibration images: what int8 is quantized by, and what top-1 is compared on."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+# Where the images come from a dataset without end.
+MOST_IMAGES = 1000
+# For the ranges of activations; NNCF's own default.
+QUANTIZED_BY = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Images as a model takes them, in batches, and their classes if they are known.
+
+    Args:
+        batches: float32, `(N, *input_shape)` each.
+        labels: The class of each image over all batches, or `None`.
+    """
+
+    batches: list[NDArray[np.float32]]
+    labels: NDArray[np.int64] | None
+
+    def single_images(self) -> Iterator[NDArray[np.float32]]:
+        """Batches of one, as many as quantization takes."""
+        count = 0
+        for batch in self.batches:
+            for i in range(len(batch)):
+                if count == QUANTIZED_BY:
+                    return
+                count += 1
+                yield batch[i : i + 1]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+
+def gather(calibration: Any, input_shape: tuple[int | None, ...]) -> Calibration:
+    """Reads images from an array, a pair of arrays, or batches of either.
+
+    Args:
+        calibration: As of `export`.
+        input_shape: Sizes in pixels, or `None` for any, and channels.
+
+    Raises:
+        TypeError: If there are no images in it, or integers.
+        ValueError: If the images do not have that shape, or the labels do not fit them.
+    """
+    batches: list[NDArray[np.float32]] = []
+    labels: list[NDArray[np.int64]] = []
+    read = 0
+    for images, classes in _pairs(calibration):
+        _check_images(images, input_shape)
+        if classes is not None:
+            labels.append(_indices(classes, len(images))[: MOST_IMAGES - read])
+        batches.append(images[: MOST_IMAGES - read].astype(np.float32))
+        read += len(batches[-1])
+        if read == MOST_IMAGES:
+            break
+    if not read:
+        raise ValueError(f"`calibration` must have images. Received: {_summary(calibration)}")
+    return Calibration(batches, np.concatenate(labels) if labels else None)
+
+
+def _pairs(calibration: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Each batch with its labels, or with `None`."""
+    if _is_array(calibration) or isinstance(calibration, tuple):
+        calibration = [calibration]
+    if not isinstance(calibration, Iterable):
+        raise TypeError(
+            "`calibration` must be an array of images, a pair of images and labels, or batches of "
+            f"either, such as a `tf.data.Dataset`. Received: {_summary(calibration)}"
+        )
+    for batch in calibration:
+        images, *classes = batch if isinstance(batch, (tuple, list)) else (batch,)
+        yield _array(images), _array(classes[0]) if classes else None
+
+
+def _check_images(images: NDArray[Any], input_shape: tuple[int | None, ...]) -> None:
+    if not np.issubdtype(images.dtype, np.floating) and images.dtype.name != "bfloat16":
+        raise TypeError(
+            "`calibration` must have the numbers that the model takes, as its preprocessing makes "
+            f"them from pixels. Received: dtype={images.dtype}"
+        )
+    wanted = (None, *input_shape)
+    fits = images.ndim == len(wanted) and all(
+        size in (None, found) for size, found in zip(wanted, images.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"`calibration` must have batches of shape {wanted}. Received: shape={images.shape}"
+        )
+    if not np.isfinite(images.astype(np.float32)).all():
+        raise ValueError("`calibration` must be finite. Received: NaN or infinity")
+
+
+def _indices(classes: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Classes by their index, from indices or one-hot rows."""
+    if classes.ndim == 2 and classes.shape[1] > 1:
+        classes = classes.argmax(-1)
+    if classes.size != count:
+        raise ValueError(
+            "`calibration` must have one label for each image. "
+            f"Received: {classes.size} labels, {count} images"
+        )
+    return classes.reshape(-1).astype(np.int64)
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _array(value: Any) -> NDArray[Any]:
+    return keras.ops.convert_to_numpy(value) if _is_array(value) else np.asarray(value)
+
+
+def _summary(calibration: Any) -> str:
+    return f"calibration=<{type(calibration).__name__}>"

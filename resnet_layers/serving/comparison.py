@@ -1,0 +1,108 @@
+"""An artifact beside its model: differences, agreement, latency."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_layers.serving.calibration import Calibration
+from resnet_layers.serving.runs import Run
+
+BATCHES = (1, 3)
+# Where any size will do, by the number of pixel axes: one that strides divide, and an odd one.
+_SIZES = {1: ((64,), (97,)), 2: ((64, 64), (97, 65)), 3: ((16, 32, 32), (11, 33, 47))}
+# Time for the rounds of a latency, and the most of them.
+_SECONDS, _ROUNDS = 1.0, 15
+
+
+def input_shapes(input_shape: tuple[int | None, ...]) -> list[tuple[int, ...]]:
+    """Two numbers of images, in two sizes where any will do."""
+    shapes = dict.fromkeys(_filled(input_shape, sizes) for sizes in _SIZES[len(input_shape) - 1])
+    return [(batch, *shape) for shape in shapes for batch in BATCHES]
+
+
+def _filled(input_shape: tuple[int | None, ...], sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with its unknown sizes, whichever they are, filled in order."""
+    fill = iter(sizes)
+    return tuple(next(fill) if size is None else size for size in input_shape)
+
+
+def seeded_images(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Images that differ in mean and contrast, so that statistics of a batch would show."""
+    rng = np.random.default_rng(0)
+    each = (shape[0], *(1,) * (len(shape) - 1))
+    mean, deviation = rng.uniform(-1, 1, each), rng.uniform(0.5, 1.5, each)
+    return (mean + deviation * rng.standard_normal(shape)).astype(np.float32)
+
+
+def largest_difference(run: Run, reference: Run, shapes: list[tuple[int, ...]]) -> float:
+    """The largest difference over the largest output, from the model and between batches."""
+    worst = 0.0
+    for shape in shapes:
+        images = seeded_images(shape)
+        expected, found = reference(images), run(images)
+        if found.shape != expected.shape:
+            return float("inf")
+        first = run(images[:1])  # a row must not depend on the others
+        scale = max(np.abs(expected).max(), np.finfo(np.float32).tiny)
+        differences = np.abs(found - expected).max(), np.abs(found[:1] - first).max()
+        worst = np.maximum(worst, max(differences) / scale)  # NaN stays
+    return float(worst)
+
+
+def on_calibration(
+    run: Run, reference: Run, calibration: Calibration
+) -> tuple[float, dict[str, Any]]:
+    """The root mean square of the difference over that of the outputs; and what a report says."""
+    expected = np.concatenate([reference(batch) for batch in calibration.batches])
+    found = np.concatenate([run(batch) for batch in calibration.batches])
+    difference = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
+    if expected.ndim != 2:  # no classes
+        return float(difference), {"images": len(calibration)}
+    classes, model_classes = found.argmax(-1), expected.argmax(-1)
+    says: dict[str, Any] = {
+        "images": len(calibration),
+        "agreement": float(np.mean(classes == model_classes)),
+    }
+    if calibration.labels is not None:
+        says["accuracy"] = float(np.mean(classes == calibration.labels))
+        says["model_accuracy"] = float(np.mean(model_classes == calibration.labels))
+    return float(difference), says
+
+
+def latencies(*runs: Run, shape: tuple[int, ...]) -> list[float]:
+    """The median seconds of each, in turn, after two runs to warm up."""
+    images = seeded_images(shape)
+    for run in runs * 2:
+        run(images)
+    rounds: list[list[float]] = []
+    start = time.perf_counter()
+    while len(rounds) < 3 or (len(rounds) < _ROUNDS and time.perf_counter() < start + _SECONDS):
+        rounds.append([_timed(run, images) for run in runs])
+    return np.median(rounds, axis=0).tolist()
+
+
+def _timed(run: Run, images: NDArray[np.float32]) -> float:
+    start = time.perf_counter()
+    run(images)
+    return time.perf_counter() - start
+
+
+def usual_shape(input_shape: tuple[int | None, ...], metadata: dict[str, Any]) -> tuple[int, ...]:
+    """One image of the size that the model is for: its own, its preprocessing's, or 224."""
+    preprocessing = metadata.get("preprocessing")
+    known = preprocessing if isinstance(preprocessing, dict) else {}
+    known = known.get("config", known)
+    size = known.get("image_size") if isinstance(known, dict) else None
+    sizes = _SIZES[len(input_shape) - 1][0]
+    if len(sizes) == 2:
+        sizes = tuple(size) if isinstance(size, (list, tuple)) else (size or 224,) * 2
+    return (1, *_filled(input_shape, sizes))
+
+
+def outputs(model: Any) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+    """A model as a function of arrays, in inference."""
+    return lambda images: keras.ops.convert_to_numpy(model(images, training=False))

@@ -1,0 +1,225 @@
+"""`export`: writes an artifact, opens it in its own runtime, and compares."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from resnet_layers import _checks
+from resnet_layers._files import replacing
+from resnet_layers._remake import plain
+from resnet_layers.folding import fold_batch_norm, left_over
+from resnet_layers.model import ResNet
+from resnet_layers.precision import with_dtype
+from resnet_layers.serving import comparison
+from resnet_layers.serving.calibration import Calibration, gather
+from resnet_layers.serving.formats import FORMATS, PRECISIONS, Format
+from resnet_layers.serving.job import Job
+from resnet_layers.serving.report import Report
+from resnet_layers.serving.runs import Run
+
+# The largest difference over the largest output. Rounding alone makes deep networks of
+# standardized kernels differ by 2e-4 in float32, and by 0.18 in bfloat16.
+_LARGEST = {"float32": 5e-4, "bfloat16": 0.25}
+# For int8, the root mean square on calibration images over that of the outputs.
+_LARGEST_QUANTIZED = 0.5
+
+
+class DisagreementError(ArithmeticError):
+    """An artifact that does not compute what its model computes."""
+
+
+def export(
+    model: Any,
+    path: str | Path,
+    *,
+    format: str,  # noqa: A002 (Keras' name for it)
+    precision: str = "float32",
+    calibration: Any = None,
+    input_shape: Any = None,
+    fold: bool = True,
+) -> Report:
+    """Writes a model for another runtime, opens it there, and compares it with the model.
+
+    Seeded inputs, two numbers of images in two sizes, go through both; each row is compared
+    with a batch of that row alone as well. An artifact that does not agree is not left behind,
+    and what stood at `path` stays.
+
+    Args:
+        model: `ResNet`, of any dtype policy; it is compared with in float32.
+        path: What to write: a folder for a SavedModel, a file ending in `.onnx`, `.tflite`, or
+            `.xml` (OpenVINO's weights are in a `.bin` file beside it). It replaces its like.
+        format: `"tf_saved_model"`, `"onnx"`, `"litert"` or `"openvino"`.
+        precision: `"float32"`; `"bfloat16"` for a SavedModel or OpenVINO; or `"int8"` for LiteRT
+            or OpenVINO. Inputs and outputs are float32 in each.
+        calibration: Images as the model takes them, for int8 to be quantized by (the first
+            300 of them), and for the report in any precision: an array, `(N, *input_shape)`; a
+            pair of that and labels; or batches of either, such as a `tf.data.Dataset` (1000 images
+            at most). With labels the report tells the accuracy.
+        input_shape: Sizes in pixels, or `None` for any, and channels; `None` for the model's. The
+            number of images is never fixed.
+        fold: Whether batch normalization is folded first.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        TypeError: If `model` is no `ResNet`, or a value has the wrong type.
+        ValueError: If a value is out of range, or if there is no calibration for int8.
+        ImportError: If the runtime is not installed.
+        DisagreementError: If the artifact does not compute what the model does.
+
+    Example:
+
+    >>> folder = getfixture("tmp_path")
+    >>> model = ResNet.from_variant("cifar_resnet20", classes=10)
+    >>> report = export(model, folder / "model", format="tf_saved_model")
+    >>> report.folded, report.relative_difference < 1e-4
+    (19, True)
+    """
+    row = FORMATS[_checks.known_name("format", format, FORMATS)]
+    path = _target(path, row)
+    if not isinstance(model, ResNet):
+        raise TypeError(f"`model` must be a ResNet. Received: model={model!r}")
+    shape = _shape(model, input_shape)
+    images = _calibration(row, precision, calibration, shape)
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "`export` needs Keras' TensorFlow backend; a .keras file can be opened there. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
+    row.require(*row.writes, *row.reads, *(["nncf"] if _uses_nncf(row, precision) else []))
+
+    exact = model if model.dtype_policy.name == "float32" else with_dtype(model, "float32")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* are left as they are", UserWarning)  # the report says
+        served = fold_batch_norm(exact) if _checks.boolean("fold", fold) else plain(exact)
+    job = Job(
+        precision=precision,
+        input_shape=shape,
+        calibration=images,
+        description={
+            "precision": precision,
+            "input_shape": shape,
+            "activation": getattr(model.head, "activation", None),
+            "metadata": _checks.metadata(model.metadata),
+        },
+    )
+    with replacing(*row.files(path)) as beside:
+        row.write(served, beside[0], job)
+        run, _ = row.load(beside[0])
+        measured = _compare(run, comparison.outputs(exact), job, f"{row.title} ({precision})")
+        at = comparison.usual_shape(shape, model.metadata)
+        latency, model_latency = comparison.latencies(run, model.predict_on_batch, shape=at)
+        size = sum(_size(file) for file in beside)
+    return Report(
+        path=path,
+        format=format,
+        precision=precision,
+        input_shape=shape,
+        size=size,
+        latency=latency,
+        model_latency=model_latency,
+        latency_shape=at,
+        folded=_count(exact) - _count(served),
+        left=dict(left_over(served)),
+        **measured,
+    )
+
+
+def _compare(run: Run, reference: Run, job: Job, title: str) -> dict[str, Any]:
+    """What a report says of the differences.
+
+    Raises:
+        DisagreementError: If they are too large.
+    """
+    shapes = comparison.input_shapes(job.input_shape)
+    difference = comparison.largest_difference(run, reference, shapes)
+    measured: dict[str, Any] = {"relative_difference": difference, "inputs": tuple(shapes)}
+    if job.calibration is not None:
+        on_images, says = comparison.on_calibration(run, reference, job.calibration)
+        measured |= says
+    if job.precision != "int8":
+        found, most = difference, _LARGEST[job.precision]
+    else:
+        found, most = on_images, _LARGEST_QUANTIZED
+    if not found <= most:  # NaN is not
+        raise DisagreementError(
+            f"{title} must agree with the model within {most} of the outputs, and has not been "
+            f"kept. Received: a difference of {found:.1e}"
+        )
+    return measured
+
+
+def _target(path: Any, row: Format) -> Path:
+    """The path, if an artifact can be written there without harm."""
+    path = Path(path)
+    ending = row.endings[0]
+    if path.suffix != ending and ending:
+        raise ValueError(f"`path` must end in '{ending}' for {row.title}. Received: path='{path}'")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"The folder of `path` must exist. Received: path='{path}'")
+    for file in row.files(path):
+        harmless = not file.exists() or (file.is_file() if ending else _is_saved_model(file))
+        if not harmless:
+            raise ValueError(
+                f"`path` must be free, or hold an artifact of its kind. Received: path='{file}'"
+            )
+    return path
+
+
+def _is_saved_model(path: Path) -> bool:
+    return path.is_dir() and ((path / "saved_model.pb").is_file() or not os.listdir(path))
+
+
+def _shape(model: ResNet, input_shape: Any) -> tuple[int | None, ...]:
+    if input_shape is None:
+        return model.input_shape
+    shape = _checks.input_shape(input_shape, getattr(model.stem, "layout", None))
+    fits = len(shape) == len(model.input_shape) and all(
+        known in (None, asked) for known, asked in zip(model.input_shape, shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"`input_shape` must fit that of the model, {model.input_shape}. "
+            f"Received: input_shape={input_shape!r}"
+        )
+    return shape
+
+
+def _calibration(
+    row: Format, precision: str, calibration: Any, shape: tuple[int | None, ...]
+) -> Calibration | None:
+    _checks.choice("precision", precision, PRECISIONS)
+    if precision not in row.precisions:
+        able = [other.name for other in FORMATS.values() if precision in other.precisions]
+        raise ValueError(
+            f"`format` must be one of {', '.join(map(repr, able))} for precision={precision!r}. "
+            f"Received: format={row.name!r}"
+        )
+    if calibration is not None:
+        return gather(calibration, shape)
+    if precision == "int8":
+        raise ValueError(
+            "`calibration` must be given for precision='int8': some hundred images of every class "
+            f"as the model takes them, an array of shape {(None, *shape)}, with their labels if "
+            "there are any: `(images, labels)`. Received: calibration=None"
+        )
+    return None
+
+
+def _uses_nncf(row: Format, precision: str) -> bool:
+    return (row.name, precision) == ("openvino", "int8")
+
+
+def _count(model: Any) -> int:
+    """How many batch normalizations a model has."""
+    layers = model._flatten_layers()
+    return sum(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

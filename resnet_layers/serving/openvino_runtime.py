@@ -1,0 +1,55 @@
+"""OpenVINO's intermediate representation, for Intel's processors."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_layers.serving.job import OUTPUT, Job
+from resnet_layers.serving.runs import Run, described
+
+# On processors that have bfloat16, the runtime would take it for float32 as well.
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+
+
+def write(model: Any, path: Path, job: Job) -> None:
+    """Writes an `.xml` file, and the `.bin` file of its weights beside it."""
+    import openvino as ov
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "model.xml")
+        how = {"input_signature": job.signature, "verbose": False}
+        model.export(str(plain), format="openvino", **how)
+        graph = ov.Core().read_model(plain)
+        if job.calibration is not None and job.precision == "int8":
+            graph = _quantized(graph, job)
+        graph.output(0).tensor.set_names({OUTPUT})
+        graph.set_rt_info(job.json, "resnet_layers")
+        ov.save_model(graph, path, compress_to_fp16=False)
+
+
+def load(path: Path) -> tuple[Run, dict[str, Any]]:
+    """Opens an `.xml` file that `write` has written."""
+    import openvino as ov
+
+    core = ov.Core()
+    graph = core.read_model(path)
+    description = described(path, lambda: graph.get_rt_info("resnet_layers").astype(str))
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": _HINTS[description["precision"]],
+    }
+    compiled = core.compile_model(graph, "CPU", hints)
+    return lambda images: np.array(compiled(images)[0]), description
+
+
+def _quantized(graph: Any, job: Job) -> Any:
+    """Weights by channel and activations by tensor as int8, with corrected biases."""
+    import nncf
+
+    images = list(job.calibration.single_images()) if job.calibration else []
+    dataset = nncf.Dataset(images)
+    with contextlib.redirect_stdout(None):  # bars of progress
+        return nncf.quantize(graph, dataset, subset_size=len(images))
