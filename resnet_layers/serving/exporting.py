@@ -24,7 +24,7 @@ from resnet_layers.serving.runs import Run
 # standardized kernels differ by 2e-4 in float32, and by 0.18 in bfloat16.
 _LARGEST = {"float32": 5e-4, "bfloat16": 0.25}
 # For int8, the root mean square on calibration images over that of the outputs.
-_LARGEST_QUANTIZED = 0.5
+_LARGEST_QUANTIZED = 0.25
 
 
 class DisagreementError(ArithmeticError):

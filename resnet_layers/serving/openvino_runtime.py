@@ -48,8 +48,15 @@ def load(path: Path) -> tuple[Run, dict[str, Any]]:
 def _quantized(graph: Any, job: Job) -> Any:
     """Weights by channel and activations by tensor as int8, with corrected biases."""
     import nncf
+    from nncf.quantization import range_estimator
 
     images = list(job.calibration.single_images()) if job.calibration else []
-    dataset = nncf.Dataset(images)
+    # NNCF's own choice, the mean of the images' ranges, cuts images of more contrast than most:
+    # on trained digits it has twice the error of their union, on images of many tints ten times.
+    union = nncf.AdvancedQuantizationParameters(
+        activations_range_estimator_params=range_estimator.RangeEstimatorParametersSet.MINMAX
+    )
     with contextlib.redirect_stdout(None):  # bars of progress
-        return nncf.quantize(graph, dataset, subset_size=len(images))
+        return nncf.quantize(
+            graph, nncf.Dataset(images), subset_size=len(images), advanced_parameters=union
+        )
