@@ -43,5 +43,5 @@ def with_dtype(model: Any, dtype: Any) -> Any:
         if config.get("dtype") == old:
             config["dtype"] = new
 
-    old = keras.dtype_policies.serialize(model.dtype_policy)
+    old = keras.dtype_policies.serialize(getattr(model, "dtype_policy", None))
     return remake(model, change, lambda layer, successor: False)

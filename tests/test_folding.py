@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import resnet_layers as rl
 from resnet_layers.folding import fold
-from tests.cases import CASES, TRAINABLE, VIDEO, Case
+from tests.cases import CASES, TRAINABLE, Case
 from tests.randomize import (
     assert_same_weights,
     images,
@@ -280,29 +280,3 @@ def test_fresh_networks_can_be_folded_from_the_start() -> None:
     assert normalizations(folded) == []
     made = rl.fold_batch_norm(rl.ResNet.from_variant("test_resnet", classes=3))
     assert [v.path for v in folded.weights] == [v.path for v in made.weights]
-
-
-@pytest.mark.parametrize("model", ["resnet18", None, rl.Stem()])
-def test_what_is_no_model_is_refused(model: Any) -> None:
-    with pytest.raises(TypeError, match="must be a Keras model") as caught:
-        rl.fold_batch_norm(model)
-    assert str(caught.value) == f"`model` must be a Keras model. Received: model={model!r}"
-
-
-def test_models_without_weights_are_refused() -> None:
-    model = keras.Sequential([rl.Stem(4)], name="mine")
-    with pytest.raises(ValueError, match="must be built") as caught:
-        rl.fold_batch_norm(model)
-    assert str(caught.value) == (
-        "`model` must be built: call it once, or give it an input shape. "
-        "Received: model=<Sequential 'mine'>"
-    )
-
-
-def test_only_batches_are_folded() -> None:
-    with pytest.raises(ValueError, match="must be False") as caught:
-        VIDEO.replace(normalization="group", folded=True)
-    assert str(caught.value) == (
-        "`folded` must be False where `normalization` is not that of batches, since no kernel can "
-        "hold another one. Received: folded=True, normalization='group'"
-    )

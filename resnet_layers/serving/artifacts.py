@@ -20,6 +20,7 @@ class Exported:
         format: As of `export`.
         precision: As of `export`.
         input_shape: Sizes in pixels, or `None` for any, and channels.
+        output_shape: With `None` for the number of images and other sizes that follow the input.
         metadata: The model's.
         activation: The name of the head's activation, or `None` for logits.
         run: Images to outputs, float32 arrays both.
@@ -29,6 +30,7 @@ class Exported:
     format: str
     precision: str
     input_shape: tuple[int | None, ...]
+    output_shape: tuple[int | None, ...]
     metadata: dict[str, Any]
     activation: str | None
     run: Run = dataclasses.field(repr=False)
@@ -87,6 +89,7 @@ def load_exported(path: str | Path) -> Exported:
         format=row.name,
         precision=description["precision"],
         input_shape=tuple(description["input_shape"]),
+        output_shape=tuple(description["output_shape"]),
         metadata=description["metadata"],
         activation=description.get("activation"),
         run=run,

@@ -27,14 +27,11 @@ class Calibration:
     labels: NDArray[np.int64] | None
 
     def single_images(self) -> Iterator[NDArray[np.float32]]:
-        """Batches of one, as many as quantization takes."""
-        count = 0
-        for batch in self.batches:
-            for i in range(len(batch)):
-                if count == QUANTIZED_BY:
-                    return
-                count += 1
-                yield batch[i : i + 1]
+        """Batches of one, as many as quantization takes, spread evenly over all of them."""
+        count = min(len(self), QUANTIZED_BY)
+        chosen = set(np.linspace(0, len(self) - 1, count).astype(int).tolist())
+        single = (batch[i : i + 1] for batch in self.batches for i in range(len(batch)))
+        return (image for i, image in enumerate(single) if i in chosen)
 
     def __len__(self) -> int:
         return sum(map(len, self.batches))

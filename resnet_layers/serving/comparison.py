@@ -38,30 +38,33 @@ def seeded_images(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return (mean + deviation * rng.standard_normal(shape)).astype(np.float32)
 
 
-def largest_difference(run: Run, reference: Run, shapes: list[tuple[int, ...]]) -> float:
-    """The largest difference over the largest output, from the model and between batches."""
-    worst = 0.0
+def on_seeded_images(
+    run: Run, reference: Run, shapes: list[tuple[int, ...]]
+) -> tuple[float, float]:
+    """The largest difference over the largest output: from the model, and between batches."""
+    from_model = between = 0.0
     for shape in shapes:
         images = seeded_images(shape)
         expected, found = reference(images), run(images)
-        if found.shape != expected.shape:
-            return float("inf")
-        first = run(images[:1])  # a row must not depend on the others
-        scale = max(np.abs(expected).max(), np.finfo(np.float32).tiny)
-        differences = np.abs(found - expected).max(), np.abs(found[:1] - first).max()
-        worst = np.maximum(worst, max(differences) / scale)  # NaN stays
-    return float(worst)
+        from_model = max_or_nan(from_model, _largest(found, expected))
+        # A row must not depend on the others.
+        between = max_or_nan(between, _largest(run(images[:1]), found[:1]))
+    return from_model, between
 
 
 def on_calibration(
     run: Run, reference: Run, calibration: Calibration
-) -> tuple[float, dict[str, Any]]:
-    """The root mean square of the difference over that of the outputs; and what a report says."""
+) -> tuple[float, float, dict[str, Any]]:
+    """The difference by its largest value, and by its root mean square; and what a report says.
+
+    Both are shares of that of the outputs.
+    """
     expected = np.concatenate([reference(batch) for batch in calibration.batches])
     found = np.concatenate([run(batch) for batch in calibration.batches])
-    difference = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
+    mean = float(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))
+    largest = _largest(found, expected)
     if expected.ndim != 2:  # no classes
-        return float(difference), {"images": len(calibration)}
+        return largest, mean, {"images": len(calibration)}
     classes, model_classes = found.argmax(-1), expected.argmax(-1)
     says: dict[str, Any] = {
         "images": len(calibration),
@@ -70,7 +73,19 @@ def on_calibration(
     if calibration.labels is not None:
         says["accuracy"] = float(np.mean(classes == calibration.labels))
         says["model_accuracy"] = float(np.mean(model_classes == calibration.labels))
-    return float(difference), says
+    return largest, mean, says
+
+
+def _largest(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    if found.shape != expected.shape:
+        return float("inf")
+    scale = max(np.abs(expected).max(), np.finfo(np.float32).tiny)
+    return float(np.abs(found - expected).max() / scale)
+
+
+def max_or_nan(*values: float) -> float:
+    """The largest; NaN if there is one, which `max` can lose."""
+    return float(np.max(values))
 
 
 def latencies(*runs: Run, shape: tuple[int, ...]) -> list[float]:

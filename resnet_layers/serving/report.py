@@ -15,7 +15,7 @@ class Report:
         input_shape: Sizes in pixels, or `None` for any, and channels.
         size: Of all files, in bytes.
         relative_difference: The largest difference from the model in float32 over the largest
-            output, among all seeded inputs.
+            output, among all seeded inputs; for int8, among the calibration images.
         inputs: Shapes of the seeded inputs.
         latency: Seconds for one image in the artifact, the median of a few runs.
         model_latency: The same for `model.predict_on_batch`, in turn with the artifact.
@@ -47,13 +47,15 @@ class Report:
 
     def __str__(self) -> str:
         sizes = " × ".join("any" if size is None else str(size) for size in self.input_shape)
-        seeded = ", ".join(" × ".join(map(str, shape)) for shape in self.inputs)
+        compared = ", ".join(" × ".join(map(str, shape)) for shape in self.inputs)
+        if self.precision == "int8":
+            compared = f"{self.images} calibration images"
         left = "".join(f", {count} {name} left" for name, count in self.left.items())
         speed = self.model_latency / self.latency
         rows = {
             "input": f"any number of images, {sizes}",
             "size on disk": f"{self.size / 1e6:.1f} MB",
-            "difference": f"{self.relative_difference:.1e} of the largest output, over {seeded}",
+            "difference": f"{self.relative_difference:.1e} of the largest output, over {compared}",
             "latency": f"{1e3 * self.latency:.2f} ms for {' × '.join(map(str, self.latency_shape))}"
             f", model {1e3 * self.model_latency:.2f} ms, {speed:.2f} times as fast",
             "normalizations": f"{self.folded} folded{left}",

@@ -20,7 +20,7 @@ def described(path: Path, read: Callable[[], str]) -> dict[str, Any]:
     """
     try:
         description = json.loads(read())
-        if {"precision", "input_shape", "metadata"} <= set(description):
+        if {"precision", "input_shape", "output_shape", "metadata"} <= set(description):
             return description
     except Exception:  # each runtime has an error of its own for what is not there
         pass

@@ -4,13 +4,11 @@ import dataclasses
 import io
 import json
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_layers.model import ResNet
 from resnet_layers.shell import images, labelled
@@ -18,32 +16,20 @@ from resnet_layers.shell.batches import Batches
 from resnet_layers.shell.files import InputError
 from resnet_layers.shell.images import Preprocessing, PublishedPreprocessing
 from resnet_layers.shell.labelled import Labelled
+from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Classifier:
-    """A network, and what its metadata says of images and classes.
+class Classifier(Predictor):
+    """A network of Keras, which can be evaluated as well.
 
     Args:
-        path: The file that it came from.
         model: The network.
-        class_names: Names of its outputs.
-        preprocessing: How images become its input.
         split: How its test images were chosen, as `metadata` describes it.
     """
 
-    path: Path
     model: ResNet
-    class_names: list[str]
-    preprocessing: Preprocessing | PublishedPreprocessing
     split: dict[str, Any]
-
-    def probabilities(self, sources: Sequence[images.Source]) -> NDArray[np.float32]:
-        """The probability of each class for each image, (N, classes)."""
-        outputs = self.model.predict(self.preprocessing(sources), batch_size=64, verbose=0)
-        if not gives_logits(self.model):
-            return outputs
-        return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
 
     def evaluate(self, data: Labelled, batch_size: int = 64, verbose: int = 0) -> dict[str, Any]:
         """`{"images": …, "loss": …, "accuracy": …}` over labelled images."""
@@ -144,31 +130,13 @@ def load(path: Path) -> Classifier:
             if it has no class names and no preprocessing.
     """
     model = open_model(path)
-    class_names, preprocessing = _described(path, model)
     activation = getattr(model.head, "activation", None)
-    if activation not in (None, "linear", "softmax"):
-        raise InputError(
-            f"The model of '{path}' must return logits or the probabilities of a softmax. "
-            f"Received: {activation=}"
-        )
-    sizes = _pair(preprocessing.image_size)
-    if not _takes(model.input_shape, sizes):
-        raise InputError(
-            f"The model of '{path}' must take the images that its preprocessing makes, "
-            f"{sizes[0]}×{sizes[1]} pixels in 3 channels. "
-            f"Received: input_shape={model.input_shape}"
-        )
-    if model.output_shape != (None, len(class_names)):
-        raise InputError(
-            f"The model of '{path}' must have one output for each of its {len(class_names)} class "
-            f"names. Received: output_shape={model.output_shape}"
-        )
     return Classifier(
         path=path,
         model=model,
-        class_names=class_names,
-        preprocessing=preprocessing,
+        outputs=lambda prepared: model.predict(prepared, batch_size=BATCH_SIZE, verbose=0),
         split=model.metadata.get("split", {}),
+        **fitting(path, model.metadata, model.input_shape, model.output_shape, activation),
     )
 
 
@@ -187,43 +155,6 @@ def open_model(path: Path) -> ResNet:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"The model file '{path}' cannot be opened: {reason}") from error
     return model
-
-
-def _described(
-    path: Path, model: ResNet
-) -> tuple[list[str], Preprocessing | PublishedPreprocessing]:
-    """The class names and the preprocessing that metadata tell."""
-    missing = (
-        f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
-        "writes them"
-    )
-    preprocessing = model.metadata.get("preprocessing")
-    if isinstance(preprocessing, dict) and "class_name" in preprocessing:
-        # Published weights come without the names of their classes.
-        names = model.metadata.get("class_names", range(model.output_shape[-1]))
-        layer = keras.saving.deserialize_keras_object(preprocessing)
-        return [str(name) for name in names], PublishedPreprocessing(layer)
-    if not {"class_names", "preprocessing"} <= set(model.metadata):
-        received = ", ".join(map(repr, model.metadata)) or "none"
-        raise InputError(f"{missing}. Received: {received}")
-    try:
-        names = [str(name) for name in model.metadata["class_names"]]
-        return names, Preprocessing(**model.metadata["preprocessing"])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{missing}: {error}") from None
-
-
-def _pair(image_size: Any) -> tuple[int, int]:
-    return (image_size, image_size) if isinstance(image_size, int) else image_size
-
-
-def _takes(input_shape: Any, sizes: tuple[int, int]) -> bool:
-    """Whether an input shape is for RGB images of a size, in either data format."""
-    return any(
-        len(input_shape) == 3
-        and all(known in (None, made) for known, made in zip(input_shape, shape, strict=True))
-        for shape in ((*sizes, 3), (3, *sizes))
-    )
 
 
 def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:

@@ -1,0 +1,141 @@
+"""`Predictor`: a network in any format, with its class names and its preprocessing."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_layers import serving
+from resnet_layers.shell import images
+from resnet_layers.shell.files import InputError
+from resnet_layers.shell.images import Preprocessing, PublishedPreprocessing
+
+BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """Outputs of a network, and what its metadata says of images and classes.
+
+    Args:
+        path: The file or folder that it came from.
+        outputs: From images to outputs, (N, classes).
+        gives_logits: Whether these are logits, and not probabilities.
+        class_names: Names of the outputs.
+        preprocessing: How images become the network's input.
+    """
+
+    path: Path
+    outputs: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    gives_logits: bool
+    class_names: list[str]
+    preprocessing: Preprocessing | PublishedPreprocessing
+
+    def probabilities(self, sources: Sequence[images.Source]) -> NDArray[np.float32]:
+        """The probability of each class for each image, (N, classes)."""
+        outputs = self.outputs(self.preprocessing(sources))
+        if not self.gives_logits:
+            return outputs
+        return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+
+
+def load_exported(path: Path) -> Predictor:
+    """An artifact of `export`.
+
+    Raises:
+        InputError: If it is missing or damaged, if its runtime is not installed, or if it has no
+            class names and no preprocessing.
+    """
+    try:
+        artifact = serving.load_exported(path)
+    except (ImportError, ValueError) as error:
+        raise InputError(str(error)) from None
+
+    def outputs(prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+        starts = range(0, len(prepared), BATCH_SIZE)
+        return np.concatenate([artifact(prepared[i : i + BATCH_SIZE]) for i in starts])
+
+    said = fitting(
+        path, artifact.metadata, artifact.input_shape, artifact.output_shape, artifact.activation
+    )
+    return Predictor(path=path, outputs=outputs, **said)
+
+
+def fitting(
+    path: Path, metadata: dict[str, Any], input_shape: Any, output_shape: Any, activation: Any
+) -> dict[str, Any]:
+    """What a `Predictor` is told by the metadata of a network that they fit.
+
+    Args:
+        path: Where the network came from.
+        metadata: As `train` or `from_pretrained` writes them.
+        input_shape: Sizes in pixels, or `None` for any, and channels.
+        output_shape: With `None` for the number of images.
+        activation: The name of the head's activation.
+
+    Raises:
+        InputError: If they are missing, or do not fit.
+    """
+    class_names, preprocessing = _described(path, metadata, output_shape)
+    if activation not in (None, "linear", "softmax"):
+        raise InputError(
+            f"The model of '{path}' must return logits or the probabilities of a softmax. "
+            f"Received: {activation=}"
+        )
+    sizes = _pair(preprocessing.image_size)
+    if not _takes(input_shape, sizes):
+        raise InputError(
+            f"The model of '{path}' must take the images that its preprocessing makes, "
+            f"{sizes[0]}×{sizes[1]} pixels in 3 channels. Received: input_shape={input_shape}"
+        )
+    if output_shape != (None, len(class_names)):
+        raise InputError(
+            f"The model of '{path}' must have one output for each of its {len(class_names)} class "
+            f"names. Received: output_shape={output_shape}"
+        )
+    return {
+        "class_names": class_names,
+        "preprocessing": preprocessing,
+        "gives_logits": activation != "softmax",
+    }
+
+
+def _described(
+    path: Path, metadata: dict[str, Any], output_shape: Any
+) -> tuple[list[str], Preprocessing | PublishedPreprocessing]:
+    """The class names and the preprocessing that metadata tell."""
+    missing = (
+        f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
+        "writes them"
+    )
+    preprocessing = metadata.get("preprocessing")
+    if isinstance(preprocessing, dict) and "class_name" in preprocessing:
+        # Published weights come without the names of their classes.
+        names = metadata.get("class_names", range(output_shape[-1]))
+        layer = keras.saving.deserialize_keras_object(preprocessing)
+        return [str(name) for name in names], PublishedPreprocessing(layer)
+    if not {"class_names", "preprocessing"} <= set(metadata):
+        received = ", ".join(map(repr, metadata)) or "none"
+        raise InputError(f"{missing}. Received: {received}")
+    try:
+        names = [str(name) for name in metadata["class_names"]]
+        return names, Preprocessing(**metadata["preprocessing"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{missing}: {error}") from None
+
+
+def _pair(image_size: Any) -> tuple[int, int]:
+    return (image_size, image_size) if isinstance(image_size, int) else image_size
+
+
+def _takes(input_shape: Any, sizes: tuple[int, int]) -> bool:
+    """Whether an input shape is for RGB images of a size, in either data format."""
+    return any(
+        len(input_shape) == 3
+        and all(known in (None, made) for known, made in zip(input_shape, shape, strict=True))
+        for shape in ((*sizes, 3), (3, *sizes))
+    )
