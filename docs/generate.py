@@ -1,5 +1,7 @@
 """Writes the pages of `docs/` that are made from data: `python docs/generate.py`."""
 
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from resnet_layers.styles import STYLES
 from resnet_layers.variants import VARIANTS
 
 FOLDER = Path(__file__).parent
+sys.path.append(str(FOLDER.parent))  # `benchmarks` is not installed
 
 
 def in_words(values: Sequence[Any]) -> str:
@@ -82,7 +85,15 @@ def variants_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"variants.md": variants_page}
+def serving_speed_page() -> str:
+    """The page of serving, from one measurement for each machine."""
+    from benchmarks import serving_tables
+
+    files = sorted((FOLDER / "data").glob("serving*.json"))
+    return serving_tables.page([json.loads(file.read_text(encoding="utf-8")) for file in files])
+
+
+PAGES = {"variants.md": variants_page, "serving_speed.md": serving_speed_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
