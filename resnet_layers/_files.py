@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
     >>> [(file.name, file.read_text()) for file in folder.iterdir()]
     [('a.txt', 'whole')]
     """
-    paths = [target.with_name(f".{os.getpid()}-{target.name}") for target in targets]
+    paths = [_beside(target) for target in targets]
     try:
         yield paths
         for path, target in zip(paths, targets, strict=True):
@@ -37,12 +38,16 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
             _remove(path)
 
 
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{os.getpid()}-{threading.get_ident()}-{target.name}")
+
+
 def _replace(path: Path, target: Path) -> None:
     """Renames a file or a folder; a folder cannot take the place of another at once."""
     if not (path.is_dir() and target.is_dir()):
         os.replace(path, target)
         return
-    old = target.with_name(f".{os.getpid()}-old-{target.name}")
+    old = _beside(_beside(target))
     os.rename(target, old)
     try:
         os.rename(path, target)

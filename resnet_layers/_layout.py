@@ -72,3 +72,9 @@ class Layout:
     def pad_channels(self, inputs: Any, new: int) -> Any:
         """Appends channels of zeros."""
         return ops.pad(inputs, self.shape((0, 0), [(0, 0)] * self.rank, (0, new)))
+
+    def over_pixels(self, values: Any) -> Any:
+        """A number for each image and channel, (B, C), as a map of one pixel."""
+        first = ops.reshape(values, (-1, values.shape[-1], *(1,) * self.rank))
+        # Moved, not reshaped: tf2onnx moves axes of a product only where both factors move theirs.
+        return first if self.channel_axis == 1 else ops.moveaxis(first, 1, -1)

@@ -16,7 +16,9 @@ Fill = Callable[[Any, Any], bool]
 
 def plain(model: Any) -> Any:
     """A `ResNet` of the same layers, for a model of a derived class that computes as it does."""
-    if not isinstance(model, ResNet) or type(model).call is not ResNet.call:
+    made = type(model)
+    derived = isinstance(model, ResNet) and made is not ResNet
+    if not derived or (made.call, made.__call__) != (ResNet.call, ResNet.__call__):
         return model
     return ResNet(
         model.stem,
@@ -29,6 +31,18 @@ def plain(model: Any) -> Any:
     )
 
 
+def checked(model: Any) -> Any:
+    """The model, if it is one that has been built."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: call it once, or give it an input shape. "
+            f"Received: model=<{type(model).__name__} '{model.name}'>"
+        )
+    return model
+
+
 def remake(model: Any, change: Change, fill: Fill) -> Any:
     """A new model from the config of another one, with its weights.
 
@@ -39,19 +53,11 @@ def remake(model: Any, change: Change, fill: Fill) -> Any:
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If it is not built.
+        ValueError: If it is not built, or if its config does not make its layers again.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
-    if not model.built:
-        raise ValueError(
-            "`model` must be built: call it once, or give it an input shape. "
-            f"Received: model=<{type(model).__name__} '{model.name}'>"
-        )
-    classes: dict[str, type] = {}
-    for layer in model._flatten_layers():
-        classes[keras.saving.get_registered_name(type(layer))] = type(layer)
-        classes[type(layer).__name__] = type(layer)
+    checked(model)
+    classes = {type(layer) for layer in model._flatten_layers()}
+    by_name = {_name(made): made for made in classes}
 
     def walk(value: Any) -> Any:
         if isinstance(value, (list, tuple)):
@@ -59,7 +65,9 @@ def remake(model: Any, change: Change, fill: Fill) -> Any:
         if not isinstance(value, dict):
             return value
         value = {key: walk(item) for key, item in value.items()}
-        made = classes.get(value.get("registered_name") or value.get("class_name", ""))
+        made = by_name.get(_name_in(value))
+        if made is not None and _name(made)[0] not in ("", "keras"):
+            value["registered_name"] = _scoped(made)
         if made is not None and isinstance(value.get("config"), dict):
             prepare(made, value["config"])
         return value
@@ -70,10 +78,37 @@ def remake(model: Any, change: Change, fill: Fill) -> Any:
 
     config = walk(model.get_config())
     prepare(type(model), config)
-    with keras.saving.CustomObjectScope(classes):
+    # Classes that are not registered get a name that is none of Keras' own.
+    scope = {_scoped(made): made for made in classes if _name(made)[0] not in ("", "keras")}
+    with keras.saving.CustomObjectScope(scope):
         successor = type(model).from_config(config)
+    build_config = model.get_build_config()
+    if build_config and not all(layer.built for layer in successor._flatten_layers()):
+        successor.build_from_config(build_config)
     _transfer(model, successor, fill)
     return successor
+
+
+def _name(made: type) -> tuple[str, str]:
+    """What configs call a class: its registered name, or its module and its own."""
+    registered = keras.saving.get_registered_name(made)
+    return ("", registered) if ">" in registered else (_module(made.__module__), made.__name__)
+
+
+def _name_in(value: dict[str, Any]) -> tuple[str, str]:
+    registered = value.get("registered_name") or ""
+    if ">" in registered:
+        return ("", registered)
+    return (_module(str(value.get("module"))), str(value.get("class_name")))
+
+
+def _module(name: str) -> str:
+    """The module; that of Keras' own classes has several names."""
+    return "keras" if name.partition(".")[0] == "keras" else name
+
+
+def _scoped(made: type) -> str:
+    return f"{made.__module__}>{made.__qualname__}"
 
 
 def _transfer(layer: Any, successor: Any, fill: Fill) -> None:
@@ -82,11 +117,14 @@ def _transfer(layer: Any, successor: Any, fill: Fill) -> None:
         successor.trainable = layer.trainable
     if fill(layer, successor):
         return
-    for variable, value in zip(_own_variables(successor), _own_variables(layer), strict=True):
-        variable.assign(value)
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    successor.load_own_variables(store)
+    if len(children(layer)) != len(children(successor)):
+        raise ValueError(
+            "`model` must have configs that make its layers again. Received: "
+            f"{type(layer).__name__} '{layer.name}' with {len(children(layer))} layers, "
+            f"whose config makes {len(children(successor))}"
+        )
     for child, next_child in zip(children(layer), children(successor), strict=True):
         _transfer(child, next_child, fill)
-
-
-def _own_variables(layer: Any) -> list[Any]:
-    return layer._trainable_variables + layer._non_trainable_variables

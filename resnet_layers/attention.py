@@ -24,8 +24,7 @@ class ChannelAttention(Composite):
     def call(self, inputs: Any) -> Any:
         layout = Layout(len(inputs.shape) - 2, self.data_format)
         weights = self.weigh(ops.mean(inputs, axis=layout.pixel_axes))  # (B, C)
-        ones = (1,) * layout.rank
-        return inputs * ops.reshape(weights, layout.shape(-1, ones, weights.shape[-1]))
+        return inputs * layout.over_pixels(weights)
 
     def weigh(self, means: Any) -> Any:
         """From (B, C) means to (B, C) weights between 0 and 1."""

@@ -1,5 +1,6 @@
 """`fold_batch_norm`: batch normalization inside the convolutions before it."""
 
+import inspect
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -69,9 +70,11 @@ def fold_batch_norm(model: Any) -> Any:
 
     Every `ConvNorm` computes `activation(W' x + b')` in place of `activation(normalization(W x))`,
     where `s = gamma / sqrt(variance + epsilon)`, `W' = s W` and `b' = beta + s (b - mean)`, worked
-    out in float64. Standardized kernels are stored as what they standardize to. What is left is
-    what no convolution precedes, such as the first normalization of a pre-activation block, and
-    group normalization, EvoNorm and FRN, whose statistics are those of each image.
+    out in float64. Kernels that are standardized before are stored as what they standardize to.
+
+    What is left is what no convolution precedes, such as the first normalization of a
+    pre-activation block; group normalization, EvoNorm and FRN, whose statistics are those of each
+    image; and classes derived from `ConvNorm`.
 
     The new model is for inference: it can be trained, but as a network without normalization.
 
@@ -85,7 +88,7 @@ def fold_batch_norm(model: Any) -> Any:
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If it is not built.
+        ValueError: If it is not built, or if its config does not make its layers again.
 
     Warns:
         UserWarning: If normalizations are left that are not those of pre-activation.
@@ -116,6 +119,12 @@ def left_over(model: Any) -> Counter[str]:
     return Counter(type(layer).__name__ for layer in _normalizations(model))
 
 
+def kept(model: Any) -> Counter[str]:
+    """How many normalizations a model has of each class, pre-activation's included."""
+    layers = model._flatten_layers()
+    return Counter(type(layer).__name__ for layer in layers if isinstance(layer, _NORMALIZATIONS))
+
+
 def _normalizations(layer: Any) -> Iterator[Any]:
     """Those of a layer and in it, but for the batch normalization of pre-activation."""
     if isinstance(layer, _NORMALIZATIONS):
@@ -127,16 +136,27 @@ def _normalizations(layer: Any) -> Iterator[Any]:
 
 def _fold_style(made: type, config: dict[str, Any]) -> None:
     """Folds the style of a layer, unless it has batches normalized in a way of its own."""
-    if not issubclass(made, Composite) or "style" not in config:
+    if not issubclass(made, Composite) or (issubclass(made, ConvNorm) and made is not ConvNorm):
         return
-    if issubclass(made, ConvNorm) and made.call is not ConvNorm.call:
-        return
-    style = config["style"]
+    style = config.get("style", _default_style(made))
     if isinstance(style, dict) and style.get("class_name") == "BlockStyle":  # of derived classes
         style = style["config"]
+    if style is None:
+        return
     style = styles.get(style)
     if style.normalization in ("batch", "frozen_batch"):
         config["style"] = style.replace(folded=True, standardize_kernels=False).get_config()
+
+
+def _default_style(made: type) -> Any:
+    """The style of a layer whose config has none, if it could be given one."""
+    for base in made.__mro__:
+        parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+        if "style" in parameters:
+            return parameters["style"].default
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return None
+    return None
 
 
 def _fold_unit(unit: Any, folded: Any) -> bool:

@@ -146,3 +146,17 @@ class ClassifierHead(Composite):
             "rank": self.rank,
             "data_format": self.data_format,
         }
+
+
+def last_activation(layer: Any) -> str | None:
+    """The name of the activation that a network ends with, `None` for none."""
+    if isinstance(layer, keras.Sequential) and layer.layers:
+        return last_activation(layer.layers[-1])
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    activation = getattr(layer, "activation", None)
+    if callable(activation):
+        activation = keras.activations.serialize(activation)
+    if isinstance(activation, dict):
+        activation = activation.get("config") or activation.get("class_name")
+    return activation if activation is None or isinstance(activation, str) else repr(activation)

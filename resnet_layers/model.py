@@ -1,6 +1,7 @@
 """`ResNet`: stem, stages and head as one model."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Self
 
 import keras
@@ -73,7 +74,8 @@ class ResNet(KeepsConstruction, keras.Model):
     ) -> None:
         stem = _checks.layer("stem", stem)
         policy = keras.dtype_policies.get(layer_keywords.pop("dtype", stem.dtype_policy))
-        if _config(policy) != _config(stem.dtype_policy):
+        # The config of a model of Keras has no policy of its own.
+        if not isinstance(stem, keras.Model) and _config(policy) != _config(stem.dtype_policy):
             raise ValueError(
                 "`dtype` must be the stem's policy; give it to the stem, the stages and the head. "
                 f"Received: dtype={policy}, stem.dtype_policy={stem.dtype_policy}"
@@ -257,7 +259,9 @@ class ResNet(KeepsConstruction, keras.Model):
     ) -> Self:
         config = dict(config)
         metadata = config.pop("metadata", None)
-        with keras.saving.CustomObjectScope(custom_objects or {}):
+        # A scope takes the place of the one around it, so none is entered without need.
+        scope = keras.saving.CustomObjectScope(custom_objects) if custom_objects else nullcontext()
+        with scope:
             model: Self = super().from_config(config)
         if metadata is not None:
             model.metadata = _checks.metadata(metadata)

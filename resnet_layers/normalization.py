@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from resnet_layers import _checks
+from resnet_layers._layout import Layout
 from resnet_layers.styles import BlockStyle
 
 
@@ -118,9 +119,9 @@ class _PerGroup(_PerChannel):
         groups = math.gcd(self.groups, channels)
         means = ops.mean(x, axis=self.pixel_axes(x))  # (B, C)
         means = ops.mean(ops.reshape(means, (-1, groups, channels // groups)), axis=2)  # (B, G)
-        shape = [1] * len(x.shape)
-        shape[0], shape[self.axis] = -1, channels
-        return ops.reshape(ops.repeat(means, channels // groups, axis=1), shape)
+        data_format = "channels_last" if self.axis == -1 else "channels_first"
+        means = ops.repeat(means, channels // groups, axis=1)
+        return Layout(len(x.shape) - 2, data_format).over_pixels(means)
 
     def centre(self, x: Any) -> Any:
         """The deviation from the mean of the group."""

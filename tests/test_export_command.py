@@ -142,7 +142,7 @@ def test_large_folders_are_read_in_part(
         ),
         (
             ("--format", "onnx", "-o", "model.tflite"),
-            "`path` must end in '.onnx' for ONNX. Received: path='model.tflite'",
+            "`path` must have a name that ends in '.onnx' for ONNX. Received: path='model.tflite'",
         ),
         (
             ("--format", "onnx", "--image-size", "0"),
@@ -223,3 +223,27 @@ def test_unknown_formats_are_listed(capsys: pytest.CaptureFixture[str], model: P
         main(["export", str(model), "--format", "onxx"])
     assert caught.value.code == 2
     assert "'tf_saved_model', 'onnx', 'litert', 'openvino'" in capsys.readouterr().err
+
+
+def test_softmax_in_a_sequence_is_not_applied_twice(tmp_path: Path, photos: Path) -> None:
+    layers = keras.layers
+    head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(3), layers.Softmax()])
+    metadata = {"class_names": CLASSES, "preprocessing": PREPROCESSING}
+    stages = [rl.ResNetStage(8, 1)]
+    model = randomize(rl.ResNet(rl.Stem(8), stages, head, metadata=metadata))
+    model.save(tmp_path / "model.keras")
+    rl.export(model, tmp_path / "model", format="tf_saved_model")
+    images = sorted(photos.rglob("*.png"))
+    found = classifier.load(tmp_path / "model.keras")
+    expected = model.predict(found.preprocessing(images), verbose=0)
+    np.testing.assert_allclose(found.probabilities(images), expected, atol=1e-6)
+    exported = load_exported(tmp_path / "model").probabilities(images)
+    np.testing.assert_allclose(exported, expected, atol=1e-5)
+
+
+def test_outputs_that_cannot_be_written_are_one_sentence(
+    capsys: pytest.CaptureFixture[str], model: Path
+) -> None:
+    code, out, err = run(capsys, "export", model, "--format", "onnx", "-o", "/proc/model.onnx")
+    assert (code, out) == (2, "")
+    assert err.startswith("resnet-layers: The folder of `path` must be writable: ")

@@ -37,6 +37,30 @@ def parts() -> tuple[Any, ...]:
     return rl.Stem(4, name="stem"), [rl.ResNetStage(4, 1, name="stage1")], rl.ClassifierHead(2)
 
 
+class ForgetsItsLayers(keras.Model):
+    def __init__(self, count: int = 1) -> None:
+        super().__init__(name="mine")
+        self.units = [rl.ConvNorm(4, 1) for _ in range(count)]
+
+    def call(self, x: Any) -> Any:
+        for unit in self.units:
+            x = unit(x)
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        return cls()
+
+
+def fold_what_forgets() -> None:
+    model = ForgetsItsLayers(2)
+    model(np.zeros((1, 4, 4, 3)))
+    rl.fold_batch_norm(model)
+
+
 class TakesAnything(rl.ResNet):
     def __init__(self, anything: Any) -> None:
         super().__init__(*parts())
@@ -85,6 +109,22 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "`model` must be built: call it once, or give it an input shape. "
         "Received: model=<Sequential 'mine'>",
+    ),
+    (
+        fold_what_forgets,
+        ValueError,
+        "`model` must have configs that make its layers again. Received: ForgetsItsLayers 'mine' "
+        "with 2 layers, whose config makes 1",
+    ),
+    (
+        lambda: rl.with_dtype(rl.ResNet(*parts()), None),
+        ValueError,
+        "`dtype` must be a dtype policy or its name. Received: dtype=None",
+    ),
+    (
+        lambda: rl.with_dtype(rl.ResNet(*parts()), "bf16"),
+        ValueError,
+        "`dtype` must be a dtype policy or its name. Received: dtype='bf16'",
     ),
     (
         lambda: rl.BlockStyle(normalization="group", folded=True),

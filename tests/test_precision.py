@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
+from resnet_layers.precision import in_float32
 from tests.randomize import assert_same_weights, images, randomize, relative_difference, value
 
 POLICIES = {"mixed_bfloat16": 2e-2, "mixed_float16": 3e-3}
@@ -79,3 +80,51 @@ def test_frozen_layers_stay_frozen() -> None:
     half = rl.with_dtype(model, "mixed_bfloat16")
     paths = [variable.path for variable in model.trainable_weights]
     assert [variable.path for variable in half.trainable_weights] == paths
+
+
+def functional() -> Any:
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(2.0, dtype="float32")(inputs)
+    return keras.Model(inputs, rl.ResNetStage(4, 1)(rl.Stem(4)(x)))
+
+
+def sequential() -> Any:
+    return keras.Sequential([keras.Input((None, None, 3)), rl.Stem(4), rl.ResNetStage(4, 1)])
+
+
+def around_a_sequence() -> Any:
+    stem = keras.Sequential([keras.layers.Conv2D(4, 3), rl.ConvNorm(4, 3)])
+    return rl.ResNet(stem, [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
+
+
+@pytest.mark.parametrize("make", [functional, sequential])
+def test_models_of_keras_follow_and_come_back(make: Any) -> None:
+    model = randomize(make())
+    half = rl.with_dtype(model, "mixed_bfloat16")
+    units = [unit for unit in half._flatten_layers() if isinstance(unit, rl.ConvNorm)]
+    assert {unit.compute_dtype for unit in units} == {"bfloat16"}
+    again = rl.with_dtype(half, "float32")
+    assert again.get_config() == model.get_config()
+    x = images(2, 33, 40, 3)
+    np.testing.assert_array_equal(value(again(x)), value(model(x)))
+
+
+def test_a_sequence_as_stem_is_remade(tmp_path: Path) -> None:
+    model = randomize(around_a_sequence())
+    x = images(2, 33, 40, 3)
+    half = rl.with_dtype(model, "mixed_bfloat16")
+    assert half.stages[0].compute_dtype == "bfloat16"
+    half.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(value(again(x)), value(half(x)))
+    folded = rl.fold_batch_norm(model)
+    assert relative_difference(folded(x), model(x)) < 1e-4
+
+
+def test_all_of_a_model_can_be_brought_to_float32() -> None:
+    stages = [rl.ResNetStage(4, 1, dtype="mixed_bfloat16")]
+    model = randomize(rl.ResNet(rl.Stem(4), stages, rl.ClassifierHead(3)))
+    exact = in_float32(model)
+    assert {layer.compute_dtype for layer in exact._flatten_layers()} == {"float32"}
+    assert_same_weights(exact.weights, model.weights)
+    assert in_float32(exact) is exact

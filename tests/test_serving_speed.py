@@ -122,6 +122,15 @@ def test_achieved_counts_all_images_of_a_batch(data: Data) -> None:
     assert serving_tables.achieved(data, "8", "OpenVINO float32")[1] is None
 
 
+def test_limit_is_what_the_matrix_product_leaves(data: Data) -> None:
+    """64 GFLOP at 320 GFLOP/s take half of Keras' 0.4 s."""
+    assert serving_tables.limits(data, "8") == {"float32": pytest.approx(2.0)}
+    text = "\n".join(serving_tables.tables(data))
+    assert "matrix product our network would reach 2.00 in float32.\n" in text
+    del data["seconds"]["8"]["machine: matrix product float32"]
+    assert "would reach" not in "\n".join(serving_tables.tables(data))
+
+
 def test_a_row_has_ratios_target_and_share(data: Data) -> None:
     lines = serving_tables.tables(data)
     assert row_of(lines, "**OpenVINO float32**") == [

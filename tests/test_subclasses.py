@@ -325,7 +325,7 @@ def test_parts_in_lists_cannot_be_replaced() -> None:
         del model.head
 
 
-def test_custom_objects_need_no_registration() -> None:
+def test_custom_objects_need_no_registration(tmp_path: Path) -> None:
     class Unregistered(rl.Stem):
         pass
 
@@ -334,6 +334,13 @@ def test_custom_objects_need_no_registration() -> None:
         model.get_config(), custom_objects={"Unregistered": Unregistered}
     )
     assert type(copied.stem) is Unregistered
+    model.save(tmp_path / "model.keras")
+    objects = {"Unregistered": Unregistered}
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects=objects)
+    assert type(loaded.stem) is Unregistered
+    with keras.saving.CustomObjectScope(objects):
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.stem) is Unregistered
 
 
 def test_user_functions_and_objects_in_a_style_reload(tmp_path: Path) -> None:

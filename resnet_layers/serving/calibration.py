@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 MOST_IMAGES = 1000
 # For the ranges of activations; NNCF's own default.
 QUANTIZED_BY = 300
+# As many images as run at a time.
+BATCH_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,30 +39,40 @@ class Calibration:
         return sum(map(len, self.batches))
 
 
-def gather(calibration: Any, input_shape: tuple[int | None, ...]) -> Calibration:
+def gather(calibration: Any, input_shape: tuple[int | None, ...], classes: Any) -> Calibration:
     """Reads images from an array, a pair of arrays, or batches of either.
 
     Args:
         calibration: As of `export`.
         input_shape: Sizes in pixels, or `None` for any, and channels.
+        classes: The number of classes, or `None` where outputs are no classes.
 
     Raises:
-        TypeError: If there are no images in it, or integers.
-        ValueError: If the images do not have that shape, or the labels do not fit them.
+        TypeError: If it is nothing of that, if images are integers, or if labels are no numbers.
+        ValueError: If there are no images, if they do not have that shape, or if the labels do
+            not fit them.
     """
     batches: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.int64]] = []
     read = 0
-    for images, classes in _pairs(calibration):
+    for images, targets in _pairs(calibration):
+        if not len(images):
+            continue
         _check_images(images, input_shape)
-        if classes is not None:
-            labels.append(_indices(classes, len(images))[: MOST_IMAGES - read])
-        batches.append(images[: MOST_IMAGES - read].astype(np.float32))
-        read += len(batches[-1])
+        if targets is not None:
+            labels.append(_indices(targets, len(images), classes)[: MOST_IMAGES - read])
+        elif labels:
+            _refuse_labels(f"none for {len(images)} images")
+        kept = images[: MOST_IMAGES - read].astype(np.float32)
+        read += len(kept)
+        batches += [kept[i : i + BATCH_SIZE] for i in range(0, len(kept), BATCH_SIZE)]
         if read == MOST_IMAGES:
             break
     if not read:
         raise ValueError(f"`calibration` must have images. Received: {_summary(calibration)}")
+    found = sum(map(len, labels))
+    if found not in (0, read):
+        _refuse_labels(f"{found} labels, {read} images")
     return Calibration(batches, np.concatenate(labels) if labels else None)
 
 
@@ -68,14 +80,14 @@ def _pairs(calibration: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None
     """Each batch with its labels, or with `None`."""
     if _is_array(calibration) or isinstance(calibration, tuple):
         calibration = [calibration]
-    if not isinstance(calibration, Iterable):
+    if not isinstance(calibration, Iterable) or isinstance(calibration, (str, bytes, dict)):
         raise TypeError(
             "`calibration` must be an array of images, a pair of images and labels, or batches of "
             f"either, such as a `tf.data.Dataset`. Received: {_summary(calibration)}"
         )
     for batch in calibration:
-        images, *classes = batch if isinstance(batch, (tuple, list)) else (batch,)
-        yield _array(images), _array(classes[0]) if classes else None
+        images, *targets = batch if isinstance(batch, (tuple, list)) else (batch,)
+        yield _array(images), _array(targets[0]) if targets else None
 
 
 def _check_images(images: NDArray[Any], input_shape: tuple[int | None, ...]) -> None:
@@ -96,16 +108,31 @@ def _check_images(images: NDArray[Any], input_shape: tuple[int | None, ...]) -> 
         raise ValueError("`calibration` must be finite. Received: NaN or infinity")
 
 
-def _indices(classes: NDArray[Any], count: int) -> NDArray[np.int64]:
+def _indices(targets: NDArray[Any], count: int, classes: Any) -> NDArray[np.int64]:
     """Classes by their index, from indices or one-hot rows."""
-    if classes.ndim == 2 and classes.shape[1] > 1:
-        classes = classes.argmax(-1)
-    if classes.size != count:
-        raise ValueError(
-            "`calibration` must have one label for each image. "
-            f"Received: {classes.size} labels, {count} images"
+    if targets.dtype.kind not in "iufb":
+        raise TypeError(
+            "The labels of `calibration` must be indices of classes, or one-hot rows. "
+            f"Received: dtype={targets.dtype}"
         )
-    return classes.reshape(-1).astype(np.int64)
+    if targets.ndim == 2 and targets.shape[1] > 1:
+        if classes is not None and targets.shape[1] != classes:
+            _refuse_labels(f"rows of {targets.shape[1]} for {classes} classes")
+        targets = targets.argmax(-1)
+    if targets.size != count:
+        _refuse_labels(f"{targets.size} labels, {count} images")
+    found = targets.reshape(-1).astype(np.int64)
+    wrong = (found != targets.reshape(-1)) | (found < 0) | (found >= (classes or np.inf))
+    if wrong.any():
+        _refuse_labels(f"the label {targets.reshape(-1)[wrong][0]} for {classes} classes")
+    return found
+
+
+def _refuse_labels(received: str) -> None:
+    raise ValueError(
+        "`calibration` must have one label for each image, the index of one of the model's "
+        f"classes. Received: {received}"
+    )
 
 
 def _is_array(value: Any) -> bool:

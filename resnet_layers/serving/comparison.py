@@ -47,8 +47,8 @@ def on_seeded_images(
         images = seeded_images(shape)
         expected, found = reference(images), run(images)
         from_model = max_or_nan(from_model, _largest(found, expected))
-        # A row must not depend on the others.
-        between = max_or_nan(between, _largest(run(images[:1]), found[:1]))
+        for i in range(len(images)):  # a row must not depend on the others
+            between = max_or_nan(between, _largest(run(images[i : i + 1]), found[i : i + 1]))
     return from_model, between
 
 
@@ -61,7 +61,8 @@ def on_calibration(
     """
     expected = np.concatenate([reference(batch) for batch in calibration.batches])
     found = np.concatenate([run(batch) for batch in calibration.batches])
-    mean = float(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))
+    square = max(np.mean(expected**2), np.finfo(np.float32).tiny)
+    mean = float(np.sqrt(np.mean((found - expected) ** 2) / square))
     largest = _largest(found, expected)
     if expected.ndim != 2:  # no classes
         return largest, mean, {"images": len(calibration)}
@@ -114,7 +115,9 @@ def usual_shape(input_shape: tuple[int | None, ...], metadata: dict[str, Any]) -
     size = known.get("image_size") if isinstance(known, dict) else None
     sizes = _SIZES[len(input_shape) - 1][0]
     if len(sizes) == 2:
-        sizes = tuple(size) if isinstance(size, (list, tuple)) else (size or 224,) * 2
+        pair = size if isinstance(size, (list, tuple)) else [size, size]
+        known_sizes = [n for n in pair if isinstance(n, int) and n > 0]
+        sizes = tuple(known_sizes) if len(known_sizes) == len(pair) == 2 else (224, 224)
     return (1, *_filled(input_shape, sizes))
 
 

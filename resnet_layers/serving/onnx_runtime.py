@@ -29,9 +29,37 @@ def write(model: Any, path: Path, job: Job) -> None:
         node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
         node.input[:] = [OUTPUT if name == output.name else name for name in node.input]
     output.name = OUTPUT
+    _fuse_pads(proto)
     onnx.helper.set_model_props(proto, {"resnet_layers": job.json})
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, path)
+
+
+def _fuse_pads(proto: Any) -> None:
+    """Lets max-pooling pad by itself where zeros around what is not negative do not matter."""
+    import onnx
+
+    graph = proto.graph
+    producers = {name: node for node in graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
+        pad = producers.get(pool.input[0])
+        if pad is None or pad.op_type != "Pad" or pad.input[1] not in constants:
+            continue
+        number = constants.get(pad.input[2]) if len(pad.input) > 2 else None
+        zero = number is None or onnx.numpy_helper.to_array(number) == 0
+        if not zero or getattr(producers.get(pad.input[0]), "op_type", None) != "Relu":
+            continue
+        pads = onnx.numpy_helper.to_array(constants[pad.input[1]]).reshape(2, -1)[:, 2:]
+        kept = [attribute for attribute in pool.attribute if attribute.name != "auto_pad"]
+        del pool.attribute[:]
+        pool.attribute.extend(kept)
+        pool.attribute.append(onnx.helper.make_attribute("pads", pads.flatten().tolist()))
+        pool.input[0] = pad.input[0]
+        graph.node.remove(pad)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def load(path: Path) -> tuple[Run, dict[str, Any]]:

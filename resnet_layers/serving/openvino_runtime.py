@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def write(model: Any, path: Path, job: Job) -> None:
         how = {"input_signature": job.signature, "verbose": False}
         model.export(str(plain), format="openvino", **how)
         graph = ov.Core().read_model(plain)
+        _fuse_pads(graph)
         if job.calibration is not None and job.precision == "int8":
             graph = _quantized(graph, job)
         graph.output(0).tensor.set_names({OUTPUT})
@@ -42,7 +44,46 @@ def load(path: Path) -> tuple[Run, dict[str, Any]]:
         "INFERENCE_PRECISION_HINT": _HINTS[description["precision"]],
     }
     compiled = core.compile_model(graph, "CPU", hints)
-    return lambda images: np.array(compiled(images)[0]), description
+    threads = threading.local()  # a request is of one thread at a time
+
+    def run(images: Any) -> Any:
+        if not hasattr(threads, "request"):
+            threads.request = compiled.create_infer_request()
+        return np.array(threads.request.infer([images])[0])
+
+    return run, description
+
+
+def _fuse_pads(graph: Any) -> None:
+    """Lets max-pooling pad by itself where zeros around the output of ReLU are never the maximum.
+
+    The runtime has no fast kernel for such a `Pad`: 1 % of a ResNet-50 at batch 32.
+    """
+    from openvino import opset8
+
+    for pool in graph.get_ops():
+        pad = pool.input_value(0).get_node() if pool.get_type_name() == "MaxPool" else None
+        if pad is None or pad.get_type_name() != "Pad":
+            continue
+        after_relu = pad.input_value(0).get_node().get_type_name() == "Relu"
+        begin, end, number = (pad.input_value(i).get_node() for i in (1, 2, 3))
+        if not (after_relu and number.get_data() == 0):
+            continue
+        how = pool.get_attributes()
+        fused = opset8.max_pool(
+            pad.input_value(0),
+            how["strides"],
+            how["dilations"],
+            begin.get_data()[2:].tolist(),
+            end.get_data()[2:].tolist(),
+            how["kernel"],
+            "floor",
+            "explicit",
+            "i64",
+            0,
+        )
+        fused.set_friendly_name(pool.get_friendly_name())
+        pool.output(0).replace(fused.output(0))
 
 
 def _quantized(graph: Any, job: Job) -> Any:

@@ -21,7 +21,7 @@ class Report:
         model_latency: The same for `model.predict_on_batch`, in turn with the artifact.
         latency_shape: The shape of that image.
         folded: How many normalizations are inside a convolution now.
-        left: How many there are of each other kind, by class.
+        left: How many normalizations there still are, by class.
         images: Number of calibration images, 0 for none.
         agreement: Share of these with the same most probable class in both, or `None`.
         accuracy: Share of these whose most probable class is their label, or `None`.

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from resnet_layers.head import last_activation
 from resnet_layers.model import ResNet
 from resnet_layers.shell import images, labelled
 from resnet_layers.shell.batches import Batches
@@ -130,7 +131,7 @@ def load(path: Path) -> Classifier:
             if it has no class names and no preprocessing.
     """
     model = open_model(path)
-    activation = getattr(model.head, "activation", None)
+    activation = last_activation(model.head)
     return Classifier(
         path=path,
         model=model,
@@ -168,7 +169,7 @@ def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
 
 def gives_logits(model: ResNet) -> bool:
     """Whether the outputs are logits, as those of `train` are, and not probabilities."""
-    return getattr(model.head, "activation", None) != "softmax"
+    return last_activation(model.head) != "softmax"
 
 
 def _describes_split(split: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from resnet_layers import serving
+from resnet_layers._layout import Layout
 from resnet_layers.serving.calibration import MOST_IMAGES
 from resnet_layers.serving.formats import FORMATS
 from resnet_layers.shell import classifier
@@ -43,11 +44,14 @@ def export(
             "`--calibration` must name a folder of images for int8, with a subfolder for each "
             "class: some hundred images like those that the network will see"
         )
-    model = classifier.open_model(source)
-    images = None if calibration is None else _images(classifier.load(source), calibration)
+    if calibration is None:
+        model, images = classifier.open_model(source), None
+    else:
+        found = classifier.load(source)
+        model, images = found.model, _images(found, calibration)
     shape: Any = None
     if image_size is not None:
-        layout = model.stem.layout
+        layout = getattr(model.stem, "layout", Layout(len(model.input_shape) - 1))
         if len(image_size) not in (1, layout.rank):
             raise InputError(
                 f"`--image-size` must be one number, or one for each of {layout.rank} pixel axes. "
