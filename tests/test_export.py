@@ -1,5 +1,6 @@
 """`export` and `load_exported`: artifacts that agree with their model, or are not there."""
 
+import functools
 import importlib.util
 import inspect
 import json
@@ -18,22 +19,19 @@ import tensorflow as tf
 import resnet_layers as rl
 from resnet_layers.serving import DisagreementError, Report, comparison, exporting, formats, litert
 from resnet_layers.serving import saved_model as saved_model_format
+from resnet_layers.serving.calibration import Calibration, gather
 from tests.randomize import images, randomize, relative_difference, value
 
 ENDINGS = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
 WAYS = [(row.name, precision) for row in formats.FORMATS.values() for precision in row.precisions]
-QUICK_WAYS = [("tf_saved_model", "float32"), ("openvino", "int8")]
+QUICK_WAYS = [("tf_saved_model", "float32")]
 LARGEST = {"float32": 1e-4, "bfloat16": 3e-2, "int8": 0.2}
 
 every_format = pytest.mark.parametrize("format", ENDINGS)
 some_formats = pytest.mark.parametrize(
     "format",
-    [
-        pytest.param(name, marks=() if name in ("tf_saved_model", "openvino") else pytest.mark.slow)
-        for name in ENDINGS
-    ],
+    [pytest.param(name, marks=() if name == "openvino" else pytest.mark.slow) for name in ENDINGS],
 )
-every_way = pytest.mark.parametrize(("format", "precision"), WAYS)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +67,10 @@ def logits(model: Any, x: np.ndarray) -> np.ndarray:
     return value(model(x, training=False))
 
 
-@every_way
+@pytest.mark.parametrize(
+    ("format", "precision"),
+    [pytest.param(*way, marks=pytest.mark.slow if way[1] == "bfloat16" else ()) for way in WAYS],
+)
 def test_artifacts_agree_at_any_size_and_number_of_images(
     tmp_path: Path,
     format: str,
@@ -99,7 +100,7 @@ def test_artifacts_agree_at_any_size_and_number_of_images(
     )
 
 
-@every_format
+@some_formats
 def test_fixed_sizes_are_in_the_signature(tmp_path: Path, format: str) -> None:
     model = network()
     report = write(model, tmp_path, format, input_shape=(40, 24, 3))
@@ -172,11 +173,18 @@ HISTORIES: dict[str, Callable[[rl.ResNet, Path], rl.ResNet]] = {
 }
 
 
+QUICK_HISTORIES = [("mixed_bfloat16", "onnx"), ("reloaded", "tf_saved_model")]
+
+
 # The graphs that all formats are made of have the same history: most of them are slow.
 @pytest.mark.parametrize(
     ("history", "format"),
     [
-        pytest.param(history, name, marks=() if name == "tf_saved_model" else pytest.mark.slow)
+        pytest.param(
+            history,
+            name,
+            marks=() if (history, name) in QUICK_HISTORIES else pytest.mark.slow,
+        )
         for history in HISTORIES
         for name in ENDINGS
     ],
@@ -287,7 +295,14 @@ def transposes(path: Path) -> int:
     return counts["Transpose"]
 
 
-@pytest.mark.parametrize("style", [{}, {"attention": "se"}, {"normalization": "group"}])
+@pytest.mark.parametrize(
+    "style",
+    [
+        {"attention": "se"},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"normalization": "group"}, marks=pytest.mark.slow),
+    ],
+)
 def test_onnx_has_the_transpose_of_its_layout_alone(tmp_path: Path, style: dict[str, Any]) -> None:
     dialect = rl.BlockStyle(**style)
     stages = [rl.ResNetStage(32, 1, bottleneck=True, groups=4, style=dialect)]
@@ -295,6 +310,7 @@ def test_onnx_has_the_transpose_of_its_layout_alone(tmp_path: Path, style: dict[
     assert transposes(write(model, tmp_path, "onnx").path) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_litert_has_builtin_operators_alone(tmp_path: Path, precision: str) -> None:
     pytest.importorskip("ai_edge_litert")
@@ -354,7 +370,7 @@ def classifier() -> tuple[rl.ResNet, np.ndarray, np.ndarray]:
     return learned()
 
 
-@pytest.mark.parametrize("format", ["litert", "openvino"])
+@pytest.mark.parametrize("format", ["litert", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_int8_agrees_where_calibration_is_right(
     tmp_path: Path,
     classifier: tuple[rl.ResNet, np.ndarray, np.ndarray],
@@ -385,26 +401,31 @@ def test_float32_tells_accuracy_as_well(
     assert report.accuracy == report.model_accuracy
 
 
+def gathered(calibration: Any) -> Calibration:
+    return gather(calibration, (None, None, 3), 4)
+
+
 @pytest.mark.parametrize(
     "batches",
     [
         lambda x, y: (x, y),
-        lambda x, y: [(x[:30], y[:30]), (x[30:], y[30:])],
+        lambda x, y: [(x[:30], y[:30]), (x[30:30], y[30:30]), (x[30:], y[30:])],
         lambda x, y: (x, keras.utils.to_categorical(y, 4)),
+        lambda x, y: (x.astype("float64"), y.astype("float32")),
         lambda x, y: tf.data.Dataset.from_tensor_slices((x, y)).batch(25),
         lambda x, y: iter([(tf.constant(x), tf.constant(y[:, None]))]),
     ],
-    ids=["pair", "list", "one_hot", "dataset", "iterator"],
+    ids=["pair", "list", "one_hot", "float64", "dataset", "iterator"],
 )
 def test_calibration_takes_what_keras_takes(
-    tmp_path: Path,
-    classifier: tuple[rl.ResNet, np.ndarray, np.ndarray],
     batches: Callable[[np.ndarray, np.ndarray], Any],
 ) -> None:
-    model, x, labels = classifier
-    report = write(model, tmp_path, "tf_saved_model", calibration=batches(x, labels))
-    assert (report.images, report.accuracy) == (96, report.model_accuracy)
-    assert report.accuracy is not None
+    x, y = images(96, 8, 8, 3), np.arange(96) % 4
+    found = gathered(batches(x, y))
+    np.testing.assert_array_equal(np.concatenate(found.batches), x)
+    assert found.labels is not None
+    np.testing.assert_array_equal(found.labels, y)
+    assert max(map(len, found.batches)) <= 32
 
 
 @pytest.mark.parametrize(
@@ -416,31 +437,28 @@ def test_calibration_takes_what_keras_takes(
     ],
     ids=["array", "list", "dataset"],
 )
-def test_calibration_needs_no_labels(tmp_path: Path, batches: Callable[[np.ndarray], Any]) -> None:
-    calibration = batches(images(60, 24, 24, 3))
-    report = write(network(), tmp_path, "tf_saved_model", calibration=calibration)
-    assert (report.images, report.agreement, report.accuracy) == (60, 1.0, None)
+def test_calibration_needs_no_labels(batches: Callable[[np.ndarray], Any]) -> None:
+    x = images(60, 8, 8, 3)
+    found = gathered(batches(x))
+    np.testing.assert_array_equal(np.concatenate(found.batches), x)
+    assert found.labels is None
+    assert len(found) == 60
 
 
-def test_calibration_runs_in_small_batches(tmp_path: Path) -> None:
-    largest = []
-
-    class Recording(rl.ResNet):
-        def call(self, inputs: Any, training: bool | None = None) -> Any:
-            largest.append(inputs.shape[0])
-            return super().call(inputs, training=training)
-
-    model = Recording(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
-    write(model, tmp_path, "tf_saved_model", calibration=images(100, 8, 8, 3), fold=False)
-    assert 3 < max(size for size in largest if size) <= 32
-
-
-def test_calibration_without_end_is_read_in_part(tmp_path: Path) -> None:
-    endless = tf.data.Dataset.from_tensor_slices(images(30, 8, 8, 3)).repeat().batch(300)
-    report = write(network(), tmp_path, "tf_saved_model", calibration=endless)
-    assert report.images == 1000
+def test_calibration_without_end_is_read_in_part() -> None:
+    x, y = images(30, 8, 8, 3), np.arange(30) % 4
+    endless = tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(300)
+    found = gathered(endless)
+    assert found.labels is not None
+    assert (len(found), len(found.labels)) == (1000, 1000)
+    single = list(found.single_images())
+    assert [image.shape for image in single] == [(1, 8, 8, 3)] * 300
+    # Spread evenly: from the first to the last.
+    np.testing.assert_array_equal(single[0][0], x[0])
+    np.testing.assert_array_equal(single[-1][0], x[999 % 30])
 
 
+@pytest.mark.slow
 def test_sizes_of_calibration_may_differ(tmp_path: Path) -> None:
     calibration = [images(8, 32, 32, 3), images(8, 40, 24, 3)]
     report = write(network(), tmp_path, "openvino", precision="int8", calibration=calibration)
@@ -575,6 +593,7 @@ ZEROS = np.zeros((2, 8, 8, 3), "float32")
 LABELS = (
     "`calibration` must have one label for each image, the index of one of the model's classes."
 )
+MODEL = functools.cache(network)  # which nobody changes
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no model": (
         {"model": "resnet18"},
@@ -717,7 +736,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 def test_bad_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     monkeypatch.chdir(tmp_path)
     changes, kind, message = REFUSED[case]
-    arguments: dict[str, Any] = {"model": network(), "path": "model.onnx", "format": "onnx"}
+    arguments: dict[str, Any] = {"model": MODEL(), "path": "model.onnx", "format": "onnx"}
     with pytest.raises(kind) as caught:
         rl.export(**{**arguments, **changes})
     assert (type(caught.value), str(caught.value)) == (kind, message)
@@ -789,7 +808,7 @@ def test_several_outputs_are_refused(tmp_path: Path) -> None:
     )
 
 
-@every_format
+@some_formats
 def test_one_artifact_serves_many_threads(tmp_path: Path, format: str) -> None:
     model = network()
     artifact = rl.load_exported(write(model, tmp_path, format).path)

@@ -16,6 +16,7 @@ FIELDS: list[tuple[str, Any, dict[str, Any]]] = [
     *[("normalization", kind, {}) for kind in ("frozen_batch", "group", "evonorm_s0", "frn", None)],
     ("epsilon", 0.1, {}),
     ("momentum", 0.5, {}),
+    ("folded", True, {}),
     ("preactivation", True, {}),
     ("use_bias", True, {}),
     ("use_bias", "unnormalized", {"normalize_shortcut": False}),
