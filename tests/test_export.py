@@ -244,7 +244,8 @@ def test_every_kind_of_network_exports(tmp_path: Path, format: str, kind: str) -
     x = images(2, *(size or (5, 33, 40)[i] for i, size in enumerate(model.input_shape)))
     y = rl.load_exported(path)(x)
     assert relative_difference(y, logits(model, x)) < (3e-4 if kind == "bit" else 1e-4)
-    if format == "onnx":
+    # tf2onnx keeps two transposes around each dilated convolution.
+    if format == "onnx" and kind != "dilated":
         assert transposes(path) == (kind != "channels_first")
 
 
