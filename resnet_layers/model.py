@@ -124,9 +124,10 @@ class ResNet(KeepsConstruction, keras.Model):
             drop_path: Probability with which training drops the last block's body for an image,
                 in [0, 1); it grows linearly from 0 in the first block.
             **overrides: What should differ from the variant: `blocks`, `filters`, `bottleneck`,
-                `groups`, `group_width`, `kernel_size`, `strides`, `widths` or `style`; any field
-                of `BlockStyle`; `stem` or `head`, as keywords that differ or as a layer
-                (`head=None` for none); `name`, `dtype`, `trainable` and `metadata` of the model.
+                `groups`, `group_width`, `kernel_size`, `strides`, `widths`, `rematerialize` or
+                `style`; any field of `BlockStyle`; `stem` or `head`, as keywords that differ or as
+                a layer (`head=None` for none); `name`, `dtype`, `trainable` and `metadata` of the
+                model.
 
         Returns:
             The built model, named after the variant.

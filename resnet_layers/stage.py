@@ -9,6 +9,7 @@ from resnet_layers import _checks, styles
 from resnet_layers._checks import IntOrInts
 from resnet_layers._composite import Composite
 from resnet_layers.blocks import ConvBlock, IdentityBlock, ResidualBlock
+from resnet_layers.rematerialization import rematerialize
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -36,6 +37,8 @@ class ResNetStage(Composite):
             makes the same number of channels, as the first stage of ResNet-18 and 34 does, and
             `strides` must be 1. With `style.shortcut="C"` every block is a `ConvBlock`, and
             this must be true.
+        rematerialize: Whether the backward pass computes the inside of each block again in place
+            of keeping it: training takes less memory and more time. Results stay the same.
         style: `BlockStyle`, its name or its config.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
@@ -58,7 +61,8 @@ class ResNetStage(Composite):
 
     Reference:
         He et al., Deep Residual Learning for Image Recognition, 2015, table 1 (conv2_x …
-        conv5_x).
+        conv5_x); for `rematerialize`, Chen et al., Training Deep Nets with Sublinear Memory Cost,
+        2016, section 4.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class ResNetStage(Composite):
         widths: Sequence[Sequence[int] | None] | None = None,
         drop_path: float | Sequence[float] = 0.0,
         projection: bool = True,
+        rematerialize: bool = False,
         style: Any = "torchvision",
         **kwargs: Any,
     ) -> None:
@@ -85,6 +90,7 @@ class ResNetStage(Composite):
         self.layout = self.style.layout
         self.strides = _checks.sizes("strides", strides, self.style.rank)
         self.projection = _checks.boolean("projection", projection)
+        self.rematerialize = _checks.boolean("rematerialize", rematerialize)
         self.widths = _checks.widths("widths", widths, self.blocks)
         self.drop_path = _checks.fractions("drop_path", drop_path, self.blocks)
         if not projection and first_dilation_rate is not None:
@@ -167,9 +173,10 @@ class ResNetStage(Composite):
         self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        again = self.rematerialize and training and not isinstance(inputs, keras.KerasTensor)
         x = inputs
-        for block in self.block_layers:
-            x = block(x, training=training)  # (B, ceil(H/s), ceil(W/s), output_filters)
+        for block in self.block_layers:  # to (B, ceil(H/s), ceil(W/s), output_filters)
+            x = rematerialize(block, x, self) if again else block(x, training=training)
         return x
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
@@ -192,5 +199,6 @@ class ResNetStage(Composite):
             "widths": self.widths,
             "drop_path": self.drop_path,
             "projection": self.projection,
+            "rematerialize": self.rematerialize,
             "style": self.style.get_config(),
         }

@@ -14,7 +14,7 @@ from resnet_layers.stem import Stem
 # What `ResNet.from_variant` can override, besides the fields of the style.
 _ROW_FIELDS = {
     *("blocks", "filters", "bottleneck", "groups", "group_width"),
-    *("kernel_size", "strides", "widths", "style"),
+    *("kernel_size", "strides", "widths", "rematerialize", "style"),
 }
 _PARTS = {"stem", "head"}
 _MODEL_KEYWORDS = {"name", "dtype", "trainable", "metadata"}
@@ -34,6 +34,8 @@ class Variant:
         kernel_size: Size of the convolutions called 3×3, or one size for each stage.
         strides: Strides of each stage; `None` for 2 in all but the first.
         widths: Channels of each convolution, by stage and block, where they are irregular.
+        rematerialize: Whether the backward pass computes the inside of blocks again, for all
+            stages or for each.
         stem: Keywords of the `Stem`.
         head: Keywords of the `ClassifierHead`.
         style: `BlockStyle` or its name.
@@ -49,6 +51,7 @@ class Variant:
     kernel_size: Any = 3
     strides: Any = None
     widths: Any = None
+    rematerialize: Any = False
     stem: dict[str, Any] = dataclasses.field(default_factory=lambda: {"filters": 64})
     head: dict[str, Any] = dataclasses.field(default_factory=dict)
     style: Any = "torchvision"
@@ -102,6 +105,7 @@ class Variant:
         bottleneck = self._for_each("bottleneck", (bool,))
         kernel_size = self._for_each("kernel_size", (int,))
         widths = self._for_each("widths", (type(None),))
+        rematerialize = self._for_each("rematerialize", (bool,))
         steps = self._steps(stem, output_stride)
         drop_paths = _linear(_checks.fraction("drop_path", drop_path), blocks)
         stages = []
@@ -114,6 +118,7 @@ class Variant:
                 group_width=self._group_width(width, filters[0]),
                 kernel_size=kernel_size[i],
                 widths=widths[i],
+                rematerialize=rematerialize[i],
                 drop_path=drop_paths[i],
                 # Where the stem makes the channels already, an identity is the shortcut.
                 projection=i > 0

@@ -235,7 +235,7 @@ CASES = [
     Case(
         "stage",
         rl.ResNetStage,
-        {**BLOCK, "blocks": 2, "strides": (2, 3), "style": TRAINABLE},
+        {**BLOCK, "blocks": 2, "strides": (2, 3), "rematerialize": True, "style": TRAINABLE},
         (2, 7, 6, 4),
     ),
     Case(

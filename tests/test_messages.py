@@ -484,8 +484,9 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "bottleneck, data_format, dtype, epsilon, factorize, filters, folded, group_width, "
         "groups, head, kernel_initializer, kernel_regularizer, kernel_size, metadata, momentum, "
         "name, normalization, normalize_shortcut, padding, preactivation, rank, reduce_first, "
-        "shortcut, shortcut_kernel_size, standardize_kernels, stem, strided_block, strides, "
-        "strides_on, style, trainable, use_bias, widths, zero_init_last. Received: depth, width",
+        "rematerialize, shortcut, shortcut_kernel_size, standardize_kernels, stem, "
+        "strided_block, strides, strides_on, style, trainable, use_bias, widths, zero_init_last. "
+        "Received: depth, width",
     ),
     (
         lambda: rl.ResNet.from_variant("resnet18", strides=(1, 2)),
