@@ -8,23 +8,11 @@ from keras import ops
 
 from resnet_layers import _checks
 from resnet_layers._layout import Layout
+from resnet_layers.batch_normalization import BatchNormalization as BatchNormalization
+from resnet_layers.batch_normalization import (
+    FrozenBatchNormalization as FrozenBatchNormalization,
+)
 from resnet_layers.styles import BlockStyle
-
-
-@keras.saving.register_keras_serializable(package="resnet_layers")
-class FrozenBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization that never trains, whatever happens to the layers around it.
-
-    Keras normalizes by moving statistics where a layer does not train.
-    """
-
-    @property
-    def trainable(self) -> bool:
-        return False
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        keras.Layer.trainable.fset(self, False)
 
 
 class _PerChannel(keras.layers.Layer):
@@ -227,7 +215,7 @@ def make_normalization(style: BlockStyle, **keywords: Any) -> keras.layers.Layer
     }
     match style.normalization:
         case "batch":
-            return keras.layers.BatchNormalization(momentum=style.momentum, **keywords)
+            return BatchNormalization(momentum=style.momentum, **keywords)
         case "frozen_batch":
             return FrozenBatchNormalization(momentum=style.momentum, **keywords)
         case "group":
