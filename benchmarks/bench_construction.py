@@ -1,4 +1,4 @@
-"""Constructing ResNet-50, against keras.applications."""
+"""Constructing a network, beside the same one in stock Keras."""
 
 import gc
 from collections.abc import Callable
@@ -6,38 +6,38 @@ from typing import Any
 
 import keras
 
-import resnet_layers as rl
+from benchmarks import twins
 from benchmarks.paired import stopwatch
 
-# Our initializer is torchvision's: normal numbers. Stock Keras draws uniform ones.
-CASES = [("own kernels",), ("uniform kernels",)]
-SMOKE = CASES[:1]
-OVERRIDES: dict[str, dict[str, Any]] = {
-    "own kernels": {},
-    "uniform kernels": {"kernel_initializer": "glorot_uniform"},
-}
+Case = tuple[str]
+CASES: list[Case] = [("keras_resnet50",), ("cifar_resnet20",)]
+SMOKE: list[Case] = [("cifar_resnet20",)]
+FULL: list[Case] = [*CASES, ("resnet18",), ("keras_resnet152",)]
+CLASSES = 1000
 
 
-def test_construction(compare: Callable[..., None], case: tuple[str]) -> None:
-    (kernels,) = case
+def test_construction(compare: Callable[..., Any], case: Case) -> None:
+    (name,) = case
+    kind = twins.KINDS[name]
 
     def ours() -> Any:
-        return rl.ResNet.from_variant("resnet50", classes=1000, **OVERRIDES[kernels])
+        return kind.ours(kind.shape, CLASSES, "float32")
 
     def stock() -> Any:
-        return keras.applications.ResNet50(weights=None, classes=1000)
+        return kind.stock(kind.shape, CLASSES)
 
-    assert _kernel_shapes(ours()) == _kernel_shapes(stock())
+    assert _shapes(ours()) == _shapes(stock())
     compare(
-        f"construction: resnet50, {kernels}",
-        stopwatch(ours, before=_forget),
-        stopwatch(stock, before=_forget),
-        goal=None if OVERRIDES[kernels] else 1.0,
+        "construction",
+        {"network": name},
+        {kind.baseline: stopwatch(stock, before=_forget), "ours": stopwatch(ours, before=_forget)},
+        kind.baseline,
+        goals={"ours": 1.0} if kind.baseline == "keras.applications" else {},
     )
 
 
-def _kernel_shapes(model: keras.Model) -> list[tuple[int, ...]]:
-    return sorted(tuple(v.shape) for v in model.trainable_weights if v.name == "kernel")
+def _shapes(model: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
+    return sorted((variable.name, tuple(variable.shape)) for variable in model.weights)
 
 
 def _forget() -> None:

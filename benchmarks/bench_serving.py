@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,16 @@ from benchmarks.serving_contenders import FORMATS, Contenders
 from tests.randomize import images
 
 # Runtime, precision, images.
-CASES = [(*way, batch) for batch in (1, 8, 32) for way in FORMATS]
-SMOKE = [(*way, 1) for way in FORMATS]
+Case = tuple[str, str, int]
+CASES: list[Case] = [
+    ("TensorFlow graph", "float32", 8),
+    ("TensorFlow graph", "bfloat16", 8),
+    ("ONNX Runtime", "float32", 8),
+    ("LiteRT", "int8", 8),
+    ("OpenVINO", "int8", 8),
+]
+FULL: list[Case] = [(*way, batch) for batch in (1, 8, 32) for way in FORMATS]
+SMOKE: list[Case] = [(*way, 1) for way in list(FORMATS)[:3]]
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +34,7 @@ def contenders(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
 
 # What the runtimes and exporters warn of is theirs.
 @pytest.mark.filterwarnings("ignore")
-def test_serving(
-    compare: Callable[..., None], contenders: Contenders, case: tuple[str, str, int]
-) -> None:
+def test_serving(compare: Callable[..., Any], contenders: Contenders, case: Case) -> None:
     runtime, precision, count = case
     ways = {(way.whose, way.runtime, way.precision): way for way in contenders.ways}
     way = ways["ours", runtime, precision]
@@ -37,6 +44,19 @@ def test_serving(
     size = contenders.model.input_shape[0]
     batch = images(count, size, size, 3)
     ours, theirs = way.make(batch), stock.make(batch)
-    contenders.check(way, batch, ours())
+    difference = contenders.check(way, batch, ours())
     contenders.check(stock, batch, theirs())
-    compare(f"serving: {way.name}, batch {count}", stopwatch(ours), stopwatch(theirs))
+    compare(
+        "serving",
+        {
+            "network": contenders.model.name,
+            "runtime": runtime,
+            "precision": precision,
+            "batch": f"batch {count}",
+            "size": f"{size} px",
+            "device": "CPU",
+        },
+        {"predict_on_batch": stopwatch(theirs), "ours": stopwatch(ours)},
+        "predict_on_batch",
+        details={"ours": {"difference": difference}},
+    )

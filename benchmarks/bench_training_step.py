@@ -1,33 +1,68 @@
-"""One training step as a graph, against the same network written flat."""
+"""One training step: parts and networks, ours beside stock Keras."""
 
+import itertools
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
+import pytest
 
-from benchmarks import graph, twins
-from benchmarks.paired import stopwatch
-from tests.randomize import images
+from benchmarks import devices, execution, twins
+from benchmarks.bench_forward import BATCHES, NETWORKS, Case
 
-# Variant, batch, height and width in pixels.
-CASES = [
-    ("cifar_resnet20", 32, 32),
-    ("resnet18", 8, 64),
-    ("resnet50", 8, 64),
-    ("resnet50", 4, 128),
+CASES: list[Case] = [
+    ("IdentityBlock", "XLA", "float32", 8, "cpu:0"),
+    ("ConvBlock", "graph", "bfloat16", 8, "cpu:0"),
+    ("ResNetStage", "graph", "float32", 8, "cpu:0"),
+    ("cifar_resnet20", "eager", "float32", 8, "cpu:0"),
+    ("cifar_resnet20", "graph", "bfloat16", 32, "cpu:0"),
+    ("cifar_resnet20", "XLA", "float32", 32, "cpu:0"),
+    ("resnet18", "graph", "float32", 8, "cpu:0"),
+    ("keras_resnet50", "graph", "float32", 8, "cpu:0"),
+    ("keras_resnet50", "graph", "bfloat16", 8, "cpu:0"),
+    ("keras_resnet50", "XLA", "float32", 1, "cpu:0"),
+    ("seresnet50", "graph", "float32", 1, "cpu:0"),
+    ("resnext50_32x4d", "graph", "float32", 1, "cpu:0"),
+    ("keras_resnet152", "graph", "bfloat16", 1, "cpu:0"),
+    ("keras_resnet50", "XLA", "bfloat16", 32, "gpu:0"),
 ]
-SMOKE = [("cifar_resnet20", 4, 16)]
+SMOKE: list[Case] = [
+    ("ConvBlock", "graph", "float32", 4, "cpu:0"),
+    ("IdentityBlock", "XLA", "bfloat16", 1, "cpu:0"),
+    ("cifar_resnet20", "XLA", "float32", 1, "gpu:0"),
+]
+FULL: list[Case] = [
+    (name, mode, precision, batch, device)
+    for device in dict.fromkeys([*devices.devices(), "gpu:0"])
+    for name, mode, precision, batch in itertools.product(
+        NETWORKS, execution.MODES, twins.POLICIES, BATCHES[device[:3]]
+    )
+]
 
 
-def test_training_step(compare: Callable[..., None], case: tuple[str, int, int]) -> None:
-    variant, batch, size = case
-    model, twin = twins.make(variant, (size, size, 3), classes=10)
-    x, y = images(batch, size, size, 3), np.arange(batch) % 10
-    ours, stock = graph.training_step(model, x, y), graph.training_step(twin, x, y)
-    twins.assert_same_change(model, twin, ours, stock)
+def test_training_step(compare: Callable[..., Any], case: Case, smoke: bool) -> None:
+    name, mode, precision, batch, device = case
+    if reason := devices.missing(device):
+        pytest.skip(reason)
+    pair = twins.make(name, precision, size=16 if smoke else None, classes=10, device=device)
+    x, y = pair.batch(batch)
+    try:
+        stock = execution.training_step(pair.stock, x, y, mode, device)
+    except execution.UnavailableError as error:
+        pytest.skip(str(error))
+    ours = execution.training_step(pair.ours, x, y, mode, device)
+    found = twins.assert_same_change(pair, ours, stock, precision)
     compare(
-        f"training step: {variant}, {batch} × {size} × {size}",
-        stopwatch(ours.run),
-        stopwatch(stock.run),
-        goal=1.03,
-        operations=(ours.operations, stock.operations),
+        "training step",
+        {
+            "network": name,
+            "mode": mode,
+            "precision": precision,
+            "batch": f"batch {batch}",
+            "size": f"{pair.shape[0]} px",
+            "device": devices.shown(device),
+        },
+        {pair.baseline: stock, "ours": ours},
+        pair.baseline,
+        goals={"ours": 1.0},
+        details={"ours": {"difference": found}},
     )

@@ -1,99 +1,180 @@
-"""The `compare` fixture, the `--smoke` option, and the table at the end."""
+"""The options, the fixtures `compare` and `results`, and the tables at the end."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A GPU is shared with the processes of other frameworks.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
+import shlex
+import sys
+import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 from pytest_benchmark.logger import PytestBenchmarkWarning
 
-from benchmarks import report
-from benchmarks.paired import Contender, Duel, rounds_within
+from benchmarks import tables
+from benchmarks.execution import Execution
+from benchmarks.machine import machine
+from benchmarks.paired import Contender, Match, rounds_within, stopwatch
+from benchmarks.report import Comparison, Results
 
-ROWS = pytest.StashKey[list[report.Row]]()
+RESULTS = pytest.StashKey[Results]()
+# Idle threads of one runtime spin a while before they sleep, and would slow down the next.
+PAUSE = 0.02
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--smoke",
-        action="store_true",
-        help="benchmarks: one round of the smallest sizes, to see that everything runs",
-    )
-    parser.addoption(
+    group = parser.getgroup("benchmarks")
+    size = group.addoption
+    size("--smoke", action="store_true", help="the smallest sizes once, to see that all runs")
+    size("--full", action="store_true", help="every case; takes hours")
+    size(
         "--seconds",
         type=float,
-        default=12.0,
-        help="benchmarks: time for the rounds of one comparison, at least ten (default: 12)",
+        help="time for the rounds of one comparison, ten rounds at least with --full and four "
+        "without (default: 3; 12 with --full)",
     )
+    size("--results", type=Path, metavar="FILE.json", help="where to write what was measured")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[ROWS] = []
+    config.stash[RESULTS] = Results(machine=machine(), command=_command(sys.argv[1:]))
     # Such as "no benchmarks to compare with": about files, not about what is measured.
     warnings.filterwarnings("default", category=PytestBenchmarkWarning)
 
 
+def _command(arguments: list[str]) -> str:
+    """How to measure again, but for where results go."""
+    kept = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--results":
+            next(rest, None)
+        elif not argument.startswith("--results="):
+            kept.append(argument)
+    return shlex.join(["pytest", *kept])
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Gives a benchmark with an argument `case` the `CASES` of its module, or the `SMOKE` ones."""
-    if "case" in metafunc.fixturenames:
-        smoke = metafunc.config.getoption("--smoke")
-        cases = metafunc.module.SMOKE if smoke else metafunc.module.CASES
-        metafunc.parametrize("case", cases, ids=["-".join(map(str, case)) for case in cases])
+    """Gives a benchmark with an argument `case` the cases of its module: a list for each size."""
+    if "case" not in metafunc.fixturenames:
+        return
+    kind = next((k for k in ("smoke", "full") if metafunc.config.getoption(f"--{k}")), "default")
+    cases = getattr(metafunc.module, {"smoke": "SMOKE", "full": "FULL", "default": "CASES"}[kind])
+    metafunc.parametrize("case", cases, ids=["-".join(map(str, case)) for case in cases])
 
 
 @pytest.fixture(autouse=True)
 def _fresh_state() -> None:
+    keras.config.set_dtype_policy("float32")
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
-def compare(benchmark: Any, pytestconfig: pytest.Config) -> Callable[..., None]:
-    """Measures two contenders, after a warm-up, and adds a row to the table.
+def results(pytestconfig: pytest.Config) -> Results:
+    """Where a benchmark adds what it has measured."""
+    return pytestconfig.stash[RESULTS]
 
-    pytest-benchmark runs the rounds. Its times are those of whole rounds, both contenders
-    together; its `extra_info` has the ratio.
+
+@pytest.fixture
+def smoke(pytestconfig: pytest.Config) -> bool:
+    """Whether the smallest sizes are enough."""
+    return bool(pytestconfig.getoption("--smoke"))
+
+
+@pytest.fixture
+def seconds(pytestconfig: pytest.Config) -> float:
+    """The time for the rounds of one comparison; 0 for one round."""
+    option = pytestconfig.getoption
+    if option("--smoke"):
+        return 0.0
+    return float(option("--seconds") or (12.0 if option("--full") else 3.0))
+
+
+@pytest.fixture
+def compare(
+    benchmark: Any, results: Results, seconds: float, pytestconfig: pytest.Config
+) -> Callable[..., Comparison]:
+    """Times contenders in rounds, after a warm-up, and adds a comparison to the results.
+
+    An `Execution` is timed as a contender, and must not be traced again meanwhile. pytest-benchmark
+    runs the rounds. Its times are those of whole rounds; its `extra_info` has the seconds of each.
     """
 
-    def run(title: str, ours: Contender, stock: Contender, **columns: Any) -> None:
-        duel = Duel(ours, stock)
-        benchmark.group = title.partition(":")[0]
-        benchmark.pedantic(duel.round, rounds=_warm_up(ours, stock, pytestconfig))
-        row = report.Row(title, ratio=duel.ratio(), **columns)
-        benchmark.extra_info.update(asdict(row), machine=report.machine())
-        pytestconfig.stash[ROWS].append(row)
+    def run(
+        group: str,
+        case: dict[str, Any],
+        contenders: Mapping[str, Contender | Execution],
+        baseline: str,
+        goals: Mapping[str, float] | None = None,
+        details: Mapping[str, dict[str, Any]] | None = None,
+    ) -> Comparison:
+        details = {name: dict((details or {}).get(name, {})) for name in contenders}
+        executions = {n: c for n, c in contenders.items() if isinstance(c, Execution)}
+        timed = {
+            name: stopwatch(each.run, before=_pause) if isinstance(each, Execution) else each
+            for name, each in contenders.items()
+        }
+        rounds = 1
+        if seconds:
+            warm_up = Match(timed)
+            start = time.perf_counter()
+            warm_up.round()
+            taken = time.perf_counter() - start
+            fewest = 10 if pytestconfig.getoption("--full") else 4
+            rounds = rounds_within(seconds, taken, fewest=fewest)
+        match = Match(timed)
+        benchmark.group = group
+        benchmark.pedantic(match.round, rounds=rounds)
+        for name, execution in executions.items():
+            assert execution.retraces == 0, f"{name} was traced {execution.traces()} times"
+            details[name] |= {
+                "trace_seconds": execution.trace_seconds,
+                "compile_seconds": execution.compile_seconds,
+                "retraces": execution.retraces,
+                "nodes": execution.operations,
+            }
+        found = Comparison(group, case, baseline, match.seconds, dict(goals or {}), details)
+        benchmark.extra_info.update(title=found.title, seconds=found.seconds, details=details)
+        results.comparisons.append(found)
+        return found
 
     return run
 
 
-def _warm_up(ours: Contender, stock: Contender, config: pytest.Config) -> int:
-    """Runs both twice, and returns how many rounds of the second kind there is time for."""
-    if config.getoption("--smoke"):
-        return 1
-    warm_up = Duel(ours, stock)
-    warm_up.round()
-    warm_up.round()
-    return rounds_within(config.getoption("--seconds"), sum(warm_up.seconds[-1]))
+def _pause() -> None:
+    time.sleep(PAUSE)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        item.config.stash[RESULTS].skipped[item.name] = reason
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    rows = config.stash[ROWS]
-    if not rows:
+    found = config.stash[RESULTS]
+    if path := config.getoption("--results"):
+        found.write(path)
+    lines = tables.lines(found)
+    if not lines:
         return
-    terminalreporter.section("ours / stock: medians of paired rounds")
-    for name, text in report.machine().items():
-        terminalreporter.write_line(f"{name:10} {text}")
-    terminalreporter.write_line("")
-    for line in report.table(rows):
+    terminalreporter.section("times as fast as the baseline: medians of paired rounds")
+    for line in lines:
         terminalreporter.write_line(line)
     if config.getoption("--smoke"):
         terminalreporter.write_line("With --smoke these are no measurements.")

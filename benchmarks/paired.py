@@ -1,8 +1,8 @@
-"""Two contenders timed in turn within a round, so that what drifts hits both alike."""
+"""Contenders timed in turn within a round, so that what drifts hits all alike."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ def stopwatch(
 
 @dataclass(frozen=True)
 class Ratio:
-    """The ratio of two contenders over all rounds.
+    """How many times as fast one contender is as another: above 1 it is faster.
 
     Args:
         median: Median of the paired ratios.
@@ -63,44 +63,40 @@ class Ratio:
     interval: tuple[float, float] | None
     rounds: int
 
-
-class Duel:
-    """Our contender and the stock one, run once each in every round, in alternating order.
-
-    Args:
-        ours: The numerator.
-        stock: The denominator.
-
-    Example:
-
-    >>> duel = Duel(ours=lambda: 3.0, stock=lambda: 2.0)
-    >>> duel.round()
-    >>> duel.ratio().median
-    1.5
-    """
-
-    def __init__(self, ours: Contender, stock: Contender) -> None:
-        self._ours = ours
-        self._stock = stock
-        self.seconds: list[tuple[float, float]] = []
-
-    def round(self) -> None:
-        """Runs both once."""
-        if len(self.seconds) % 2 == 0:
-            ours = self._ours()
-            stock = self._stock()
-        else:
-            stock = self._stock()
-            ours = self._ours()
-        self.seconds.append((ours, stock))
-
-    def ratio(self) -> Ratio:
-        """What the rounds so far say."""
-        ratios = sorted(ours / stock for ours, stock in self.seconds)
+    @classmethod
+    def of(cls, seconds: Sequence[float], baseline: Sequence[float]) -> "Ratio":
+        """From the seconds of a contender and of the baseline, round by round."""
+        ratios = sorted(b / s for s, b in zip(seconds, baseline, strict=True))
         first, median, third = map(float, np.percentile(ratios, [25, 50, 75]))
         rank = _interval_rank(len(ratios))
         interval = (ratios[rank - 1], ratios[-rank]) if rank else None
-        return Ratio(median, (first, third), interval, len(ratios))
+        return cls(median, (first, third), interval, len(ratios))
+
+
+class Match:
+    """Contenders that run once each in every round, backwards in every second one.
+
+    Args:
+        contenders: At least one, by name.
+
+    Example:
+
+    >>> match = Match({"ours": lambda: 2.0, "stock": lambda: 3.0})
+    >>> match.round()
+    >>> Ratio.of(match.seconds["ours"], match.seconds["stock"]).median
+    1.5
+    """
+
+    def __init__(self, contenders: Mapping[str, Contender]) -> None:
+        self._contenders = dict(contenders)
+        self.seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        self.rounds = 0
+
+    def round(self) -> None:
+        """Runs each once."""
+        for name in reversed(self._contenders) if self.rounds % 2 else self._contenders:
+            self.seconds[name].append(self._contenders[name]())
+        self.rounds += 1
 
 
 def _interval_rank(count: int) -> int:

@@ -1,91 +1,125 @@
-"""What a run prints at its end: the machine, and one line for each comparison."""
+"""What a run has measured, as JSON, and as the tables that it prints at its end."""
 
-import importlib
-import os
-import platform
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import keras
+from typing import Any
 
 from benchmarks.paired import Ratio
 
 
 @dataclass(frozen=True)
-class Row:
-    """One comparison.
+class Comparison:
+    """Contenders timed in the same rounds.
 
     Args:
-        title: What was compared.
-        ratio: What was measured.
-        goal: What the median should be at most, if anything; nothing fails by it.
-        operations: Nodes of our graph and of the stock one, where there are graphs.
+        group: The kind of what was compared, such as `"forward"`.
+        case: What was compared, by name: network, mode, precision, batch, size, device.
+        baseline: The contender that the others are compared with.
+        seconds: The rounds of each contender.
+        goals: How many times as fast as the baseline a contender should be; nothing fails by it.
+        details: For a contender what else is known: `trace_seconds`, `compile_seconds`,
+            `retraces`, `nodes`, `difference`.
     """
 
-    title: str
-    ratio: Ratio
-    goal: float | None = None
-    operations: tuple[int, int] | None = None
+    group: str
+    case: dict[str, Any]
+    baseline: str
+    seconds: dict[str, list[float]]
+    goals: dict[str, float] = field(default_factory=dict)
+    details: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The case in a line."""
+        return ", ".join(f"{value}" for value in self.case.values())
+
+    def speed(self, contender: str) -> Ratio:
+        """How many times as fast as the baseline a contender is."""
+        return Ratio.of(self.seconds[contender], self.seconds[self.baseline])
 
 
-def table(rows: list[Row]) -> list[str]:
-    """A Markdown table."""
-    heads = ["comparison", "goal", "ours / stock", "quartiles", "95 % interval", "rounds", "nodes"]
-    cells = [heads, *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [" | ".join(map(str.ljust, line, widths)) for line in cells]
-    rule = " | ".join("-" * width for width in widths)
-    return [f"| {line} |" for line in (lines[0], rule, *lines[1:])]
+@dataclass(frozen=True)
+class Growth:
+    """How a cost grows: seconds for each size, measured in rounds of all sizes.
+
+    Args:
+        cost: What was timed, such as `"training step"`.
+        along: What grows, such as `"layers"`.
+        case: What stays the same, by name.
+        seconds: The rounds of each size, for each contender.
+    """
+
+    cost: str
+    along: str
+    case: dict[str, Any]
+    seconds: dict[str, dict[int, list[float]]]
 
 
-def _cells(row: Row) -> list[str]:
-    ratio = row.ratio
-    return [
-        row.title,
-        "" if row.goal is None else f"≤ {row.goal:.2f}",
-        f"{ratio.median:.3f}",
-        _range(ratio.quartiles),
-        "" if ratio.interval is None else _range(ratio.interval),
-        str(ratio.rounds),
-        "{} / {}".format(*row.operations) if row.operations else "",
-    ]
+@dataclass(frozen=True)
+class Memory:
+    """The peak of a computation beyond what was there before it, in bytes.
+
+    Args:
+        case: What was measured, by name.
+        peaks: For each way the peaks of the runs, each in a process of its own.
+        seconds: For each way the seconds of one step, rounds of the same processes.
+    """
+
+    case: dict[str, Any]
+    peaks: dict[str, list[int]]
+    seconds: dict[str, list[float]]
 
 
-def _range(ends: tuple[float, float]) -> str:
-    return "{:.3f} – {:.3f}".format(*ends)
+@dataclass
+class Results:
+    """All of a run."""
+
+    machine: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+    comparisons: list[Comparison] = field(default_factory=list)
+    growth: list[Growth] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+    roofline: dict[str, Any] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """As JSON, seconds with seven digits after the point."""
+        path.write_text(json.dumps(_rounded(asdict(self)), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        """What `write` has written."""
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["comparisons"] = [Comparison(**each) for each in data["comparisons"]]
+        data["growth"] = [_growth(each) for each in data["growth"]]
+        data["memory"] = [Memory(**each) for each in data["memory"]]
+        return cls(**data)
 
 
-def machine() -> dict[str, str]:
-    """Where a run took place, and with what."""
-    backend = keras.backend.backend()
-    return {
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "load": "{:.1f} {:.1f} {:.1f} (1, 5, 15 minutes)".format(*os.getloadavg()),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "keras": f"{keras.__version__} on {backend} {importlib.import_module(backend).__version__}",
-        "threads": _threads(backend),
+def _growth(data: dict[str, Any]) -> Growth:
+    # JSON has no integers as keys.
+    seconds = {
+        name: {int(size): rounds for size, rounds in sizes.items()}
+        for name, sizes in data.pop("seconds").items()
     }
+    return Growth(**data, seconds=seconds)
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 7)
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return value
 
 
-def _threads(backend: str) -> str:
-    if backend != "tensorflow":
-        return "as the backend has them"
-    from tensorflow.config import threading
-
-    within, between = (
-        count or "one for each core"
-        for count in (
-            threading.get_intra_op_parallelism_threads(),
-            threading.get_inter_op_parallelism_threads(),
-        )
-    )
-    return f"{within} within an operation, {between} between operations"
+def markdown(cells: Iterable[Iterable[str]]) -> list[str]:
+    """A table, its columns aligned; the first row is the head."""
+    rows = [list(row) for row in cells]
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows]
+    return [lines[0], f"| {' | '.join('-' * width for width in widths)} |", *lines[1:]]

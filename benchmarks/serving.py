@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, serving_machine
-from benchmarks.paired import Contender, stopwatch
+from benchmarks import machine, serving_machine
+from benchmarks.paired import Contender, Match, stopwatch
 from benchmarks.serving_contenders import Contenders, Run, Way
 from benchmarks.serving_tables import AGAIN, BASELINE, Data, tables
 from tests.randomize import images
@@ -59,7 +59,7 @@ def measure(*, smoke: bool = False) -> Data:
         way.name: {"whose": way.whose, "runtime": way.runtime, "precision": way.precision}
         for way in (*contenders.ways, again)
     }
-    data["machine"] = report.machine() | {
+    data["machine"] = machine.machine() | {
         "instructions": ", ".join(data["flags"]) or "none of those for matrices",
         "runtimes": ", ".join(_versions()),
         "threads": f"{serving_machine.threads()} in every runtime",
@@ -69,11 +69,10 @@ def measure(*, smoke: bool = False) -> Data:
 
 def rounds_of(timed: Mapping[str, Contender], count: int) -> dict[str, list[float]]:
     """Seconds of each contender in each round: in turn, and backwards every second time."""
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for i in range(count):
-        for name in reversed(seconds) if i % 2 else seconds:
-            seconds[name].append(round(timed[name](), 7))
-    return seconds
+    match = Match(timed)
+    for _ in range(count):
+        match.round()
+    return {name: [round(each, 7) for each in rounds] for name, rounds in match.seconds.items()}
 
 
 def _built(contenders: Contenders, batch: Any, data: Data) -> dict[str, Run]:

@@ -87,7 +87,7 @@ class Contenders:
             self.stock = keras.applications.ResNet50(weights=None, input_shape=shape)
         else:
             self.stock = flat.cifar_resnet20(shape, 1000)
-            twins.copy_weights(self.model, self.stock)
+            twins.copy(twins.pairs_by_path(self.model, self.stock))
         self.calibration = images(16 if size > 64 else 4, *shape, seed=1)
         self.ways = [*self._keras(), *self._ours(), *self._machine()]
         if variant == "resnet50":

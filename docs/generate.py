@@ -93,8 +93,63 @@ def serving_speed_page() -> str:
     return serving_tables.page([json.loads(file.read_text(encoding="utf-8")) for file in files])
 
 
+def measured() -> dict[str, Path]:
+    """What `pytest benchmarks/ --results FILE.json` has written, by the machine in its name."""
+    files = sorted((FOLDER / "data").glob("benchmarks-*.json"))
+    return {file.stem.removeprefix("benchmarks-"): file for file in files}
+
+
+def speed_page() -> str:
+    """The page of speed, one part for each machine: figures, and the tables that they show."""
+    from benchmarks import plots, tables
+    from benchmarks.report import Results
+
+    lines = [
+        "# Speed",
+        "",
+        "Written by `python docs/generate.py` from `docs/data/benchmarks-*.json`, which "
+        "`pytest benchmarks/ --results FILE.json` measures.",
+        "",
+        "A ratio is the time of the baseline over that of a contender: 2 means twice as fast. It "
+        "is the median of paired rounds, and half of the rounds lie between the quartiles. An "
+        "exponent is the power of size with which a cost grows: 1 means twice the time for twice "
+        "the size. The roof of a network is what the machine allows: the speed of a matrix "
+        "product, or that of memory times the network's operations for each byte, whichever is "
+        "less. How all is measured is said in "
+        "[benchmarks/README.md](../benchmarks/README.md).",
+    ]
+    for machine, file in measured().items():
+        results = Results.read(file)
+        about = results.machine
+        images = plots.names(machine, plots.figures(results))
+        lines += ["", f"## {about['processor']}, {about['cores']} cores, GPU: {about['GPU']}", ""]
+        lines += tables.about(results)
+        for title, table in tables.parts(results):
+            lines += ["", f"### {title}", ""]
+            for image in images.get(title, []):
+                lines += [f"![{title}](images/{image})", ""]
+            lines += table
+    return "\n".join(lines) + "\n"
+
+
+def write_figures() -> None:
+    """The figures of the page of speed; those of data that are gone go as well."""
+    from benchmarks import plots
+
+    images = FOLDER / "images"
+    written = [
+        path for machine, file in measured().items() for path in plots.write(file, machine, images)
+    ]
+    for path in images.glob("*.svg"):
+        if path not in written and plots.digest_in(path):
+            path.unlink()
+
+
 PAGES = {"variants.md": variants_page, "serving_speed.md": serving_speed_page}
+if measured():
+    PAGES["speed.md"] = speed_page
 
 if __name__ == "__main__":
+    write_figures()
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")

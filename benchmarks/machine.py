@@ -1,0 +1,88 @@
+"""Where a run took place, and with what."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import keras
+
+# Whose versions matter, where they are installed.
+PACKAGES = ("tensorflow", "jax", "torch", "torchvision", "timm", "keras-hub")
+
+
+def machine() -> dict[str, str]:
+    """The machine, its load, and the versions of what runs."""
+    backend = keras.backend.backend()
+    return {
+        "processor": _processor(),
+        "cores": str(_cores()),
+        "GPU": _gpu(backend),
+        "load": "{:.1f} {:.1f} {:.1f} (1, 5, 15 minutes)".format(*os.getloadavg()),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "keras": f"{keras.__version__} on {backend} {importlib.metadata.version(backend)}",
+        "versions": ", ".join(_versions()),
+        "threads": _threads(backend),
+    }
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _gpu(backend: str) -> str:
+    match backend:
+        case "tensorflow":
+            import tensorflow as tf
+
+            found = [
+                tf.config.experimental.get_device_details(device).get("device_name", "GPU")
+                for device in tf.config.list_physical_devices("GPU")
+            ]
+        case "jax":
+            import jax
+
+            found = [device.device_kind for device in jax.devices() if device.platform == "gpu"]
+        case "torch":
+            import torch
+
+            count = torch.cuda.device_count()
+            found = [torch.cuda.get_device_name(number) for number in range(count)]
+        case _:
+            found = []
+    return ", ".join(found) or "none"
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _threads(backend: str) -> str:
+    if backend != "tensorflow":
+        return "as the backend has them"
+    from tensorflow.config import threading
+
+    within, between = (
+        count or "one for each core"
+        for count in (
+            threading.get_intra_op_parallelism_threads(),
+            threading.get_inter_op_parallelism_threads(),
+        )
+    )
+    return f"{within} within an operation, {between} between operations"
