@@ -20,7 +20,6 @@ from benchmarks.report import Comparison, Results
 Case = tuple[str, str, str]
 CASES: list[Case] = [
     ("keras_resnet50", "forward", "XLA"),
-    ("cifar_resnet20", "training step", "XLA"),
 ]
 SMOKE: list[Case] = [("cifar_resnet20", "forward", "XLA")]
 FULL: list[Case] = list(

@@ -36,11 +36,12 @@ def test_same_network(compare: Callable[..., Any], smoke: bool) -> None:
     networks = [flat.resnet18((size, size, 3), classes=1000) for _ in range(2)]
     twins.copy(twins.pairs_by_path(*networks))
     x = images(1, size, size, 3)
-    one, other = (execution.forward(network, x, device="cpu:0") for network in networks)
+    mode = execution.compiled_modes()[0]
+    one, other = (execution.forward(network, x, mode) for network in networks)
     twins.assert_same_output(one.first, other.first)
     found = compare(
         "harness",
-        {"what": "stock ResNet-18 beside itself", "mode": "graph", "size": f"{size} px"},
+        {"what": "stock ResNet-18 beside itself", "mode": mode, "size": f"{size} px"},
         {"one": one, "the other": other},
         "one",
     )

@@ -1,7 +1,8 @@
 """ResNet-50 beside what people would use instead, with equal weights.
 
 keras.applications always; keras-hub, torchvision and timm with `torch.compile` where they are
-installed; ours on every backend that is. `bench_serving` has ONNX Runtime and OpenVINO.
+installed; with `--full` ours in every mode and on every backend that is.
+`bench_serving` has ONNX Runtime and OpenVINO.
 """
 
 import itertools
@@ -20,7 +21,6 @@ from benchmarks.report import Comparison, Results
 Case = tuple[str, str, int, str]
 BOTH = ("forward", "training step")
 CASES: list[Case] = [
-    ("forward", "float32", 1, "cpu:0"),
     ("training step", "bfloat16", 8, "cpu:0"),
     ("forward", "bfloat16", 32, "gpu:0"),
 ]
@@ -34,16 +34,24 @@ FULL: list[Case] = [
 # What the other frameworks warn of is theirs.
 @pytest.mark.filterwarnings("ignore")
 def test_peers(
-    compare: Callable[..., Comparison], results: Results, case: Case, smoke: bool, tmp_path: Path
+    compare: Callable[..., Comparison],
+    results: Results,
+    case: Case,
+    smoke: bool,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
 ) -> None:
     job = peers.Job(*case, size=32 if smoke else 224)
     if reason := devices.missing(job.device):
         pytest.skip(reason)
     pair = twins.make("resnet50", job.precision, size=job.size, device=job.device)
     x, y = pair.batch(job.batch)
-    tasks = {} if smoke else dict(peers.elsewhere(job, pair, x, y, tmp_path))
+    full = bool(pytestconfig.getoption("--full"))
+    tasks = {} if smoke else dict(peers.elsewhere(job, pair, x, y, tmp_path, full=full))
     with children(tasks) as others:
-        found = _compared(compare, results, job, dict(peers.here(job, pair, x, y)) | others)
+        found = _compared(
+            compare, results, job, dict(peers.here(job, pair, x, y, full=full)) | others
+        )
     if peers.TIMM in found.seconds:
         seconds = {name: found.seconds[name] for name in (peers.TIMM, "ours")}
         beside = Comparison("peers", found.case, peers.TIMM, seconds, {"ours": 1.0})

@@ -15,10 +15,7 @@ from tests.randomize import images
 # Runtime, precision, images.
 Case = tuple[str, str, int]
 CASES: list[Case] = [
-    ("TensorFlow graph", "float32", 8),
-    ("TensorFlow graph", "bfloat16", 8),
     ("ONNX Runtime", "float32", 8),
-    ("LiteRT", "int8", 8),
     ("OpenVINO", "int8", 8),
 ]
 FULL: list[Case] = [(*way, batch) for batch in (1, 8, 32) for way in FORMATS]

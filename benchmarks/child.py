@@ -160,9 +160,9 @@ def _keras(task: Task, x: Any, y: Any) -> Any:
     import keras
 
     import resnet_layers  # noqa: F401  the file names its classes
-    from benchmarks import execution
+    from benchmarks import devices, execution
 
-    with keras.device(task.device):
+    with devices.scope(task.device):
         model = keras.saving.load_model(task.weights, compile=False)
     if task.work == "forward":
         return execution.forward(model, x, task.mode, task.device)

@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seconds",
         type=float,
         help="time for the rounds of one comparison, ten rounds at least with --full and four "
-        "without (default: 3; 12 with --full)",
+        "without (default: 2; 12 with --full)",
     )
     size("--results", type=Path, metavar="FILE.json", help="where to write what was measured")
 
@@ -96,7 +96,7 @@ def seconds(pytestconfig: pytest.Config) -> float:
     option = pytestconfig.getoption
     if option("--smoke"):
         return 0.0
-    return float(option("--seconds") or (12.0 if option("--full") else 3.0))
+    return float(option("--seconds") or (12.0 if option("--full") else 2.0))
 
 
 @pytest.fixture
@@ -116,6 +116,7 @@ def compare(
         baseline: str,
         goals: Mapping[str, float] | None = None,
         details: Mapping[str, dict[str, Any]] | None = None,
+        fewest: int = 4,
     ) -> Comparison:
         details = {name: dict((details or {}).get(name, {})) for name in contenders}
         executions = {n: c for n, c in contenders.items() if isinstance(c, Execution)}
@@ -129,7 +130,8 @@ def compare(
             start = time.perf_counter()
             warm_up.round()
             taken = time.perf_counter() - start
-            fewest = 10 if pytestconfig.getoption("--full") else 4
+            if pytestconfig.getoption("--full"):
+                fewest = max(fewest, 10)
             rounds = rounds_within(seconds, taken, fewest=fewest)
         match = Match(timed)
         benchmark.group = group

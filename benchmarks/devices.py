@@ -1,5 +1,7 @@
 """The devices that the backend sees, and why a row of another one is left out."""
 
+from typing import Any
+
 import keras
 
 
@@ -13,6 +15,12 @@ def missing(device: str) -> str:
     if device in devices():
         return ""
     return f"Keras on {keras.backend.backend()} sees no GPU" if _gpus() == 0 else f"no {device}"
+
+
+def scope(device: str) -> Any:
+    """Where Keras puts what is made inside."""
+    # torch takes a CPU of a number for another device, and copies what it reads.
+    return keras.device("cpu" if device.startswith("cpu") else device)
 
 
 def shown(device: str) -> str:

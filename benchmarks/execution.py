@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from benchmarks import devices
+
 # So small that steps cannot lead apart what rounding has made differ.
 LEARNING_RATE = 1e-9
 MOMENTUM = 0.9
@@ -17,6 +19,12 @@ LACKS = {
     ("jax", "graph"): "JAX has no graphs without XLA",
     ("torch", "XLA"): "torch compiles without XLA",
 }
+
+
+def compiled_modes() -> list[str]:
+    """How the backend compiles, the usual way first."""
+    backend = keras.backend.backend()
+    return [mode for mode in ("graph", "XLA") if (backend, mode) not in LACKS]
 
 
 class UnavailableError(Exception):
@@ -65,7 +73,7 @@ def forward(model: Any, images: Any, mode: str = "graph", device: str = "cpu:0")
     def call(x: Any) -> Any:
         return model(x, training=False)
 
-    with keras.device(device):
+    with devices.scope(device):
         x = keras.ops.convert_to_tensor(images)
         if keras.backend.backend() == "jax":
             state = _values(model.trainable_variables), _values(model.non_trainable_variables)
@@ -81,7 +89,7 @@ def training_step(
     Raises:
         UnavailableError: If the backend has no such mode.
     """
-    with keras.device(device):
+    with devices.scope(device):
         optimizer = keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
         optimizer.build(model.trainable_variables)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -188,7 +196,7 @@ def _execution(
         call, traces, operations = _COMPILE[backend](function, arguments(), mode, donate)
 
     def run() -> Any:
-        with keras.device(device):  # without it JAX would compile once more
+        with devices.scope(device):  # without it JAX would compile once more
             result = keep(call(*arguments()))
             _wait(backend)
             return keras.ops.convert_to_numpy(result)

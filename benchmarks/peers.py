@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import resnet_layers as rl
-from benchmarks import execution, hub, twins
+from benchmarks import devices, execution, hub, twins
 from benchmarks.child import Task
 from benchmarks.execution import Execution
 from tests.randomize import value
@@ -45,11 +45,12 @@ class Job:
         return execution.training_step(model, x, y, mode, self.device)
 
 
-def here(job: Job, pair: twins.Pair, x: Any, y: Any) -> Iterator[tuple[str, Execution | str]]:
+def here(
+    job: Job, pair: twins.Pair, x: Any, y: Any, *, full: bool
+) -> Iterator[tuple[str, Execution | str]]:
     """The contenders in this process; in place of one that is not there stands why."""
-    backend = keras.backend.backend()
-    best, *others = (m for m in ("graph", "XLA") if (backend, m) not in execution.LACKS)
-    with _policy(job.precision), keras.device(job.device):
+    best, *others = execution.compiled_modes()
+    with _policy(job.precision), devices.scope(job.device):
         stock = keras.applications.ResNet50(
             weights=None,
             input_shape=pair.shape,
@@ -58,7 +59,7 @@ def here(job: Job, pair: twins.Pair, x: Any, y: Any) -> Iterator[tuple[str, Exec
         )
     yield BASELINE, job.ready(stock, x, y, best)
     if importlib.util.find_spec("keras_hub"):
-        with _policy(job.precision), keras.device(job.device):
+        with _policy(job.precision), devices.scope(job.device):
             rival = hub.resnet50(pair.ours, pair.classes)
         yield "keras-hub", job.ready(rival, x, y, best)
     else:
@@ -66,14 +67,14 @@ def here(job: Job, pair: twins.Pair, x: Any, y: Any) -> Iterator[tuple[str, Exec
     if job.work == "forward":
         yield "ours, folded", job.ready(rl.fold_batch_norm(pair.ours), x, y, best)
     start = [value(variable).copy() for variable in pair.ours.weights]
-    for mode in (best, *others):
+    for mode in (best, *(others if full else [])):
         for variable, before in zip(pair.ours.weights, start, strict=True):
             variable.assign(before)  # a step of the mode before has changed them
         yield ("ours" if mode == best else f"ours, {mode}"), job.ready(pair.ours, x, y, mode)
 
 
 def elsewhere(
-    job: Job, pair: twins.Pair, x: Any, y: Any, folder: Path
+    job: Job, pair: twins.Pair, x: Any, y: Any, folder: Path, *, full: bool
 ) -> Iterator[tuple[str, Task]]:
     """The contenders in processes of their own. Writes what they read."""
     model, weights, batch = (folder / name for name in ("ours.keras", "ours.safetensors", "xy.npz"))
@@ -87,7 +88,7 @@ def elsewhere(
         ("torchvision, torch.compile", "torchvision", weights, "torch.compile"),
         (TIMM, "timm", weights, "torch.compile"),
     ]
-    for name, framework, file, mode in ways:
+    for name, framework, file, mode in ways if full else ways[2:]:
         if framework != backend:
             yield (
                 name,

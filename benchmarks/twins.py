@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 import resnet_layers as rl
-from benchmarks import flat
+from benchmarks import devices, flat
 from benchmarks.execution import Execution
 from tests.keras_applications import variable_pairs
 from tests.randomize import images, randomize, relative_difference, value
@@ -136,7 +136,7 @@ def make(
     """
     kind = KINDS[name]
     shape = kind.shape if size is None else (size, size, kind.shape[-1])
-    with keras.device(device):
+    with devices.scope(device):
         ours = _damped(randomize(kind.ours(shape, classes, POLICIES[precision])))
         keras.config.set_dtype_policy(POLICIES[precision])
         try:

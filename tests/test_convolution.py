@@ -11,7 +11,7 @@ from resnet_layers import convolution
 from resnet_layers.convolution import GroupedConv1D, GroupedConv2D, GroupedConv3D
 from tests.randomize import images, randomize, relative_difference
 
-CLASSES = {1: GroupedConv1D, 2: GroupedConv2D, 3: GroupedConv3D}
+CLASSES: dict[int, Any] = {1: GroupedConv1D, 2: GroupedConv2D, 3: GroupedConv3D}
 TOLERANCE = {"float32": 1e-5, "mixed_bfloat16": 0.02, "mixed_float16": 0.005, "float64": 1e-12}
 
 
