@@ -45,9 +45,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("Benchmarks must run one after the other, so without `-n`.")
+    if path := config.getoption("--results"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     config.stash[RESULTS] = Results(machine=machine(), command=_command(sys.argv[1:]))
     # Such as "no benchmarks to compare with": about files, not about what is measured.
     warnings.filterwarnings("default", category=PytestBenchmarkWarning)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gives each case of a full run the time that it takes."""
+    for item in items if config.getoption("--full") else []:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(3 * 3600))
 
 
 def _command(arguments: list[str]) -> str:
@@ -96,7 +107,8 @@ def seconds(pytestconfig: pytest.Config) -> float:
     option = pytestconfig.getoption
     if option("--smoke"):
         return 0.0
-    return float(option("--seconds") or (12.0 if option("--full") else 2.0))
+    given = option("--seconds")
+    return float(given) if given is not None else 12.0 if option("--full") else 2.0
 
 
 @pytest.fixture
@@ -121,7 +133,7 @@ def compare(
         details = {name: dict((details or {}).get(name, {})) for name in contenders}
         executions = {n: c for n, c in contenders.items() if isinstance(c, Execution)}
         timed = {
-            name: stopwatch(each.run, before=_pause) if isinstance(each, Execution) else each
+            name: _rested(stopwatch(each.run) if isinstance(each, Execution) else each)
             for name, each in contenders.items()
         }
         rounds = 1
@@ -152,8 +164,14 @@ def compare(
     return run
 
 
-def _pause() -> None:
-    time.sleep(PAUSE)
+def _rested(contender: Contender) -> Contender:
+    """One that starts when the threads of the one before have gone to sleep."""
+
+    def run() -> float:
+        time.sleep(PAUSE)
+        return contender()
+
+    return run
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -170,13 +188,12 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     found = config.stash[RESULTS]
+    if lines := tables.lines(found):
+        terminalreporter.section("times as fast as the baseline: medians of paired rounds")
+        for line in lines:
+            terminalreporter.write_line(line)
+        for option in ("--smoke", "--benchmark-disable"):
+            if config.getoption(option):
+                terminalreporter.write_line(f"With {option} these are no measurements.")
     if path := config.getoption("--results"):
         found.write(path)
-    lines = tables.lines(found)
-    if not lines:
-        return
-    terminalreporter.section("times as fast as the baseline: medians of paired rounds")
-    for line in lines:
-        terminalreporter.write_line(line)
-    if config.getoption("--smoke"):
-        terminalreporter.write_line("With --smoke these are no measurements.")

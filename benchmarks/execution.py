@@ -1,5 +1,6 @@
 """Networks made to run, eagerly, as graphs and under XLA: the only file that knows the backend."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -71,7 +72,8 @@ def forward(model: Any, images: Any, mode: str = "graph", device: str = "cpu:0")
         return model.stateless_call(*state, x, training=False)[0]
 
     def call(x: Any) -> Any:
-        return model(x, training=False)
+        with _without_gradients():
+            return model(x, training=False)
 
     with devices.scope(device):
         x = keras.ops.convert_to_tensor(images)
@@ -100,6 +102,14 @@ def training_step(
         step = make(model, optimizer, loss)
         learned = functools.partial(_learned, model, optimizer)
         return _execution(step, lambda: (x, y), mode, device, learned=learned)
+
+
+def _without_gradients() -> Any:
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.no_grad()
+    return contextlib.nullcontext()
 
 
 def _step_of_tensorflow(model: Any, optimizer: Any, loss: Any) -> Callable[..., Any]:

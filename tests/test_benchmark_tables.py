@@ -58,7 +58,7 @@ def results() -> Results:
     wide = {16: [0.001, 0.001], 32: [0.004, 0.004]}
     case = {"mode": "graph", "device": "CPU"}
     return Results(
-        machine={"processor": "Some CPU", "cores": "2", "GPU": "none"},
+        machine={"processor": "Some CPU", "cores": "2", "GPU": "none", "keras": "3 on jax"},
         command="pytest benchmarks/",
         comparisons=[
             comparison("forward", "resnet18", {**known, "difference": 2e-6}),
@@ -314,7 +314,7 @@ def test_page_has_figures_above_tables(
     made["write_figures"]()
     text = made["speed_page"]()
     heads = [line for line in text.splitlines() if line.startswith("## ")]
-    assert heads == 2 * ["## Some CPU, 2 cores, GPU: none"]
+    assert heads == 2 * ["## Some CPU, 2 cores, no GPU, Keras 3 on jax"]
     before, after = text.split("![Forward](images/some-forward.svg)\n\n")
     assert before.endswith("### Forward\n\n")
     assert after.startswith("| case")
