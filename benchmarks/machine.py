@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -22,7 +23,7 @@ def machine() -> dict[str, str]:
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "keras": f"{keras.__version__} on {backend} {importlib.metadata.version(backend)}",
-        "versions": ", ".join(_versions()),
+        "versions": ", ".join(versions(PACKAGES)),
         "threads": _threads(backend),
     }
 
@@ -63,9 +64,10 @@ def _gpu(backend: str) -> str:
     return ", ".join(found) or "none"
 
 
-def _versions() -> list[str]:
+def versions(packages: Iterable[str]) -> list[str]:
+    """Those of the packages that are installed."""
     found = []
-    for name in PACKAGES:
+    for name in packages:
         try:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:

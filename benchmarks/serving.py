@@ -5,7 +5,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import importlib.metadata
 import json
 import sys
 import tempfile
@@ -61,7 +60,7 @@ def measure(*, smoke: bool = False) -> Data:
     }
     data["machine"] = machine.machine() | {
         "instructions": ", ".join(data["flags"]) or "none of those for matrices",
-        "runtimes": ", ".join(_versions()),
+        "runtimes": ", ".join(machine.versions(_PACKAGES)),
         "threads": f"{serving_machine.threads()} in every runtime",
     }
     return data
@@ -110,16 +109,6 @@ def _contender(run: Run, *, warm: bool) -> Contender:
             run()
 
     return stopwatch(run, before=before)
-
-
-def _versions() -> list[str]:
-    found = []
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _say(text: str) -> None:
