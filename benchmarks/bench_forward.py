@@ -67,19 +67,25 @@ def test_forward(compare: Callable[..., Any], case: Case, smoke: bool) -> None:
         contenders[contender] = made
     compare(
         "forward",
-        {
-            "network": name,
-            "mode": mode,
-            "precision": precision,
-            "batch": f"batch {batch}",
-            "size": f"{pair.shape[0]} px",
-            "device": devices.shown(device),
-        },
+        columns(case, pair),
         contenders,
         pair.baseline,
         goals=goals(mode, batch, device, pair.baseline),
         details=details,
     )
+
+
+def columns(case: Case, pair: twins.Pair) -> dict[str, Any]:
+    """The case as the tables have it."""
+    name, mode, precision, batch, device = case
+    return {
+        "network": name,
+        "mode": mode,
+        "precision": precision,
+        "batch": f"batch {batch}",
+        "size": f"{pair.shape[0]} px",
+        "device": devices.shown(device),
+    }
 
 
 def goals(mode: str, batch: int, device: str, baseline: str) -> dict[str, float]:

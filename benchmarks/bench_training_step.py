@@ -1,13 +1,13 @@
 """One training step: parts and networks, ours beside stock Keras."""
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from benchmarks import devices, execution, twins
-from benchmarks.bench_forward import BATCHES, NETWORKS, Case
+from benchmarks.bench_forward import FULL as FULL
+from benchmarks.bench_forward import Case, columns
 
 CASES: list[Case] = [
     ("IdentityBlock", "XLA", "float32", 8, "cpu:0"),
@@ -25,13 +25,6 @@ SMOKE: list[Case] = [
     ("IdentityBlock", "XLA", "bfloat16", 1, "cpu:0"),
     ("cifar_resnet20", "XLA", "float32", 1, "gpu:0"),
 ]
-FULL: list[Case] = [
-    (name, mode, precision, batch, device)
-    for device in dict.fromkeys([*devices.devices(), "gpu:0"])
-    for name, mode, precision, batch in itertools.product(
-        NETWORKS, execution.MODES, twins.POLICIES, BATCHES[device[:3]]
-    )
-]
 
 
 def test_training_step(compare: Callable[..., Any], case: Case, smoke: bool) -> None:
@@ -48,14 +41,7 @@ def test_training_step(compare: Callable[..., Any], case: Case, smoke: bool) -> 
     found = twins.assert_same_change(pair, ours, stock, precision)
     compare(
         "training step",
-        {
-            "network": name,
-            "mode": mode,
-            "precision": precision,
-            "batch": f"batch {batch}",
-            "size": f"{pair.shape[0]} px",
-            "device": devices.shown(device),
-        },
+        columns(case, pair),
         {pair.baseline: stock, "ours": ours},
         pair.baseline,
         goals={"ours": 1.0},
