@@ -108,6 +108,14 @@ def positive(name: str, value: Any) -> float:
     return number
 
 
+def not_negative(name: str, value: Any) -> float:
+    """A finite number of at least zero."""
+    number = _number(name, value, "a number of at least 0")
+    if not 0.0 <= number < float("inf"):
+        raise ValueError(f"`{name}` must be a number of at least 0. Received: {name}={value!r}")
+    return number
+
+
 def finite(name: str, value: Any) -> float:
     """A finite number."""
     number = _number(name, value, "a finite number")

@@ -1,0 +1,87 @@
+"""Loss and accuracy for labels that are indices, one-hot rows, or mixtures of them."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
+    """`-sum(p * log(q))`, with labels `p` as indices of classes as well.
+
+    Keras' loss of this name with its arguments, `label_smoothing` among them. Indices become
+    one-hot rows first, so that a network can train on mixtures of labels (mixup) and be evaluated
+    on indices.
+
+    Args:
+        from_logits: Whether predictions are logits, not probabilities.
+        label_smoothing: Share of the label that is spread over all classes, in [0, 1].
+        **kwargs: The other arguments of Keras' loss.
+
+    Input shape:
+        Labels `(batch,)`, `(batch, 1)` or `(batch, classes)`; predictions `(batch, classes)`.
+
+    Output shape:
+        A number.
+
+    Raises:
+        ValueError: If shapes do not fit.
+
+    Example:
+
+    >>> loss = CategoricalCrossentropy(from_logits=True)
+    >>> logits = keras.ops.convert_to_tensor([[0.0, 9.0], [9.0, 0.0]])
+    >>> bool(loss([1, 0], logits) == loss([[0.0, 1.0], [1.0, 0.0]], logits))
+    True
+
+    Reference:
+        Szegedy et al., Rethinking the Inception Architecture, 2015, section 7 (smoothing).
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return super().call(one_hot(y_true, y_pred.shape[-1]), y_pred)
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class CategoricalAccuracy(keras.metrics.CategoricalAccuracy):
+    """Share of predictions whose largest number is the label's, with indices as labels as well.
+
+    Args:
+        name: Name of the metric.
+        **kwargs: The other arguments of Keras' metric.
+
+    Input shape:
+        Labels `(batch,)`, `(batch, 1)` or `(batch, classes)`; predictions `(batch, classes)`.
+
+    Output shape:
+        A number.
+
+    Raises:
+        ValueError: If shapes do not fit.
+
+    Example:
+
+    >>> accuracy = CategoricalAccuracy()
+    >>> accuracy.update_state([1, 0], [[0.0, 9.0], [0.0, 9.0]])
+    >>> float(accuracy.result())
+    0.5
+
+    Reference:
+        Keras' metric of the same name.
+    """
+
+    def __init__(self, name: str = "categorical_accuracy", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_pred = ops.convert_to_tensor(y_pred)
+        y_true = one_hot(ops.convert_to_tensor(y_true), y_pred.shape[-1])
+        return super().update_state(y_true, y_pred, sample_weight)
+
+
+def one_hot(labels: Any, classes: int) -> Any:
+    """Labels as rows of `classes` numbers; those that are rows already stay as they are."""
+    if len(labels.shape) == 2 and labels.shape[-1] == classes and classes > 1:
+        return labels
+    return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)

@@ -1,0 +1,138 @@
+"""Images and labels that change from epoch to epoch: flips, shifts, mixup."""
+
+import math
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from resnet_layers.labels import one_hot
+
+_SHIFT = 0.1  # of the side, both ways
+
+
+class Augmentation:
+    """Batches of images and labels to batches like them, made of Keras' layers.
+
+    Args:
+        kind: `"none"`, `"flip"` (left and right), `"shift"`, or `"shift_flip"`.
+        mixup: Whether pairs of images and of their labels are mixed.
+        classes: Number of classes where labels may be indices, or `None`.
+        seed: Of what is drawn, or `None`.
+    """
+
+    def __init__(self, kind: str, mixup: bool, classes: int | None, seed: int | None) -> None:
+        layers: Any = keras.layers
+        last = {"data_format": "channels_last", "seed": seed}
+        self.classes = classes
+        self.images = []
+        if "flip" in kind:
+            self.images.append(layers.RandomFlip("horizontal", **last))
+        if "shift" in kind:
+            shift = layers.RandomTranslation(_SHIFT, _SHIFT, fill_mode="nearest", **last)
+            self.images.append(shift)
+        # Zhang et al., mixup, 2017, section 4: alpha between 0.1 and 0.4 on ImageNet.
+        self.pairs = layers.MixUp(alpha=0.2, **last) if mixup else None
+
+    def __call__(self, images: Any, labels: Any, *weights: Any) -> tuple[Any, ...]:
+        for layer in self.images:
+            images = layer(images, training=True)
+        if self.pairs is None:
+            return (images, labels, *weights)
+        if weights:
+            raise keras_tuner.errors.FatalValueError(
+                "Weights of samples must be left out with mixup, which mixes the samples: fix it "
+                "with mixup=False"
+            )
+        if self.classes:
+            labels = one_hot(labels, self.classes)
+        else:
+            labels = keras.ops.reshape(labels, (keras.ops.shape(labels)[0], -1))
+        mixed = self.pairs({"images": images, "labels": labels}, training=True)
+        return mixed["images"], mixed["labels"]
+
+
+class Augmented(keras.utils.PyDataset):
+    """Another dataset's batches, each augmented.
+
+    Args:
+        batches: What they are taken from.
+        augmentation: What happens to them.
+    """
+
+    def __init__(self, batches: keras.utils.PyDataset, augmentation: Augmentation) -> None:
+        super().__init__()
+        self.batches, self.augmentation = batches, augmentation
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    @property
+    def num_batches(self) -> int | None:
+        return self.batches.num_batches
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return self.augmentation(*self.batches[index])
+
+    def on_epoch_begin(self) -> None:
+        self.batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.batches.on_epoch_end()
+
+
+class _Arrays(keras.utils.PyDataset):
+    """Batches of arrays, as `fit` would make them."""
+
+    def __init__(self, arrays: tuple[Any, ...], batch_size: int, shuffle: bool) -> None:
+        super().__init__()
+        self.arrays, self.batch_size, self.shuffle = arrays, batch_size, shuffle
+        self._order = np.arange(len(arrays[0]))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        start = index * self.batch_size
+        chosen = self._order[start : start + self.batch_size]
+        return tuple(array[chosen] for array in self.arrays)
+
+    def on_epoch_end(self) -> None:
+        if self.shuffle:
+            np.random.shuffle(self._order)  # what `keras.utils.set_random_seed` seeds
+
+
+def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
+    """The keywords of `fit` with augmented images in place of the given ones.
+
+    Args:
+        fit: Keywords of `keras.Model.fit`.
+        augmentation: What happens to the images.
+
+    Raises:
+        FatalTypeError: If the images come as something else than arrays, a `tf.data.Dataset` or
+            a `keras.utils.PyDataset`.
+    """
+    x, fit = fit["x"], dict(fit)
+    if isinstance(x, keras.utils.PyDataset):
+        return {**fit, "x": Augmented(x, augmentation)}
+    if hasattr(x, "element_spec") and hasattr(x, "map"):  # of tf.data
+        return {**fit, "x": x.map(augmentation)}
+    if not hasattr(x, "shape"):
+        raise keras_tuner.errors.FatalTypeError(
+            "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
+            "augmented; others need augmentation='none' and mixup=False. "
+            f"Received: x={type(x)}"
+        )
+    arrays = [np.asarray(fit.pop(name)) for name in ("x", "y")]
+    weights = fit.pop("sample_weight", None)
+    arrays += [] if weights is None else [np.asarray(weights)]
+    held_out = fit.pop("validation_split", 0.0)
+    if held_out and fit.get("validation_data") is None:  # the last ones, as `fit` does it
+        first = int(len(arrays[0]) * (1.0 - held_out))
+        fit["validation_data"] = tuple(array[first:] for array in arrays)
+        arrays = [array[:first] for array in arrays]
+    batches = _Arrays(tuple(arrays), fit.pop("batch_size", None) or 32, fit.pop("shuffle", True))
+    return {**fit, "x": Augmented(batches, augmentation), "shuffle": False}
