@@ -61,6 +61,22 @@ def train(**chosen: Any) -> int:
     return 0
 
 
+def tune(**chosen: Any) -> int:
+    """Searches, writes the best network, and has a new process check it."""
+    from resnet_layers.shell import tuning  # keras-tuner takes its time to import
+
+    with _values():
+        settings = tuning.Settings(**chosen)
+    row = tuning.tune(settings)
+    if row is not None:
+        print(f"Wrote {', '.join(tuning.FILES)} into '{settings.output}'", flush=True)
+        written = training.Settings(
+            data=settings.data, output=settings.output, batch_size=settings.batch_size
+        )
+        print(training.check_in_new_process(written, row))
+    return 0
+
+
 def evaluate(model: Path, data: Path | None, every: bool, batch_size: int, as_json: bool) -> int:
     """Prints loss and accuracy over the images that training left out, or over a folder's."""
     with _values():
@@ -131,6 +147,7 @@ def list_variants(pattern: str) -> int:
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
+    "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
     "convert": convert,

@@ -158,6 +158,19 @@ def open_model(path: Path) -> ResNet:
     return model
 
 
+def bare(model: ResNet, metadata: dict[str, Any]) -> ResNet:
+    """The same layers without the optimizer, whose learning rate has come down to zero."""
+    return ResNet(
+        model.stem,
+        model.stages,
+        model.head,
+        norm=model.norm,
+        input_shape=model.input_shape,
+        metadata=metadata,
+        name=model.name,
+    )
+
+
 def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
     """Sets the loss and the metric for classes given by their index."""
     model.compile(

@@ -7,8 +7,10 @@ from typing import NoReturn
 
 from resnet_layers.serving.formats import FORMATS, PRECISIONS
 from resnet_layers.shell import training
+from resnet_layers.tuning.parts import PRESETS
 
 DEFAULTS = training.Settings()
+TUNERS = ("bayesian", "random", "hyperband", "grid")
 # By command: a line for the list of commands, and what its own help says first.
 _HELP = {
     "train": (
@@ -16,6 +18,13 @@ _HELP = {
         "Trains a network on scikit-learn's handwritten digits, or on a folder of "
         "images. Writes the network (model.keras), its history (history.csv) and the curves "
         "(curves.png), then opens the network in a new process and evaluates it again.",
+    ),
+    "tune": (
+        "search for a network that suits the images",
+        "Trains many networks for a few epochs and keeps the best. Writes it (model.keras), a "
+        "table of the trials (trials.csv), and two plots: each trial as a line through its "
+        "hyperparameters (parallel_coordinates.png), and which of them mattered "
+        "(importance.png). Started again with the same options, an interrupted search goes on.",
     ),
     "evaluate": (
         "loss and accuracy of a trained network",
@@ -69,12 +78,7 @@ def parser(commands: dict[str, Callable[..., int]]) -> Parser:
 
 def _add_train(parser: Parser) -> None:
     add = parser.add_argument
-    add(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder with a subfolder of JPEG and PNG images for each class",
-    )
+    _add_data(parser)
     add("--variant", default=DEFAULTS.variant, help="name from `list` (%(default)s)")
     add(
         "--epochs",
@@ -97,17 +101,67 @@ def _add_train(parser: Parser) -> None:
         metavar="PIXELS",
         help="side of the squares that images become (median of their shorter sides, 16 to 64)",
     )
+    _add_seed(parser)
+    _add_output(parser, DEFAULTS.output)
+
+
+def _add_tune(parser: Parser) -> None:
+    add = parser.add_argument
+    _add_data(parser)
+    add("--preset", choices=list(PRESETS), default="small-images", help="(%(default)s)")
+    add("--tuner", choices=TUNERS, default="bayesian", help="(%(default)s)")
     add(
+        "--trials",
+        type=int,
+        default=12,
+        metavar="N",
+        help="how many networks are trained; Hyperband decides it by itself (%(default)s)",
+    )
+    add(
+        "--epochs",
+        type=int,
+        default=8,
+        metavar="N",
+        help="how often each network sees each image (%(default)s)",
+    )
+    _add_batch_size(parser)
+    add(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the squares that images become (median of their shorter sides, 16 to 64; "
+        "224 with the preset imagenet)",
+    )
+    add("--max-parameters", type=float, metavar="N", help="most parameters of a network")
+    add("--max-macs", type=float, metavar="N", help="most multiply-adds of a network for an image")
+    _add_seed(parser)
+    _add_output(parser, Path("resnet_search"))
+
+
+def _add_data(parser: Parser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with a subfolder of JPEG and PNG images for each class",
+    )
+
+
+def _add_seed(parser: Parser) -> None:
+    parser.add_argument(
         "--seed",
         type=int,
         default=DEFAULTS.seed,
         metavar="N",
         help="equal seeds give equal runs (%(default)s)",
     )
-    add(
+
+
+def _add_output(parser: Parser, default: Path) -> None:
+    parser.add_argument(
         "--output",
         type=Path,
-        default=DEFAULTS.output,
+        default=default,
         metavar="DIR",
         help="folder to write into (%(default)s)",
     )
@@ -198,6 +252,7 @@ def _add_list(parser: Parser) -> None:
 
 _OPTIONS: dict[str, Callable[[Parser], None]] = {
     "train": _add_train,
+    "tune": _add_tune,
     "evaluate": _add_evaluate,
     "predict": _add_predict,
     "convert": _add_convert,

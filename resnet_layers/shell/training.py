@@ -8,7 +8,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from resnet_layers import _checks, variants
 from resnet_layers._files import replacing
 from resnet_layers.model import ResNet
-from resnet_layers.shell import classifier, images, labelled
+from resnet_layers.shell import classifier, files, images, labelled
 from resnet_layers.shell.batches import Batches
 from resnet_layers.shell.files import InputError
 
@@ -95,7 +94,7 @@ def train(settings: Settings) -> Row:
     """
     data = labelled.folder(settings.data) if settings.data else labelled.digits()
     training, test = data.split(settings.seed)
-    _check_output(settings)
+    files.check_output(settings.output, settings.data, FILES)
     size = settings.image_size or usual_size(data)
     print(f"Reading {len(data.labels)} images of {len(data.class_names)} classes: {data.title}")
     verbose = images.verbosity()
@@ -192,36 +191,6 @@ def usual_size(data: labelled.Labelled) -> int:
     return int(np.clip(np.median(sides), 16, 64))
 
 
-def _check_output(settings: Settings) -> None:
-    """Makes the folder and finds out whether files can be made in it."""
-    output = settings.output
-    try:
-        inside = settings.data and output.resolve().is_relative_to(settings.data.resolve())
-    except (OSError, RuntimeError) as error:  # a link that leads to itself
-        raise InputError(f"The output folder '{output}' cannot be found: {error}") from None
-    if inside:
-        raise InputError(
-            f"The output folder must not lie in the folder of images, where it would be a class. "
-            f"Received: '{output}' in '{settings.data}'"
-        )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output):
-            pass
-    except OSError as error:
-        raise _not_writable(output, error) from None
-    for name in FILES:
-        if (output / name).is_dir():
-            raise InputError(
-                f"'{output / name}' must not be a folder, since a file is written there"
-            )
-
-
-def _not_writable(output: Path, error: OSError) -> InputError:
-    reason = error.strerror or error
-    return InputError(f"The output folder '{output}' cannot be written to: {reason}")
-
-
 def _network(settings: Settings, size: int, metadata: dict[str, Any]) -> ResNet:
     pooling = variants.find(settings.variant).head.get("pooling")
     return ResNet.from_variant(
@@ -248,23 +217,14 @@ def _optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Opt
 
 
 def _write(output: Path, model: ResNet, rows: list[Row]) -> None:
-    # Without the optimizer, whose learning rate has come down to zero.
-    network = ResNet(
-        model.stem,
-        model.stages,
-        model.head,
-        norm=model.norm,
-        input_shape=model.input_shape,
-        metadata=model.metadata,
-        name=model.name,
-    )
+    network = classifier.bare(model, model.metadata)
     try:
         with replacing(*(output / name for name in FILES)) as paths:
             network.save(paths[0])
             _write_history(paths[1], rows)
             _write_curves(paths[2], rows)
     except OSError as error:
-        raise _not_writable(output, error) from None
+        raise files.not_writable(output, error) from None
 
 
 def _write_history(path: Path, rows: list[Row]) -> None:

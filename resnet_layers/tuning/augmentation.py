@@ -7,8 +7,6 @@ import keras
 import keras_tuner
 import numpy as np
 
-from resnet_layers.labels import one_hot
-
 _SHIFT = 0.1  # of the side, both ways
 
 
@@ -26,7 +24,7 @@ class Augmentation:
         layers: Any = keras.layers
         last = {"data_format": "channels_last", "seed": seed}
         self.classes = classes
-        self.images = []
+        self.images: list[Any] = []
         if "flip" in kind:
             self.images.append(layers.RandomFlip("horizontal", **last))
         if "shift" in kind:
@@ -34,6 +32,8 @@ class Augmentation:
             self.images.append(shift)
         # Zhang et al., mixup, 2017, section 4: alpha between 0.1 and 0.4 on ImageNet.
         self.pairs = layers.MixUp(alpha=0.2, **last) if mixup else None
+        self.encode = layers.CategoryEncoding(classes or 1, output_mode="one_hot")
+        self.cast = layers.Rescaling(1.0)
 
     def __call__(self, images: Any, labels: Any, *weights: Any) -> tuple[Any, ...]:
         for layer in self.images:
@@ -45,12 +45,15 @@ class Augmentation:
                 "Weights of samples must be left out with mixup, which mixes the samples: fix it "
                 "with mixup=False"
             )
-        if self.classes:
-            labels = one_hot(labels, self.classes)
-        else:
-            labels = keras.ops.reshape(labels, (keras.ops.shape(labels)[0], -1))
-        mixed = self.pairs({"images": images, "labels": labels}, training=True)
+        mixed = self.pairs({"images": images, "labels": self._rows(labels)}, training=True)
         return mixed["images"], mixed["labels"]
+
+    def _rows(self, labels: Any) -> Any:
+        """Labels as rows of numbers, by means that work in `tf.data` on every backend."""
+        columns = labels.shape[1] if len(labels.shape) == 2 else None
+        if self.classes and columns != self.classes:  # indices
+            return self.encode(labels if columns is None else labels[:, 0])
+        return self.cast(labels[:, None] if columns is None else labels)
 
 
 class Augmented(keras.utils.PyDataset):
@@ -104,6 +107,11 @@ class _Arrays(keras.utils.PyDataset):
             np.random.shuffle(self._order)  # what `keras.utils.set_random_seed` seeds
 
 
+def is_tf_data(x: Any) -> bool:
+    """Whether it is a `tf.data.Dataset`, without importing TensorFlow."""
+    return hasattr(x, "element_spec") and hasattr(x, "map")
+
+
 def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
     """The keywords of `fit` with augmented images in place of the given ones.
 
@@ -118,7 +126,7 @@ def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
     x, fit = fit["x"], dict(fit)
     if isinstance(x, keras.utils.PyDataset):
         return {**fit, "x": Augmented(x, augmentation)}
-    if hasattr(x, "element_spec") and hasattr(x, "map"):  # of tf.data
+    if is_tf_data(x):
         return {**fit, "x": x.map(augmentation)}
     if not hasattr(x, "shape"):
         raise keras_tuner.errors.FatalTypeError(

@@ -13,7 +13,7 @@ from resnet_layers import _checks, _cost
 from resnet_layers._layout import Layout
 from resnet_layers.model import ResNet
 from resnet_layers.tuning import network, training
-from resnet_layers.tuning.augmentation import Augmentation, augment
+from resnet_layers.tuning.augmentation import Augmentation, augment, is_tf_data
 from resnet_layers.tuning.parts import Part, standardize
 from resnet_layers.tuning.space import Sample, Space
 
@@ -193,6 +193,8 @@ class HyperResNet(keras_tuner.HyperModel):
         callbacks = list(fit.pop("callbacks", None) or ())
         self._leave_grid(hp, callbacks)
         self._check_labels(fit.get("y"))
+        if is_tf_data(fit.get("x")):
+            fit.setdefault("shuffle", False)  # or Keras warns that it does not shuffle it
         sample = self.space.sample(hp)
         if sample["schedule"] == "cosine":
             peak = sample[f"{sample['optimizer']}_learning_rate"]

@@ -1,0 +1,126 @@
+"""Trials of a search as a table: for people, as CSV, and for plots."""
+
+import csv
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One trial.
+
+    Args:
+        trial: Its name in keras-tuner.
+        status: `"COMPLETED"`, or what else it came to.
+        score: Accuracy on the validation images, or `None`.
+        values: Its active hyperparameters by name.
+        message: Why it failed, or `None`.
+    """
+
+    trial: str
+    status: str
+    score: float | None
+    values: dict[str, Any]
+    message: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """All trials of a search.
+
+    Args:
+        rows: The finished ones first, the best before the others.
+        columns: The hyperparameters that are not fixed, in the order of the space.
+        logarithmic: Those whose logarithm is what is drawn evenly.
+    """
+
+    rows: list[Row]
+    columns: list[str]
+    logarithmic: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, tuner: keras_tuner.Tuner) -> "Table":
+        """The trials of a tuner."""
+        space = tuner.oracle.get_space().space
+        free = [hp for hp in space if not isinstance(hp, keras_tuner.engine.hyperparameters.Fixed)]
+        rows = [
+            Row(trial.trial_id, trial.status, trial.score, _own(trial), trial.message)
+            for trial in tuner.oracle.trials.values()
+        ]
+        rows.sort(key=lambda row: (row.score is None, -(row.score or 0.0), row.trial))
+        logarithmic = (hp.name for hp in free if getattr(hp, "sampling", None) == "log")
+        return cls(rows, [hp.name for hp in free], frozenset(logarithmic))
+
+    @property
+    def finished(self) -> list[Row]:
+        """Those with a score, the best first."""
+        return [row for row in self.rows if row.status == "COMPLETED" and row.score is not None]
+
+    def last_message(self) -> str:
+        """The last line of what the last failed trial said."""
+        messages = [row.message for row in self.rows if row.message]
+        return messages[-1].strip().rpartition("\n")[2] if messages else "no trial was made"
+
+    def best(self, count: int) -> str:
+        """The best trials side by side, a hyperparameter in each line."""
+        rows = self.finished[:count]
+        lines = [
+            ("trial", *(row.trial for row in rows)),
+            ("accuracy", *(f"{row.score:.2%}" for row in rows)),
+        ]
+        for name in self.columns:
+            cells = tuple(shown(row.values.get(name)) for row in rows)
+            if any(cells):
+                lines.append((name, *cells))
+        widths = [max(len(line[i]) for line in lines) for i in range(len(rows) + 1)]
+        return "\n".join(
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+            for line in lines
+        )
+
+    def write(self, path: Path) -> None:
+        """As CSV, the best first; what is not active in a trial is empty."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["trial", "status", "val_accuracy", *self.columns])
+            for row in self.rows:
+                values = (row.values.get(name, "") for name in self.columns)
+                writer.writerow([row.trial, row.status, row.score, *values])
+
+
+def line(trial: Any, best: Any, total: int, seconds: float) -> str:
+    """What is said when a trial is over."""
+    hyperband = "tuner/epochs" in trial.hyperparameters.values
+    name = f"Trial {int(trial.trial_id) + 1}" + ("" if hyperband else f" of {total}")
+    if trial.score is None:
+        reason = (trial.message or "").strip().rpartition("\n")[2]
+        return f"{name} failed after {seconds:.0f} s: {_plain(reason)}"
+    values = trial.hyperparameters.values
+    network = f"{values['block']}, {values['stages']} stages, width {values['width']}"
+    return (
+        f"{name}: accuracy {trial.score:.2%} (best {best.score:.2%}) in {seconds:.0f} s; "
+        f"{network}, {values['optimizer']}"
+    )
+
+
+def shown(value: Any) -> str:
+    """A value as people read it; nothing for what is not active."""
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _own(trial: Any) -> dict[str, Any]:
+    """Without what Hyperband notes for itself."""
+    values: Iterable[tuple[str, Any]] = trial.hyperparameters.values.items()
+    return {name: value for name, value in values if not name.startswith("tuner/")}
+
+
+def _plain(reason: str) -> str:
+    """Without the path of the exception's class."""
+    return re.sub(r"^[\w.]+: ", "", reason)
