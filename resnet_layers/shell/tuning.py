@@ -205,18 +205,20 @@ def _keep_settings(settings: Settings) -> None:
     mine = {name: value for name, value in mine.items() if name not in ("output", "trials")}
     try:
         theirs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else mine
-        different = sorted(name for name in mine if mine[name] != theirs.get(name))
-        if different:
-            name = different[0]
+    except (OSError, ValueError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise InputError(f"'{path}' is damaged: choose another folder with `--output`")
+    for name, value in mine.items():
+        if theirs.get(name) != value:
             raise InputError(
                 f"The folder '{settings.output}' holds a search with other settings, which can "
                 f"only go on with its own: choose another with `--output`. Received: "
-                f"{name}={mine[name]!r}, there {name}={theirs.get(name)!r}"
+                f"{name}={value!r}, there {name}={theirs.get(name)!r}"
             )
+    try:
         with replacing(path) as (new,):
             new.write_text(json.dumps(mine, indent=1), encoding="utf-8")
-    except (AttributeError, ValueError):
-        raise InputError(f"'{path}' is damaged: choose another folder with `--output`") from None
     except OSError as error:
         raise files.not_writable(settings.output, error) from None
 
@@ -235,13 +237,13 @@ def _finish(settings: Settings, data: _Data, tuner: keras_tuner.Tuner) -> traini
     table = trials.Table.of(tuner)
     if not table.finished:
         raise InputError(f"No trial succeeded. The last one ended so: {table.last_message()}")
-    found = tuner.get_best_models(1)[0]
+    found: ResNet = tuner.get_best_models(1)[0]
+    classifier.compile_classifier(found)  # as `evaluate` will
+    batches = Batches(data.test_squares, data.test.labels, data.preprocessing, settings.batch_size)
+    scores = found.evaluate(batches, verbose=0, return_dict=True)
     metadata = classifier.metadata(data.every, data.test, data.preprocessing, settings.seed)
     metadata["hyperparameters"] = table.finished[0].values
-    model: ResNet = classifier.bare(found, metadata)
-    classifier.compile_classifier(model)
-    batches = Batches(data.test_squares, data.test.labels, data.preprocessing, settings.batch_size)
-    scores = model.evaluate(batches, verbose=0, return_dict=True)
+    model = classifier.bare(found, metadata)
     print()
     print(table.best(5))
     print(

@@ -191,6 +191,7 @@ class HyperResNet(keras_tuner.HyperModel):
         fit = dict(inspect.signature(keras.Model.fit).bind(model, *args, **kwargs).arguments)
         del fit["self"]
         callbacks = list(fit.pop("callbacks", None) or ())
+        self.space.declare(hp)
         self._leave_grid(hp, callbacks)
         self._check_labels(fit.get("y"))
         if is_tf_data(fit.get("x")):

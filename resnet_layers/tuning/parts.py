@@ -81,10 +81,10 @@ KINDS: dict[str, tuple[Any, ...] | Check] = {
 
 # What usually works, by optimizer; decay is multiplied by the learning rate, as Keras does it.
 LEARNING_RATES = {
-    "sgd": Range(0.01, 0.3, log=True),
-    "adamw": Range(3e-4, 1e-2, log=True),
-    "adam": Range(3e-4, 1e-2, log=True),
-    "nadam": Range(3e-4, 1e-2, log=True),
+    "sgd": Range(0.02, 0.3, log=True),
+    "adamw": Range(1e-3, 1e-2, log=True),
+    "adam": Range(1e-3, 1e-2, log=True),
+    "nadam": Range(1e-3, 1e-2, log=True),
     "rmsprop": Range(1e-4, 3e-3, log=True),
     "lion": Range(3e-5, 1e-3, log=True),
     "lamb": Range(1e-3, 3e-2, log=True),
@@ -104,8 +104,8 @@ _TRAINING: dict[str, Part] = {
     "learning_rate": LEARNING_RATES,
     "weight_decay": WEIGHT_DECAYS,
     "schedule": ("cosine", "constant"),
-    "warmup": Range(0.0, 0.2),
-    "label_smoothing": Range(0.0, 0.2),
+    "warmup": Range(0.0, 0.1),
+    "label_smoothing": Range(0.0, 0.1),
     "mixup": (False, True),
 }
 # The first choice is the default, and so is the low end of a range where no default is listed.
@@ -121,13 +121,13 @@ PRESETS: dict[str, dict[str, Part]] = {
         "stem": "small",
         "shortcut": ("B", "A", "D"),
         "preactivation": (False, True),
-        "normalization": ("batch", "group"),
+        "normalization": "batch",
         "activation": ("relu", "silu", "gelu"),
         "attention": ("none", "se", "eca"),
         "attention_ratio": (0.0625, 0.25),
         "anti_aliasing": "none",
-        "drop_path": Range(0.0, 0.2),
-        "dropout": Range(0.0, 0.5),
+        "drop_path": Range(0.0, 0.1),
+        "dropout": Range(0.0, 0.3),
         "image_size": None,
         "augmentation": ("none", "shift"),
         **_TRAINING,
@@ -156,7 +156,7 @@ PRESETS: dict[str, dict[str, Part]] = {
     },
 }
 # Of ranges, where it is not their low end.
-DEFAULTS: dict[str, float] = {"blocks": 2, "warmup": 0.1}
+DEFAULTS: dict[str, float] = {"blocks": 2, "warmup": 0.05}
 
 
 def standardize(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:

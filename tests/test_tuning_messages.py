@@ -1,0 +1,235 @@
+"""Every error of the search space: its type and its whole text."""
+
+import ast
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import pytest
+from keras_tuner.src.engine.tuner_utils import TunerCallback
+
+import resnet_layers as rl
+from resnet_layers.tuning import HyperResNet, Range
+from resnet_layers.tuning.augmentation import Augmentation
+from resnet_layers.tuning.parts import KINDS
+from tests.test_tuning import ONE
+
+FOLDER = Path(rl.__file__).parent / "tuning"
+SHAPE = (8, 8, 3)
+
+
+def fit(*data: Any, **changes: Any) -> None:
+    hypermodel = HyperResNet(3, SHAPE, **{**ONE, **changes})
+    model = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
+    hypermodel.fit(keras_tuner.HyperParameters(), model, *data)
+
+
+def weighted_mixup() -> None:
+    Augmentation("none", True, 3, None)(np.ones((2, *SHAPE)), np.zeros(2), np.ones(2))
+
+
+def over_budget_in_a_grid() -> None:
+    """As `keras_tuner.GridSearch` would do it."""
+    hypermodel = HyperResNet(3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 64]})
+    tuner = object.__new__(keras_tuner.GridSearch)
+    tuner.oracle = keras_tuner.oracles.GridSearchOracle()
+    callback = TunerCallback(tuner, None)
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"width": 64}
+    model = hypermodel.build(hp)
+    assert hp.values["width"] == 8
+    try:
+        hypermodel.fit(hp, model, np.ones((2, *SHAPE)), np.zeros(2), callbacks=[callback])
+    finally:
+        assert hp.values["width"] == 64
+        assert tuner.oracle.max_consecutive_failed_trials == 4
+
+
+ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: Range(2, 1), ValueError, "`high` must be above `low`. Received: low=2, high=1"),
+    (
+        lambda: Range(0, 1, log=True),
+        ValueError,
+        "`low` must be above 0 where `log` is True. Received: low=0.0",
+    ),
+    (
+        lambda: HyperResNet(["a", "b"], SHAPE),  # type: ignore[arg-type]
+        TypeError,
+        "`classes` must be a positive integer. Received: classes=['a', 'b']",
+    ),
+    (
+        lambda: HyperResNet(0, SHAPE),
+        ValueError,
+        "`classes` must be a positive integer. Received: classes=0",
+    ),
+    (
+        lambda: HyperResNet(3, (8, 8)),
+        ValueError,
+        "`input_shape` must be (height, width, channels), without the batch: positive integers, or "
+        "None for any height or width. Received: input_shape=(8, 8)",
+    ),
+    (
+        lambda: HyperResNet(3, (0, 8, 3)),
+        ValueError,
+        "`input_shape` must be (height, width, channels), without the batch: positive integers, or "
+        "None for any height or width. Received: input_shape=(0, 8, 3)",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, preset="small"),
+        ValueError,
+        "There is no preset of that name; close names: 'small-images'. Received: preset='small'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, depth=3),
+        TypeError,
+        f"Parts of the space must be among {', '.join(KINDS)}. Received: depth",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, stem="9x9"),
+        ValueError,
+        "`stem` must be one of 'small', '7x7', 'deep'. Received: stem='9x9'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, stem=Range(1, 2)),
+        ValueError,
+        "`stem` must be one or several of 'small', '7x7', 'deep'. "
+        "Received: stem=Range(low=1, high=2, log=False)",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, width=[]),
+        ValueError,
+        "`width` must have one value or more. Received: width=[]",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, width=[8, 8]),
+        ValueError,
+        "`width` must have different values. Received: width=[8, 8]",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, width=[8, 0]),
+        ValueError,
+        "`width` must be a positive integer. Received: width=0",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, dropout=Range(0, 1)),
+        ValueError,
+        "`dropout` must be a number in [0, 1). Received: dropout=1",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, weight_decay=-1),
+        ValueError,
+        "`weight_decay` must be a number of at least 0. Received: weight_decay=-1",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, weight_decay="a"),
+        TypeError,
+        "`weight_decay` must be a number of at least 0. Received: weight_decay='a'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, blocks={1: 2, 2: 2}),
+        ValueError,
+        "`blocks` must have a value for each of 1, 2, 3, or one for all. "
+        "Received: blocks={1: 2, 2: 2}",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, groups=[1, 3]),
+        ValueError,
+        "`width` must be divisible by `groups`. Received: width=32, groups=3",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, groups=Range(1, 3)),
+        ValueError,
+        "`groups` must be one or several numbers, no range, where there are groups, since they "
+        "divide the width. Received: groups=Range(low=1, high=3, log=False)",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, classifier_activation="sigmoid"),
+        ValueError,
+        "`classifier_activation` must be one of None, 'softmax'. "
+        "Received: classifier_activation='sigmoid'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, max_parameters=-1),
+        ValueError,
+        "`max_parameters` must be a positive number. Received: max_parameters=-1",
+    ),
+    (
+        lambda: HyperResNet(3, (None, None, 3), max_macs=1e9),
+        ValueError,
+        "`max_macs` must be None where the size of images is unknown. Received: max_macs=1e+09, "
+        "input_shape=(None, None, 3), image_size=None",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, max_parameters=1000, max_macs=1e9, **ONE),
+        ValueError,
+        "The budget must let the smallest network of the space through, which has 5099 parameters "
+        "and takes 142896 multiply-adds. Received: max_parameters=1000.0, max_macs=1000000000.0",
+    ),
+    (
+        lambda: fit(np.ones((2, *SHAPE)), np.array([0, 3])),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: indices from 0 to 3",
+    ),
+    (
+        lambda: fit(np.ones((2, *SHAPE)), np.eye(2)),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: rows of 2 numbers",
+    ),
+    (
+        lambda: fit(iter([]), mixup=True),
+        keras_tuner.errors.FatalTypeError,
+        "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
+        "augmented; others need augmentation='none' and mixup=False. "
+        "Received: x=<class 'list_iterator'>",
+    ),
+    (
+        weighted_mixup,
+        keras_tuner.errors.FatalValueError,
+        "Weights of samples must be left out with mixup, which mixes the samples: fix it with "
+        "mixup=False",
+    ),
+    (
+        over_budget_in_a_grid,
+        keras_tuner.errors.FailedTrialError,
+        "Over budget: 304323 parameters, 8425472 multiply-adds",
+    ),
+]
+
+
+def _raised(call: Callable[[], Any]) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011, the caller compares type and text
+        call()
+    return caught.value
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), ERRORS, ids=[str(i) for i in range(len(ERRORS))])
+def test_error_has_type_and_whole_text(
+    call: Callable[[], Any], kind: type[Exception], text: str
+) -> None:
+    error = _raised(call)
+    assert type(error) is kind
+    assert str(error) == text
+
+
+def test_every_raise_is_in_the_table() -> None:
+    seen = set()
+    for call, _, _ in ERRORS:
+        frames = traceback.extract_tb(_raised(call).__traceback__)
+        own = [frame for frame in frames if Path(frame.filename).parent == FOLDER]
+        if own:
+            seen.add((Path(own[-1].filename).name, own[-1].lineno))
+    missing = [
+        f"{path.name}:{node.lineno}"
+        for path in FOLDER.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise)
+        and not any(
+            (path.name, line) in seen
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        )
+    ]
+    assert missing == []
