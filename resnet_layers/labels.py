@@ -76,12 +76,13 @@ class CategoricalAccuracy(keras.metrics.CategoricalAccuracy):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_pred = ops.convert_to_tensor(y_pred)
-        y_true = one_hot(ops.convert_to_tensor(y_true), y_pred.shape[-1])
+        y_true = one_hot(y_true, y_pred.shape[-1])
         return super().update_state(y_true, y_pred, sample_weight)
 
 
 def one_hot(labels: Any, classes: int) -> Any:
     """Labels as rows of `classes` numbers; those that are rows already stay as they are."""
+    labels = ops.convert_to_tensor(labels)  # Keras makes a list of numbers a list of tensors
     if len(labels.shape) == 2 and labels.shape[-1] == classes and classes > 1:
         return labels
     return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)

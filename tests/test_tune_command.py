@@ -15,7 +15,7 @@ from PIL import Image
 import resnet_layers as rl
 from resnet_layers.shell import trial_plots, tuning
 from resnet_layers.shell.trials import Row, Table
-from resnet_layers.tuning import Range
+from resnet_layers.tuning import HyperResNet, Range
 from resnet_layers.tuning.parts import PRESETS
 from tests.test_command_line import run, write_photos
 from tests.test_tuning import ONE
@@ -150,7 +150,7 @@ def test_a_search_where_all_fails_says_why(
 @pytest.mark.parametrize("kind", tuning.TUNERS)
 def test_every_tuner_can_be_chosen(kind: str, tmp_path: Path) -> None:
     settings = tuning.Settings(tuner=kind, output=tmp_path, trials=5, epochs=3)
-    hypermodel = tuning.HyperResNet(3, (8, 8, 3))
+    hypermodel = HyperResNet(3, (8, 8, 3))
     tuner = tuning.make_tuner(settings, hypermodel)
     expected = {
         "bayesian": keras_tuner.BayesianOptimization,

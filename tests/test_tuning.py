@@ -219,6 +219,12 @@ def test_parts_are_fixed_narrowed_and_open() -> None:
     assert kinds["activation"] == "Choice"
 
 
+@pytest.mark.parametrize(("width", "groups"), [(4, (1,)), ([32, 48], (1, 8)), (Range(4, 9), (1,))])
+def test_groups_of_a_preset_give_way_to_the_width(width: Any, groups: tuple[int, ...]) -> None:
+    hypermodel = HyperResNet(3, SHAPE, width=width)
+    assert {e.name: e.part for e in hypermodel.space.entries}["groups"] == groups
+
+
 def test_a_space_of_one_point_has_only_fixed_hyperparameters() -> None:
     hp = sampled(HyperResNet(3, SHAPE, **ONE), 0)
     assert {type(parameter).__name__ for parameter in hp.space} == {"Fixed"}

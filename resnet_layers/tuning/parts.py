@@ -184,7 +184,10 @@ def standardize(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:
             parts[name] = _each(name, part, parts["optimizer"])
         else:
             parts[name] = _part(name, part)
-    _check_groups(parts)
+    if "groups" in given:
+        _check_groups(parts)
+    else:
+        parts["groups"] = _dividing(parts["groups"], parts["width"])
     return parts
 
 
@@ -237,6 +240,13 @@ def _check_groups(parts: dict[str, Part]) -> None:
     for groups in parts["groups"]:
         for width in parts["width"]:
             _checks.divisible("width", width, groups)
+
+
+def _dividing(groups: tuple[int, ...], width: Part) -> tuple[int, ...]:
+    """A preset's groups, without those that the width does not allow."""
+    if isinstance(width, Range):
+        return (1,)
+    return tuple(number for number in groups if all(w % number == 0 for w in width))
 
 
 def _highest(part: Part) -> float:
