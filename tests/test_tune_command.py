@@ -232,6 +232,8 @@ def test_metadata_of_the_best_are_plain(tmp_path: Path) -> None:
     assert [row["trial"] for row in rows] == [row.trial for row in table.rows]
     assert rows[-1] == {
         **dict.fromkeys(["val_accuracy", "rate", "flip", "kind", "only", "same"], ""),
-        **{"trial": "x", "status": "FAILED", "width": "8"},
+        "trial": "x",
+        "status": "FAILED",
+        "width": "8",
     }
     assert json.loads(json.dumps(table.finished[0].values)) == table.finished[0].values
