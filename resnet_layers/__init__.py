@@ -4,6 +4,7 @@ from resnet_layers import _environment
 
 _environment.check()
 
+from resnet_layers import labels as labels  # registers what saved networks were compiled with
 from resnet_layers.article import ResNet34 as ResNet34
 from resnet_layers.blocks import ConvBlock as ConvBlock
 from resnet_layers.blocks import IdentityBlock as IdentityBlock

@@ -12,7 +12,7 @@ import numpy as np
 from resnet_layers import _checks, _cost
 from resnet_layers._layout import Layout
 from resnet_layers.model import ResNet
-from resnet_layers.tuning import network, training
+from resnet_layers.tuning import network, repairs, training
 from resnet_layers.tuning.augmentation import Augmentation, augment, is_tf_data
 from resnet_layers.tuning.parts import Part, standardize
 from resnet_layers.tuning.space import Sample, Space
@@ -205,7 +205,8 @@ class HyperResNet(keras_tuner.HyperModel):
             classes = self.classes if self._one_class_of_several else None
             augmentation = Augmentation(sample["augmentation"], sample["mixup"], classes, self.seed)
             fit = augment(fit, augmentation)
-        return model.fit(**fit, callbacks=callbacks)
+        with repairs.gradients_forgotten():
+            return model.fit(**fit, callbacks=callbacks)
 
     def cost(self, sample: Sample) -> _cost.Cost:
         """Parameters and multiply-adds of a sample's network, without making it."""

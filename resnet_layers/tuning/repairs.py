@@ -1,0 +1,54 @@
+"""What searches need of keras-tuner 1.4.8 and TensorFlow, and do not find there."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import keras_tuner
+
+_GRID = keras_tuner.oracles.GridSearchOracle
+
+
+def repair_grid_search() -> None:
+    """Lets an interrupted grid search go on.
+
+    keras-tuner saves the trials of a grid and not their order, which its oracle asks for the next
+    point: after a restart it ends at once or fails with a KeyError. The order follows from the
+    trials.
+    """
+    if "reload" in vars(_GRID):  # repaired already, here or there
+        return
+
+    def reload(self: Any) -> None:
+        super(_GRID, self).reload()
+        values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
+        by_values = functools.cmp_to_key(lambda a, b: self._compare(values[a], values[b]))
+        self._populate_next = sorted(values, key=by_values)
+        for name in self._populate_next:
+            self._ordered_ids.insert(name)
+
+    _GRID.reload = reload
+
+
+@contextmanager
+def gradients_forgotten() -> Iterator[None]:
+    """Around a training: TensorFlow keeps no graph of it.
+
+    Each traced training step leaves functions in TensorFlow's registry of gradients, for ever,
+    and with them the graph and the weights of the network. They are needed while it is traced.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    from tensorflow.python.framework import ops
+
+    registry: dict[str, Any] = ops.gradient_registry._registry
+    before = set(registry)
+    try:
+        yield
+    finally:
+        for name in set(registry) - before:
+            if name.startswith("CustomGradient-"):
+                del registry[name]
