@@ -93,6 +93,14 @@ def serving_speed_page() -> str:
     return serving_tables.page([json.loads(file.read_text(encoding="utf-8")) for file in files])
 
 
+def tuning_worth_page() -> str:
+    """The page of what a search is worth, from one run."""
+    from benchmarks import tuning_tables
+
+    file = FOLDER / "data" / "tuning.json"
+    return tuning_tables.page(json.loads(file.read_text(encoding="utf-8")))
+
+
 def measured() -> dict[str, Path]:
     """What `pytest benchmarks/ --results FILE.json` has written, by the machine in its name."""
     files = sorted((FOLDER / "data").glob("benchmarks-*.json"), key=lambda file: file.stem)
@@ -150,7 +158,11 @@ def write_figures() -> None:
             path.unlink()
 
 
-PAGES = {"variants.md": variants_page, "serving_speed.md": serving_speed_page}
+PAGES = {
+    "variants.md": variants_page,
+    "serving_speed.md": serving_speed_page,
+    "tuning_worth.md": tuning_worth_page,
+}
 if measured():
     PAGES["speed.md"] = speed_page
 

@@ -1,5 +1,6 @@
 """Loss and accuracy for labels that are indices, one-hot rows, or mixtures of them."""
 
+import math
 from typing import Any
 
 import keras
@@ -81,8 +82,13 @@ class CategoricalAccuracy(keras.metrics.CategoricalAccuracy):
 
 
 def one_hot(labels: Any, classes: int) -> Any:
-    """Labels as rows of `classes` numbers; those that are rows already stay as they are."""
+    """Labels as rows of `classes` numbers; those that are rows already stay as they are.
+
+    The row of an index that no class has is not a number, so that it cannot go unnoticed.
+    """
     labels = ops.convert_to_tensor(labels)  # Keras makes a list of numbers a list of tensors
     if len(labels.shape) == 2 and labels.shape[-1] == classes and classes > 1:
         return labels
-    return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)
+    indices = ops.cast(ops.reshape(labels, (-1,)), "int32")
+    known = ops.logical_and(indices >= 0, indices < classes)
+    return ops.where(known[:, None], ops.one_hot(indices, classes), math.nan)

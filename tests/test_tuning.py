@@ -1,5 +1,8 @@
 """The search space: its hyperparameters, its networks, its budgets."""
 
+import copy
+import itertools
+import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -129,7 +132,7 @@ def test_a_sample_is_a_plain_network_of_the_counted_cost(seed: int) -> None:
     model = open_space.build(hp)
     assert type(model) is rl.ResNet
     assert model.output_shape == (None, 5)
-    assert model.count_params() == open_space.cost(open_space.space.sample(hp)).parameters
+    assert model.count_params() == open_space.budget.cost(open_space.space.sample(hp)).parameters
     config = keras.saving.serialize_keras_object(model)
     assert keras.saving.deserialize_keras_object(config).get_config() == model.get_config()
 
@@ -139,7 +142,7 @@ def test_a_sample_is_a_plain_network_of_the_counted_cost(seed: int) -> None:
 def test_many_samples_train(seed: int) -> None:
     hp = sampled(open_space, seed)
     model = open_space.build(hp)
-    assert model.count_params() == open_space.cost(open_space.space.sample(hp)).parameters
+    assert model.count_params() == open_space.budget.cost(open_space.space.sample(hp)).parameters
     images = np.random.default_rng(seed).normal(size=(10, *SHAPE)).astype("float32")
     history = open_space.fit(hp, model, images, np.arange(10) % 5, verbose=0).history
     assert np.isfinite(history["loss"][0])
@@ -160,7 +163,7 @@ def test_default_of_a_preset_is_a_known_network(preset: str) -> None:
     hypermodel = HyperResNet(1000, (224, 224, 3), preset=preset)
     hp = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hp)
-    cost = hypermodel.cost(hypermodel.space.sample(hp))
+    cost = hypermodel.budget.cost(hypermodel.space.sample(hp))
     assert cost == _cost.of(known, 1000, (224, 224, 3))
 
 
@@ -219,9 +222,9 @@ def test_parts_are_fixed_narrowed_and_open() -> None:
     assert kinds["activation"] == "Choice"
 
 
-@pytest.mark.parametrize(("width", "groups"), [(4, (1,)), ([32, 48], (1, 8)), (Range(4, 9), (1,))])
+@pytest.mark.parametrize(("width", "groups"), [(4, (1,)), ([32, 64], (1, 32)), (Range(4, 9), (1,))])
 def test_groups_of_a_preset_give_way_to_the_width(width: Any, groups: tuple[int, ...]) -> None:
-    hypermodel = HyperResNet(3, SHAPE, width=width)
+    hypermodel = HyperResNet(3, SHAPE, width=width, preset="imagenet")
     assert {e.name: e.part for e in hypermodel.space.entries}["groups"] == groups
 
 
@@ -305,16 +308,16 @@ def test_no_sample_is_over_budget(seed: int) -> None:
     hypermodel = HyperResNet(5, SHAPE, max_parameters=30_000, max_macs=2e6, **BUDGET)
     hp = sampled(hypermodel, seed)
     drawn = dict(hp.values)
-    hypermodel.space.redraw(hp, hypermodel._fits, hypermodel._smallest)
+    hypermodel.budget.replace(hp)
     sample = hypermodel.space.sample(hp)
-    cost = hypermodel.cost(sample)
+    cost = hypermodel.budget.cost(sample)
     assert cost.parameters <= 30_000
     assert cost.macs <= 2e6
     assert set(sample) == set(hp.values)  # no inactive ones
     for name in ("optimizer", "schedule", "label_smoothing"):
         assert hp.values[name] == drawn[name]
     again = sampled(hypermodel, seed)
-    hypermodel.space.redraw(again, hypermodel._fits, hypermodel._smallest)
+    hypermodel.budget.replace(again)
     assert again.values == hp.values
 
 
@@ -346,4 +349,44 @@ def test_defaults_are_within_the_budget() -> None:
     hp = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hp)
     sample = hypermodel.space.sample(hp)
-    assert hypermodel.cost(sample).parameters <= 50_000
+    assert hypermodel.budget.cost(sample).parameters <= 50_000
+
+
+@pytest.mark.parametrize("max_parameters", [44_000, 60_000])
+def test_no_budget_is_refused_that_a_network_meets(max_parameters: int) -> None:
+    """Bottlenecks are smaller than basic blocks, but with groups alone."""
+    hypermodel = HyperResNet(10, (8, 8, 3), groups=[1, 8], max_parameters=max_parameters)
+    assert hypermodel.budget.cost(hypermodel.budget.smallest).parameters <= max_parameters
+
+
+@given(seed=st.integers(0, 2**30))
+def test_smallest_network_is_the_smallest(seed: int) -> None:
+    rng = random.Random(seed)
+    parts: dict[str, Any] = {
+        **ONE,
+        "width": rng.sample([8, 16, 32], 2),
+        "stages": rng.sample([1, 2, 3], 2),
+        "block": ["basic", "bottleneck"],
+        "groups": [1, 8],
+        "inner_width": rng.sample([1, 2, 3], 2),
+        "stem": rng.sample(STEMS, 2),
+        "shortcut": rng.sample(["A", "B", "C", "D"], 2),
+        "attention": rng.sample(["none", "se", "eca"], 2),
+    }
+    hypermodel = HyperResNet(4, SHAPE, max_parameters=1e9, **parts)
+    found = hypermodel.budget.cost(hypermodel.budget.smallest).parameters
+    hp = keras_tuner.HyperParameters()
+    for values in itertools.product(
+        *(value for value in parts.values() if isinstance(value, list))
+    ):
+        names = (name for name, value in parts.items() if isinstance(value, list))
+        hp.values = dict(zip(names, values, strict=True))
+        hypermodel.declare_hyperparameters(hp)
+        assert found <= hypermodel.budget.cost(hypermodel.space.sample(hp)).parameters
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_hypermodel_can_be_copied(copied: Any) -> None:
+    hypermodel = copied(HyperResNet(5, SHAPE, max_parameters=50_000, **BUDGET))
+    model = hypermodel.build(keras_tuner.HyperParameters())
+    assert model.count_params() <= 50_000

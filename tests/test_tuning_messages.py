@@ -12,8 +12,8 @@ import pytest
 from keras_tuner.src.engine.tuner_utils import TunerCallback
 
 import resnet_layers as rl
-from resnet_layers.tuning import HyperResNet, Range
-from resnet_layers.tuning.augmentation import Augmentation
+from resnet_layers.tuning import HyperResNet, Range, build_model
+from resnet_layers.tuning.budget import OverBudgetError
 from resnet_layers.tuning.parts import KINDS
 from tests.test_tuning import ONE
 
@@ -21,21 +21,30 @@ FOLDER = Path(rl.__file__).parent / "tuning"
 SHAPE = (8, 8, 3)
 
 
-def fit(*data: Any, **changes: Any) -> None:
-    hypermodel = HyperResNet(3, SHAPE, **{**ONE, **changes})
+def fit(*data: Any, validation_data: Any = None, **changes: Any) -> None:
+    hypermodel = HyperResNet(**{"classes": 3, "input_shape": SHAPE, **ONE, **changes})
     model = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
-    hypermodel.fit(keras_tuner.HyperParameters(), model, *data)
+    hp = keras_tuner.HyperParameters()
+    hypermodel.fit(hp, model, *data, validation_data=validation_data)
 
 
-def weighted_mixup() -> None:
-    Augmentation("none", True, 3, None)(np.ones((2, *SHAPE)), np.zeros(2), np.ones(2))
+def weighted(images: Any, **keywords: Any) -> None:
+    hypermodel = HyperResNet(3, SHAPE, **{**ONE, "mixup": [False, True]})
+    model = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
+    hypermodel.fit(keras_tuner.HyperParameters(), model, images, **keywords)
+
+
+def weighted_dataset() -> None:
+    import tensorflow as tf
+
+    data = (np.ones((2, *SHAPE)), np.zeros(2), np.ones(2))
+    weighted(tf.data.Dataset.from_tensor_slices(data).batch(2))
 
 
 def over_budget_in_a_grid() -> None:
     """As `keras_tuner.GridSearch` would do it."""
     hypermodel = HyperResNet(3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 64]})
     tuner = object.__new__(keras_tuner.GridSearch)
-    tuner.oracle = keras_tuner.oracles.GridSearchOracle()
     callback = TunerCallback(tuner, None)
     hp = keras_tuner.HyperParameters()
     hp.values = {"width": 64}
@@ -45,9 +54,21 @@ def over_budget_in_a_grid() -> None:
         hypermodel.fit(hp, model, np.ones((2, *SHAPE)), np.zeros(2), callbacks=[callback])
     finally:
         assert hp.values["width"] == 64
-        assert tuner.oracle.max_consecutive_failed_trials == 4
 
 
+def fixed_above_the_budget() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("width", 64)
+    HyperResNet(3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 16]}).build(hp)
+
+
+def built_above_the_budget() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"width": 64}
+    build_model(hp, 3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 64]})
+
+
+IMAGES = np.ones((2, *SHAPE))
 ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Range(2, 1), ValueError, "`high` must be above `low`. Received: low=2, high=1"),
     (
@@ -169,34 +190,99 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "and takes 142896 multiply-adds. Received: max_parameters=1000.0, max_macs=1000000000.0",
     ),
     (
-        lambda: fit(np.ones((2, *SHAPE)), np.array([0, 3])),
+        lambda: HyperResNet(3, SHAPE, learning_rate={"sgd": 0.1, "adamw": 0.1, "admaw": 0.1}),
+        ValueError,
+        "`learning_rate` must have a value for each of 'sgd', 'adamw', or one for all. "
+        "Received: learning_rate={'sgd': 0.1, 'adamw': 0.1, 'admaw': 0.1}",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, blocks=[2, 2, 2]),
+        ValueError,
+        "`blocks` must have different values; {1: …, 2: …} gives each stage its own. "
+        "Received: blocks=[2, 2, 2]",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, metrics="accuracy"),
+        TypeError,
+        "`metrics` must be a list of names and metrics. Received: metrics='accuracy'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, seed=2**32),
+        ValueError,
+        "`seed` must be below 2**32. Received: seed=4294967296",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 3])),
         keras_tuner.errors.FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. "
         "Received: indices from 0 to 3",
     ),
     (
-        lambda: fit(np.ones((2, *SHAPE)), np.eye(2)),
+        lambda: fit(IMAGES, np.array([[1], [-1]])),
         keras_tuner.errors.FatalValueError,
-        "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: rows of 2 numbers",
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: indices from -1 to 1",
     ),
     (
-        lambda: fit(iter([]), mixup=True),
+        lambda: fit(IMAGES, [0, 0.5]),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: numbers that are not whole",
+    ),
+    (
+        lambda: fit(IMAGES, np.eye(2)),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: shape=(2, 2)",
+    ),
+    (
+        lambda: fit(IMAGES, ["a", "b"]),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: an array of <U1",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 1]), validation_data=(IMAGES, np.array([0, 9]))),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: indices from 0 to 9",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 2]), classes=1),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be numbers from 0 to 1, one for each image. Received: numbers from 0 to 2",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 2]), multi_label=True),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be rows of 3 numbers from 0 to 1. Received: shape=(2,)",
+    ),
+    (
+        lambda: fit(IMAGES, [0, 1, 2]),
+        keras_tuner.errors.FatalValueError,
+        "There must be a label for each image. Received: 2 images, 3 labels",
+    ),
+    (
+        lambda: fit(iter([]), mixup=[False, True]),
         keras_tuner.errors.FatalTypeError,
         "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
         "augmented; others need augmentation='none' and mixup=False. "
         "Received: x=<class 'list_iterator'>",
     ),
-    (
-        weighted_mixup,
-        keras_tuner.errors.FatalValueError,
-        "Weights of samples must be left out with mixup, which mixes the samples: fix it with "
-        "mixup=False",
-    ),
-    (
-        over_budget_in_a_grid,
-        keras_tuner.errors.FailedTrialError,
-        "Over budget: 298819 parameters, 8368512 multiply-adds",
-    ),
+    *[
+        (
+            call,
+            keras_tuner.errors.FatalValueError,
+            "Weights of samples must be left out with mixup, which mixes the samples: fix it with "
+            "mixup=False",
+        )
+        for call in (
+            weighted_dataset,
+            lambda: weighted(IMAGES, y=np.zeros(2), sample_weight=np.ones(2)),
+        )
+    ],
+    *[
+        (call, OverBudgetError, "Over budget: 298819 parameters, 8368512 multiply-adds")
+        for call in (over_budget_in_a_grid, fixed_above_the_budget, built_above_the_budget)
+    ],
 ]
 
 

@@ -16,7 +16,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from resnet_layers.tuning import HyperResNet
+from resnet_layers.tuning import HyperResNet, build_model
 from tests import tuning_script
 from tests.tuning_script import SEARCHES, Plan
 
@@ -223,6 +223,39 @@ def test_search_stays_within_its_budget(kind: str, tmp_path: Path) -> None:
         assert sorted(sampled) == sorted(s for s, size in sizes.items() if size <= budget)
     else:
         assert len(completed) == len(found) == SEARCHES[kind][1]
+
+
+GRID: dict[str, Any] = {
+    **tuning_script.FIXED,
+    "stages": 1,
+    "blocks": 1,
+    "learning_rate": 0.05,
+    "width": (8, 64, 128, 256, 512),  # the first alone fits
+    "dropout": (0.0, 0.1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [False, True], ids=["HyperResNet", "build_model"])
+def test_grid_with_many_points_over_budget_is_exact(own: bool, tmp_path: Path) -> None:
+    """Eight of ten points fail, four in a row; and the grid goes on after it was left."""
+
+    def build(hp: Any) -> Any:
+        return build_model(hp, 10, (8, 8, 1), max_parameters=6000, **GRID)
+
+    space = build if own else HyperResNet(10, (8, 8, 1), max_parameters=6000, **GRID)
+    x, y, held_out = tuning_script.images()
+    for most in (7, None):
+        made = keras_tuner.GridSearch(
+            space, "val_accuracy", max_trials=most, directory=tmp_path, project_name="search"
+        )
+        made.search(x, y, validation_data=held_out, verbose=0)
+        found = tuning_script.trials(tmp_path)
+        assert len(found) == (most or 10)
+    points = {(t["values"]["width"], t["values"]["dropout"]) for t in found.values()}
+    assert points == set(itertools.product(GRID["width"], GRID["dropout"]))
+    assert sorted(t["values"]["dropout"] for t in _completed(found).values()) == [0.0, 0.1]
+    assert made.get_best_models()[0].stages[0].filters == 8
 
 
 def test_training_leaves_no_graph_behind() -> None:

@@ -1,6 +1,7 @@
 """How samples are trained: losses, metrics, optimizers, schedules, augmentation."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -101,7 +102,7 @@ def test_loss_and_metrics_can_be_given() -> None:
     assert error == pytest.approx(
         np.mean((model.predict(IMAGES, verbose=0)[:, 0] - INDICES) ** 2), rel=1e-5
     )
-    assert set(history.history) == {"loss", "mae"}
+    assert set(history.history) == {"loss", "mean_absolute_error"}
 
 
 def test_label_smoothing_is_in_the_loss() -> None:
@@ -167,7 +168,7 @@ def test_schedule_goes_on_where_an_earlier_round_was() -> None:
 
 
 def test_schedule_of_unknown_length_steps_by_epochs() -> None:
-    schedule = WarmUpCosine(1.0, 0.0)
+    schedule = WarmUpCosine(0.0)
     schedule.set_params({"epochs": 4, "steps": None})
     schedule.on_epoch_begin(2)
     assert schedule._share(17) == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
@@ -262,3 +263,84 @@ def test_training_ends_where_the_loss_is_no_number() -> None:
     hypermodel = space(learning_rate=1e30, schedule="constant")
     _, history = trained(hypermodel, IMAGES, INDICES, epochs=30)
     assert len(history.epoch) < 30
+
+
+@pytest.mark.parametrize("name", ["accuracy", "acc", "sparse_categorical_accuracy"])
+def test_accuracy_by_name_is_right_with_mixup(name: str) -> None:
+    hypermodel = space(mixup=True, metrics=[name])
+    model, history = trained(hypermodel, IMAGES, INDICES, validation_data=(IMAGES, INDICES))
+    right = np.mean(model.predict(IMAGES, verbose=0).argmax(1) == INDICES)
+    assert history.history[f"val_{name}"][0] == pytest.approx(right)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
+def test_losses_by_name_take_logits(loss: str) -> None:
+    model, _ = trained(space(loss=loss, mixup=True), IMAGES, INDICES)
+    found = model.evaluate(IMAGES, INDICES, verbose=0)[0]
+    outputs = model.predict(IMAGES, verbose=0).astype("float64")
+    assert found == pytest.approx(_loss(outputs, INDICES, True, False), rel=1e-3)
+
+
+def test_schedule_starts_from_the_rate_that_the_model_was_compiled_with() -> None:
+    class Slow(HyperResNet):
+        def compile_model(self, hp: Any, model: Any) -> None:
+            super().compile_model(hp, model)
+            model.optimizer.learning_rate = 0.5
+
+    rates = Rates()
+    arguments: dict[str, Any] = {**ONE, "schedule": "cosine", "warmup": 0.0}
+    hypermodel = Slow(3, (8, 8, 3), **arguments)
+    trained(hypermodel, IMAGES, INDICES, batch_size=6, epochs=1, callbacks=[rates])
+    np.testing.assert_allclose(rates.seen, [0.25, 0.0], atol=1e-7)
+
+
+def test_a_schedule_of_the_optimizer_is_left_alone() -> None:
+    class Scheduled(HyperResNet):
+        def compile_model(self, hp: Any, model: Any) -> None:
+            rate = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)
+            model.compile(keras.optimizers.SGD(rate), self.labels.loss())
+
+    rates = Rates()
+    hypermodel = Scheduled(3, (8, 8, 3), **{**ONE, "schedule": "cosine"})
+    trained(hypermodel, IMAGES, INDICES, batch_size=6, epochs=1, callbacks=[rates])
+    np.testing.assert_allclose(rates.seen, [0.25, 0.125])
+
+
+@pytest.mark.parametrize("mixup", [False, True])
+def test_labels_may_be_a_list(mixup: bool) -> None:
+    labels = INDICES.tolist()
+    hypermodel = space(mixup=mixup)
+    _, history = trained(hypermodel, IMAGES, labels, validation_data=(IMAGES, labels))
+    assert np.isfinite(history.history["val_loss"]).all()
+
+
+def test_unknown_indices_of_a_dataset_do_not_go_unnoticed() -> None:
+    _, history = trained(space(), as_tf(IMAGES, INDICES + 1), epochs=3)
+    assert len(history.epoch) == 1
+    assert np.isnan(history.history["loss"][0])
+
+
+def test_batches_of_validation_are_those_of_training() -> None:
+    keywords = {"x": IMAGES, "y": INDICES, "batch_size": 2, "validation_split": 0.25}
+    found = augment(keywords, Augmentation("shift", False, 3, 0))
+    assert found["validation_batch_size"] == 2
+    assert len(found["validation_data"][0]) == 3
+    assert len(found["x"]) == 5
+
+
+def test_workers_of_a_dataset_go_on_working() -> None:
+    batches = Batches(IMAGES, INDICES)
+    batches.workers, batches.max_queue_size = 3, 7
+    found = augment({"x": batches}, Augmentation("shift", False, 3, 0))["x"]
+    assert (found.workers, found.max_queue_size) == (3, 7)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_optimizer_is_whole_in_a_checkpoint(dtype: str, tmp_path: Path) -> None:
+    hypermodel = space(dtype=dtype)
+    model, _ = trained(hypermodel, IMAGES, INDICES)
+    model.save_weights(tmp_path / "best.weights.h5")
+    again = hypermodel.build(keras_tuner.HyperParameters())
+    again.load_weights(tmp_path / "best.weights.h5")  # a warning would be an error
+    for mine, theirs in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs)

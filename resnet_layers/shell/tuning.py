@@ -117,7 +117,7 @@ def tune(settings: Settings) -> training.Row | None:
         )
     except ValueError as error:  # of the budget, which only the space can judge
         raise InputError(str(error)) from None
-    _keep_settings(settings)
+    _keep_settings(settings, data)
     tuner = make_tuner(settings, hypermodel)
     print(_announcement(settings, data, tuner), flush=True)
     tuner.search(
@@ -197,12 +197,16 @@ def _read(settings: Settings) -> _Data:
     )
 
 
-def _keep_settings(settings: Settings) -> None:
+def _keep_settings(settings: Settings, data: _Data) -> None:
     """Writes the settings beside the search, or compares them with those that are there."""
     path = settings.output / "settings.json"
-    mine = dataclasses.asdict(settings) | {"data": str(settings.data and settings.data.absolute())}
-    # A search can go on elsewhere, and for longer.
-    mine = {name: value for name, value in mine.items() if name not in ("output", "trials")}
+    # A search can go on elsewhere, with the same images in another place, and for longer.
+    mine = {
+        name: value
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in ("data", "output", "trials")
+    }
+    mine |= {"classes": data.every.class_names, "images": data.every.digest()}
     try:
         theirs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else mine
     except (OSError, ValueError):

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import keras
-import keras_tuner
 import numpy as np
+
+from resnet_layers.tuning.data import is_tf_data
 
 _SHIFT = 0.1  # of the side, both ways
 
@@ -40,11 +41,6 @@ class Augmentation:
             images = layer(images, training=True)
         if self.pairs is None:
             return (images, labels, *weights)
-        if weights:
-            raise keras_tuner.errors.FatalValueError(
-                "Weights of samples must be left out with mixup, which mixes the samples: fix it "
-                "with mixup=False"
-            )
         mixed = self.pairs({"images": images, "labels": self._rows(labels)}, training=True)
         return mixed["images"], mixed["labels"]
 
@@ -65,7 +61,11 @@ class Augmented(keras.utils.PyDataset):
     """
 
     def __init__(self, batches: keras.utils.PyDataset, augmentation: Augmentation) -> None:
-        super().__init__()
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
         self.batches, self.augmentation = batches, augmentation
 
     def __len__(self) -> int:
@@ -107,40 +107,27 @@ class _Arrays(keras.utils.PyDataset):
             np.random.shuffle(self._order)  # what `keras.utils.set_random_seed` seeds
 
 
-def is_tf_data(x: Any) -> bool:
-    """Whether it is a `tf.data.Dataset`, without importing TensorFlow."""
-    return hasattr(x, "element_spec") and hasattr(x, "map")
-
-
 def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
     """The keywords of `fit` with augmented images in place of the given ones.
 
     Args:
-        fit: Keywords of `keras.Model.fit`.
+        fit: Keywords of `keras.Model.fit`, as `data.standardize` leaves them.
         augmentation: What happens to the images.
-
-    Raises:
-        FatalTypeError: If the images come as something else than arrays, a `tf.data.Dataset` or
-            a `keras.utils.PyDataset`.
     """
     x, fit = fit["x"], dict(fit)
     if isinstance(x, keras.utils.PyDataset):
         return {**fit, "x": Augmented(x, augmentation)}
     if is_tf_data(x):
         return {**fit, "x": x.map(augmentation)}
-    if not hasattr(x, "shape"):
-        raise keras_tuner.errors.FatalTypeError(
-            "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
-            "augmented; others need augmentation='none' and mixup=False. "
-            f"Received: x={type(x)}"
-        )
     arrays = [np.asarray(fit.pop(name)) for name in ("x", "y")]
     weights = fit.pop("sample_weight", None)
     arrays += [] if weights is None else [np.asarray(weights)]
     held_out = fit.pop("validation_split", 0.0)
+    batch_size = fit.pop("batch_size", None) or 32
+    fit.setdefault("validation_batch_size", batch_size)
     if held_out and fit.get("validation_data") is None:  # the last ones, as `fit` does it
         first = int(len(arrays[0]) * (1.0 - held_out))
         fit["validation_data"] = tuple(array[first:] for array in arrays)
         arrays = [array[:first] for array in arrays]
-    batches = _Arrays(tuple(arrays), fit.pop("batch_size", None) or 32, fit.pop("shuffle", True))
+    batches = _Arrays(tuple(arrays), batch_size, fit.pop("shuffle", True))
     return {**fit, "x": Augmented(batches, augmentation), "shuffle": False}

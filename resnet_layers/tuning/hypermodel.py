@@ -3,19 +3,18 @@
 import inspect
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import keras
 import keras_tuner
-import numpy as np
 
-from resnet_layers import _checks, _cost
+from resnet_layers import _checks
 from resnet_layers._layout import Layout
 from resnet_layers.model import ResNet
-from resnet_layers.tuning import network, repairs, training
-from resnet_layers.tuning.augmentation import Augmentation, augment, is_tf_data
+from resnet_layers.tuning import data, network, repairs, training
+from resnet_layers.tuning.augmentation import Augmentation, augment
+from resnet_layers.tuning.budget import Budget
 from resnet_layers.tuning.parts import Part, standardize
-from resnet_layers.tuning.space import Sample, Space
+from resnet_layers.tuning.space import Space
 
 
 class HyperResNet(keras_tuner.HyperModel):
@@ -103,26 +102,29 @@ class HyperResNet(keras_tuner.HyperModel):
         self.classes = _checks.integer("classes", classes)
         self.input_shape = _checks.input_shape(input_shape, Layout())
         self.multi_label = _checks.boolean("multi_label", multi_label)
-        activation = "softmax" if self._one_class_of_several else "sigmoid"
+        one_of_several = self.classes > 1 and not self.multi_label
         self.classifier_activation = _checks.choice(
-            "classifier_activation", classifier_activation, (None, activation)
+            "classifier_activation",
+            classifier_activation,
+            (None, "softmax" if one_of_several else "sigmoid"),
         )
-        self.loss = None if loss is None else keras.losses.get(loss)
+        self.labels = training.Labels(
+            self.classes, self.multi_label, self.classifier_activation is None
+        )
+        self.loss = loss
+        self.labels.loss(loss)  # or an error now, not in the first trial
+        if metrics is not None and not isinstance(metrics, (list, tuple)):
+            raise TypeError(
+                f"`metrics` must be a list of names and metrics. Received: metrics={metrics!r}"
+            )
         self.metrics = metrics
-        self.dtype = dtype
+        self.labels.metrics(metrics)
+        self.dtype = None if dtype is None else keras.dtype_policies.get(dtype)
         self.seed = None if seed is None else _checks.integer("seed", seed, minimum=0)
+        if self.seed is not None and self.seed >= 2**32:
+            raise ValueError(f"`seed` must be below 2**32. Received: seed={seed}")
         self.space = Space(standardize(preset, parts))
-        self.max_parameters = _budget("max_parameters", max_parameters)
-        self.max_macs = _budget("max_macs", max_macs)
-        self._smallest: Sample = {}
-        if self.max_parameters or self.max_macs:
-            self._check_budget()
-        # Samples over budget by the hyperparameters that have others now.
-        self._rejected: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
-
-    @property
-    def _one_class_of_several(self) -> bool:
-        return self.classes > 1 and not self.multi_label
+        self.budget = Budget(self.space, self.classes, self.input_shape, max_parameters, max_macs)
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Registers every hyperparameter that can occur, as tuners ask for it once."""
@@ -132,8 +134,7 @@ class HyperResNet(keras_tuner.HyperModel):
         """The compiled network of a sample.
 
         A sample over budget is rejected before a variable is allocated, and another one takes its
-        place, whose values `hp` has afterwards: keras-tuner would end a search after three
-        samples that fail.
+        place, whose values `hp` has afterwards. `fit` makes the trial of a grid fail instead.
 
         Args:
             hp: The sample; hyperparameters that it lacks are declared with their defaults.
@@ -144,11 +145,11 @@ class HyperResNet(keras_tuner.HyperModel):
         if self.seed is not None:
             keras.utils.set_random_seed(self.seed)
         self.space.declare(hp)
-        if not self._fits(self.space.sample(hp)):
-            self._rejected[hp] = dict(hp.values)
-            self.space.redraw(hp, self._fits, self._smallest)
+        self.budget.replace(hp)
         model = self.make_model(hp)
         self.compile_model(hp, model)
+        if not model.optimizer.built:  # or Keras would skip its state in checkpoints
+            model.optimizer.build(model.trainable_variables)
         return model
 
     def make_model(self, hp: keras_tuner.HyperParameters) -> ResNet:
@@ -164,14 +165,10 @@ class HyperResNet(keras_tuner.HyperModel):
     def compile_model(self, hp: keras_tuner.HyperParameters, model: keras.Model) -> None:
         """Gives loss, metrics and optimizer to a network; for subclasses that change them."""
         sample = self.space.sample(hp)
-        labels = (self.classes, self.multi_label, self.classifier_activation is None)
-        metrics = self.metrics and [
-            metric if isinstance(metric, str) else _copy(metric) for metric in self.metrics
-        ]
         model.compile(
             training.optimizer(sample, model),
-            self.loss or training.loss(*labels, sample["label_smoothing"]),
-            metrics=metrics or training.metrics(*labels),
+            self.labels.loss(self.loss, sample["label_smoothing"]),
+            metrics=self.labels.metrics(self.metrics),
         )
 
     def fit(
@@ -192,95 +189,20 @@ class HyperResNet(keras_tuner.HyperModel):
         del fit["self"]
         callbacks = list(fit.pop("callbacks", None) or ())
         self.space.declare(hp)
-        self._leave_grid(hp, callbacks)
-        self._check_labels(fit.get("y"))
-        if is_tf_data(fit.get("x")):
-            fit.setdefault("shuffle", False)  # or Keras warns that it does not shuffle it
+        self.budget.leave_grid(hp, callbacks)
+        mixes = self.space.may_be("mixup", True)
+        augments = mixes or self.space.may_be("augmentation", "flip", "shift", "shift_flip")
+        data.standardize(fit, self.labels if self.loss is None else None, augments, mixes)
         sample = self.space.sample(hp)
         if sample["schedule"] == "cosine":
-            peak = sample[f"{sample['optimizer']}_learning_rate"]
-            callbacks.insert(0, training.WarmUpCosine(peak, sample["warmup"]))
+            callbacks.insert(0, training.WarmUpCosine(sample["warmup"]))
         callbacks.insert(0, keras.callbacks.TerminateOnNaN())
         if sample["augmentation"] != "none" or sample["mixup"]:
-            classes = self.classes if self._one_class_of_several else None
+            classes = self.classes if self.labels.one_of_several else None
             augmentation = Augmentation(sample["augmentation"], sample["mixup"], classes, self.seed)
             fit = augment(fit, augmentation)
         with repairs.gradients_forgotten():
             return model.fit(**fit, callbacks=callbacks)
-
-    def cost(self, sample: Sample) -> _cost.Cost:
-        """Parameters and multiply-adds of a sample's network, without making it."""
-        height, width = network.image_size(sample, self.input_shape)
-        # Where the sizes are unknown, so are the multiply-adds, and nobody asks for them.
-        shape = (height or 1, width or 1, self.input_shape[-1] or 1)
-        return _cost.of(network.row(sample), self.classes, shape)
-
-    def _excess(self, sample: Sample) -> float:
-        """How many times the budget a sample takes, at most."""
-        cost = self.cost(sample)
-        return max(
-            cost.parameters / self.max_parameters if self.max_parameters else 0.0,
-            cost.macs / self.max_macs if self.max_macs else 0.0,
-        )
-
-    def _fits(self, sample: Sample) -> bool:
-        return not (self.max_parameters or self.max_macs) or self._excess(sample) <= 1.0
-
-    def _check_budget(self) -> None:
-        sized = None not in self.input_shape or any(
-            e.kind == "image_size" for e in self.space.entries
-        )
-        if self.max_macs and not sized:
-            raise ValueError(
-                "`max_macs` must be None where the size of images is unknown. Received: "
-                f"max_macs={self.max_macs:g}, input_shape={self.input_shape}, image_size=None"
-            )
-        self._smallest = self.space.smallest(self._excess)
-        if not self._fits(self._smallest):
-            cost = self.cost(self._smallest)
-            raise ValueError(
-                "The budget must let the smallest network of the space through, which has "
-                f"{cost.parameters} parameters and takes {cost.macs} multiply-adds. Received: "
-                f"max_parameters={self.max_parameters}, max_macs={self.max_macs}"
-            )
-        hp = keras_tuner.HyperParameters()
-        self.space.declare(hp)
-        if not self._fits(self.space.sample(hp)):
-            self.space.start_from(self._smallest)
-
-    def _leave_grid(self, hp: keras_tuner.HyperParameters, callbacks: list[Any]) -> None:
-        """A point of a grid cannot be replaced: it fails, and its network is not trained."""
-        rejected = self._rejected.pop(hp, None)
-        tuners = (getattr(callback, "tuner", None) for callback in callbacks)
-        grid = next((one for one in tuners if isinstance(one, keras_tuner.GridSearch)), None)
-        if rejected is None or grid is None:
-            return
-        hp.values = rejected
-        if hasattr(grid.oracle, "max_consecutive_failed_trials"):  # not the one of a worker
-            grid.oracle.max_consecutive_failed_trials += 1  # no failure of this kind is one
-        cost = self.cost(self.space.sample(hp))
-        raise keras_tuner.errors.FailedTrialError(
-            f"Over budget: {cost.parameters} parameters, {cost.macs} multiply-adds"
-        )
-
-    def _check_labels(self, labels: Any) -> None:
-        """Indices of classes are among the classes; an unknown one would teach nothing."""
-        if not self._one_class_of_several or not isinstance(labels, np.ndarray):
-            return
-        if labels.ndim == 2 and labels.shape[-1] != 1 and labels.shape[-1] != self.classes:
-            found = f"rows of {labels.shape[-1]} numbers"
-        elif (
-            labels.ndim == 1
-            and labels.size
-            and not 0 <= labels.min() <= labels.max() < self.classes
-        ):
-            found = f"indices from {labels.min()} to {labels.max()}"
-        else:
-            return
-        raise keras_tuner.errors.FatalValueError(
-            f"Labels must be indices of {self.classes} classes, from 0, or one-hot rows. "
-            f"Received: {found}"
-        )
 
 
 def build_model(
@@ -303,6 +225,7 @@ def build_model(
         A built and compiled `ResNet`.
 
     Raises:
+        OverBudgetError: If the sample is over budget; its trial fails, and the search goes on.
         ValueError: As of `HyperResNet`.
         TypeError: As of `HyperResNet`.
 
@@ -314,13 +237,7 @@ def build_model(
     >>> model.output_shape
     (None, 1)
     """
-    return HyperResNet(classes, input_shape, **options).build(hp)
-
-
-def _budget(name: str, value: float | None) -> float | None:
-    return None if value is None else _checks.positive(name, value)
-
-
-def _copy(metric: keras.metrics.Metric) -> keras.metrics.Metric:
-    """A metric of its own for each network, since it has variables."""
-    return keras.metrics.deserialize(keras.metrics.serialize(metric))
+    hypermodel = HyperResNet(classes, input_shape, **options)
+    hypermodel.declare_hyperparameters(hp)
+    hypermodel.budget.refuse(hp)
+    return hypermodel.build(hp)

@@ -1,7 +1,7 @@
 """The parts of the search space: what each may be, and what the presets let it be."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from resnet_layers import _checks
@@ -81,7 +81,7 @@ KINDS: dict[str, tuple[Any, ...] | Check] = {
 
 # What usually works, by optimizer; decay is multiplied by the learning rate, as Keras does it.
 LEARNING_RATES = {
-    "sgd": Range(0.02, 0.3, log=True),
+    "sgd": Range(0.03, 0.3, log=True),
     "adamw": Range(1e-3, 1e-2, log=True),
     "adam": Range(1e-3, 1e-2, log=True),
     "nadam": Range(1e-3, 1e-2, log=True),
@@ -103,12 +103,12 @@ _TRAINING: dict[str, Part] = {
     "optimizer": ("sgd", "adamw"),
     "learning_rate": LEARNING_RATES,
     "weight_decay": WEIGHT_DECAYS,
-    "schedule": ("cosine", "constant"),
+    "schedule": "cosine",
     "warmup": Range(0.0, 0.1),
     "label_smoothing": Range(0.0, 0.1),
-    "mixup": (False, True),
 }
-# The first choice is the default, and so is the low end of a range where no default is listed.
+# The first choice is the default; of a range it is the low end, or the middle of the logarithms,
+# where none is listed below.
 PRESETS: dict[str, dict[str, Part]] = {
     # Around the networks of He et al. 2015, section 4.2, for images of some 16 to 64 pixels.
     "small-images": {
@@ -116,7 +116,7 @@ PRESETS: dict[str, dict[str, Part]] = {
         "blocks": Range(1, 4),
         "width": (32, 16, 48, 64),
         "block": ("basic", "bottleneck"),
-        "groups": (1, 8),
+        "groups": 1,  # of few channels are slow, and no gain
         "inner_width": (1, 2),
         "stem": "small",
         "shortcut": ("B", "A", "D"),
@@ -130,6 +130,7 @@ PRESETS: dict[str, dict[str, Part]] = {
         "dropout": Range(0.0, 0.3),
         "image_size": None,
         "augmentation": ("none", "shift"),
+        "mixup": False,
         **_TRAINING,
     },
     # Around table 1 of the same paper, and what became of it: ResNeXt, D, SE, ECA, BiT, RS.
@@ -152,6 +153,7 @@ PRESETS: dict[str, dict[str, Part]] = {
         "dropout": Range(0.0, 0.5),
         "image_size": (224, 128, 160, 192),
         "augmentation": ("flip", "none", "shift_flip"),
+        "mixup": (False, True),
         **_TRAINING,
     },
 }
@@ -179,9 +181,11 @@ def standardize(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:
             parts[name] = None
         elif name == "blocks":
             stages = range(1, int(_highest(parts["stages"])) + 1)
-            parts[name] = _each(name, part, stages)
+            if name not in given and isinstance(part, dict):  # later stages are like the last
+                part = {stage: part.get(stage, part[max(part)]) for stage in stages}
+            parts[name] = _each(name, part, stages, stages)
         elif name in ("learning_rate", "weight_decay"):
-            parts[name] = _each(name, part, parts["optimizer"])
+            parts[name] = _each(name, part, parts["optimizer"], OPTIMIZERS)
         else:
             parts[name] = _part(name, part)
     if "groups" in given:
@@ -191,12 +195,11 @@ def standardize(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:
     return parts
 
 
-def _each(name: str, part: Part, keys: Any) -> dict[Any, Part]:
+def _each(name: str, part: Part, keys: Sequence[Any], known: Sequence[Any]) -> dict[Any, Part]:
     """A part for each key, given as one for all or as a mapping."""
     if not isinstance(part, Mapping):
         return dict.fromkeys(keys, _part(name, part))
-    missing = [key for key in keys if key not in part]
-    if missing:
+    if not set(keys) <= set(part) <= set(known):
         raise ValueError(
             f"`{name}` must have a value for each of {', '.join(map(repr, keys))}, or one for all. "
             f"Received: {name}={dict(part)!r}"
@@ -215,7 +218,7 @@ def _part(name: str, part: Part) -> Part:
         kind(name, part.low)
         kind(name, part.high)
         return part
-    values = part if isinstance(part, (list, tuple)) else (part,)
+    values = part if isinstance(part, (list, tuple, range)) else (part,)
     if not values:
         raise ValueError(f"`{name}` must have one value or more. Received: {name}={part!r}")
     checked = tuple(
@@ -223,7 +226,8 @@ def _part(name: str, part: Part) -> Part:
         for value in values
     )
     if len(set(checked)) < len(checked):
-        raise ValueError(f"`{name}` must have different values. Received: {name}={part!r}")
+        hint = "; {1: …, 2: …} gives each stage its own" if name == "blocks" else ""
+        raise ValueError(f"`{name}` must have different values{hint}. Received: {name}={part!r}")
     return checked
 
 

@@ -1,5 +1,6 @@
 """What searches need of keras-tuner 1.4.8 and TensorFlow, and do not find there."""
 
+import copy
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,29 @@ def repair_grid_search() -> None:
             self._ordered_ids.insert(name)
 
     _GRID.reload = reload
+
+
+def repair_failures() -> None:
+    """Keeps samples over budget from ending a search.
+
+    keras-tuner ends it after three failed trials in a row, and has no word for a sample that was
+    refused. This is by the oracle, so it holds in a chief and in a search that goes on as well.
+    """
+    check = keras_tuner.Oracle._check_consecutive_failures
+    if hasattr(check, "__wrapped__"):  # repaired already
+        return
+
+    @functools.wraps(check)
+    def check_others(self: Any) -> None:
+        others = copy.copy(self)
+        others.end_order = [
+            name
+            for name in self.end_order
+            if "OverBudgetError" not in (self.trials[name].message or "")
+        ]
+        check(others)
+
+    keras_tuner.Oracle._check_consecutive_failures = check_others
 
 
 @contextmanager

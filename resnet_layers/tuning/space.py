@@ -1,5 +1,6 @@
 """`Space`: the parts as hyperparameters of keras-tuner, and samples of them."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,8 +14,11 @@ from resnet_layers.tuning.parts import DEFAULTS, KINDS, Part, Range
 # The values of one sample by the names of its hyperparameters; inactive ones are left out.
 Sample = dict[str, Any]
 
+_Fixed = keras_tuner.engine.hyperparameters.Fixed
 # What makes a network large or small.
 _SIZES = ("blocks", "width", "image_size")
+# Which of them is small depends on the others.
+_TOGETHER = ("block", "groups", "inner_width", "stem", "shortcut", "preactivation")
 _TRAINING = {"optimizer", "learning_rate", "weight_decay", "schedule", "warmup"}
 _TRAINING |= {"label_smoothing", "augmentation", "mixup"}
 # Only beside some values of another part.
@@ -81,6 +85,10 @@ class Space:
         """Those that the network depends on."""
         return [entry for entry in self.entries if entry.kind not in _TRAINING]
 
+    def may_be(self, kind: str, *values: Any) -> bool:
+        """Whether a sample can have one of these values for a part of choices."""
+        return any(set(entry.part) & set(values) for entry in self.entries if entry.kind == kind)
+
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
         """Registers every hyperparameter, whatever is sampled.
 
@@ -130,21 +138,40 @@ class Space:
             if fits(self.sample(hp)):
                 return
         for entry in self.architecture:
-            _assign(hp, entry, lambda found: smallest.get(found.name.rpartition("/")[2]))
+            _assign(
+                hp,
+                entry,
+                lambda found: (
+                    found.value if isinstance(found, _Fixed) else smallest.get(_short(found.name))
+                ),
+            )
 
     def smallest(self, size: Callable[[Sample], float]) -> Sample:
-        """The sample of the smallest network, part by part."""
+        """The sample of the smallest network.
+
+        Part by part, but for those that decide together, which are tried in all combinations.
+        """
         hp = keras_tuner.HyperParameters()
+        together = [entry for entry in self.architecture if entry.kind in _TOGETHER]
+
+        def sized(values: Sample) -> float:
+            hp.values = dict(values)
+            self.declare(hp)
+            return size(self.sample(hp))
+
         self.declare(hp)
+        best = dict(hp.values)
         for entry in self.architecture:
-            if entry.name not in hp.values:
-                continue
-            sizes = {}
-            for value in entry.candidates():
-                hp.values[entry.name] = value
-                self.declare(hp)
-                sizes[value] = size(self.sample(hp))
-            hp.values[entry.name] = min(sizes, key=sizes.__getitem__)
+            if entry not in together and entry.name in best:
+                candidates = [{**best, entry.name: value} for value in entry.candidates()]
+                best = min(candidates, key=sized)
+        combinations = itertools.product(*(entry.candidates() for entry in together))
+        names = [entry.name for entry in together]
+        best = min(
+            ({**best, **dict(zip(names, values, strict=True))} for values in combinations),
+            key=sized,
+        )
+        sized(best)
         return self.sample(hp)
 
     def start_from(self, sample: Sample) -> None:
@@ -196,6 +223,11 @@ def _active(hp: keras_tuner.HyperParameters, name: str) -> Any:
     """The hyperparameter of that name whose conditions are met, if there is one."""
     name = _full(hp, name)
     return next((found for found in hp.space if found.name == name and hp.is_active(found)), None)
+
+
+def _short(name: str) -> str:
+    """Without name scopes."""
+    return name.rpartition("/")[2]
 
 
 def _full(hp: keras_tuner.HyperParameters, name: str) -> str:

@@ -1,6 +1,8 @@
 """How a sample is trained: loss, metrics, optimizer and schedule."""
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,24 +11,64 @@ from resnet_layers.labels import CategoricalAccuracy, CategoricalCrossentropy
 from resnet_layers.tuning.space import Sample
 
 
-def loss(classes: int, multi_label: bool, from_logits: bool, label_smoothing: float) -> Any:
-    """The loss that fits the labels."""
-    several = classes > 1 and not multi_label
-    kind = CategoricalCrossentropy if several else keras.losses.BinaryCrossentropy
-    return kind(from_logits=from_logits, label_smoothing=label_smoothing)
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What is to be learned.
+
+    Args:
+        classes: Number of outputs.
+        multi_label: Whether an image can have several classes.
+        from_logits: Whether outputs are logits, not probabilities.
+    """
+
+    classes: int
+    multi_label: bool
+    from_logits: bool
+
+    @property
+    def one_of_several(self) -> bool:
+        """Whether each image has one class of two or more."""
+        return self.classes > 1 and not self.multi_label
+
+    def loss(self, given: Any = None, label_smoothing: float = 0.0) -> Any:
+        """The loss that fits; one given by name takes logits or probabilities as they come."""
+        if given is None:
+            kind = CategoricalCrossentropy if self.one_of_several else BinaryCrossentropy
+            return kind(from_logits=self.from_logits, label_smoothing=label_smoothing)
+        if isinstance(given, str) and given in _LOSSES:
+            return _LOSSES[given](from_logits=self.from_logits)
+        return keras.losses.get(given)
+
+    def metrics(self, given: Sequence[Any] | None = None) -> list[Any]:
+        """The metrics that fit, or new ones like those that are given."""
+        if given is None:
+            given = ["accuracy"] if self.one_of_several else ["accuracy", "auc"]
+        return [self._metric(one) for one in given]
+
+    def _metric(self, given: Any) -> Any:
+        if isinstance(given, keras.metrics.Metric):  # it has variables
+            return type(given).from_config(given.get_config())
+        # Keras would decide by the first batch, which may have mixtures as labels.
+        if given in ("accuracy", "acc") or (self.one_of_several and given in _ACCURACIES):
+            if self.one_of_several:
+                return CategoricalAccuracy(name=given)
+            # Above 0, a logit is a probability above a half.
+            threshold = 0.0 if self.from_logits else 0.5
+            return keras.metrics.BinaryAccuracy(name=given, threshold=threshold)
+        if given in ("auc", "AUC"):
+            each = {"multi_label": True, "num_labels": self.classes} if self.classes > 1 else {}
+            return keras.metrics.AUC(name="auc", from_logits=self.from_logits, **each)
+        return keras.metrics.get(given)
 
 
-def metrics(classes: int, multi_label: bool, from_logits: bool) -> list[Any]:
-    """The metrics that fit the labels; the first is called `accuracy` always."""
-    if classes > 1 and not multi_label:
-        return [CategoricalAccuracy(name="accuracy")]
-    # Above 0, a logit is a probability above a half.
-    threshold = 0.0 if from_logits else 0.5
-    each = {"multi_label": True, "num_labels": classes} if classes > 1 else {}
-    return [
-        keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold),
-        keras.metrics.AUC(name="auc", from_logits=from_logits, **each),
-    ]
+BinaryCrossentropy = keras.losses.BinaryCrossentropy
+_LOSSES = {
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "sparse_categorical_crossentropy": CategoricalCrossentropy,  # it takes indices, too
+    "binary_crossentropy": BinaryCrossentropy,
+    "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
+}
+_ACCURACIES = ("categorical_accuracy", "sparse_categorical_accuracy")
 
 
 def optimizer(sample: Sample, model: keras.Model) -> keras.optimizers.Optimizer:
@@ -50,7 +92,6 @@ def optimizer(sample: Sample, model: keras.Model) -> keras.optimizers.Optimizer:
     # Kernels are matrices at least; scales, offsets and biases are vectors.
     spared = [variable for variable in model.trainable_variables if len(variable.shape) < 2]
     made.exclude_from_weight_decay(var_list=spared)
-    made.build(model.trainable_variables)  # or Keras would skip its state in checkpoints
     return made
 
 
@@ -58,27 +99,38 @@ class WarmUpCosine(keras.callbacks.Callback):
     """Raises the learning rate in a line, then lowers it to zero along a cosine.
 
     A callback, since only `fit` knows the number of steps. Hyperband's later rounds go on where
-    the earlier ones were.
+    the earlier ones were. The peak is the learning rate that the model was compiled with; where
+    that is a schedule already, this one does nothing.
 
     Args:
-        peak: The largest learning rate.
-        warmup: Share of all steps until it is reached, in [0, 1).
+        warmup: Share of all steps until the peak is reached, in [0, 1).
     """
 
-    def __init__(self, peak: float, warmup: float) -> None:
+    def __init__(self, warmup: float) -> None:
         super().__init__()
-        self.peak, self.warmup = peak, warmup
+        self.warmup = warmup
+        self._peak: float | None = None
         self._epoch = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        rate = self.model.optimizer.learning_rate
+        try:
+            self.model.optimizer.learning_rate = rate
+            self._peak = float(rate)
+        except TypeError:  # it is a schedule
+            self._peak = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.model.optimizer.learning_rate = self.peak * self._share(batch)
+        if self._peak is not None:
+            self.model.optimizer.learning_rate = self._peak * self._share(batch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         # A checkpoint of the network does not start its next training at 0.
-        self.model.optimizer.learning_rate = self.peak
+        if self._peak is not None:
+            self.model.optimizer.learning_rate = self._peak
 
     def _share(self, batch: int) -> float:
         """Of the peak."""

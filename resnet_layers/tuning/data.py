@@ -1,0 +1,106 @@
+"""What a search may be given to learn from, checked before the first network is trained."""
+
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from resnet_layers.tuning.training import Labels
+
+_FatalValueError = keras_tuner.errors.FatalValueError
+
+
+def standardize(fit: dict[str, Any], labels: Labels | None, augments: bool, mixes: bool) -> None:
+    """Checks the keywords of `fit`, and makes arrays of lists of labels.
+
+    A search would otherwise spend its trials on what cannot work, or learn from labels that mean
+    nothing.
+
+    Args:
+        fit: Keywords of `keras.Model.fit`; changed.
+        labels: What is to be learned, or `None` where a loss of the user's decides.
+        augments: Whether a sample of the space may augment images.
+        mixes: Whether a sample of the space may mix them.
+
+    Raises:
+        FatalValueError: If labels do not fit, or if weights meet mixup.
+        FatalTypeError: If images come as something that cannot be augmented.
+    """
+    x: Any = fit.get("x")
+    y: Any = fit.get("y")
+    if is_tf_data(x):
+        fit.setdefault("shuffle", False)  # or Keras warns that it does not shuffle it
+        weighted = isinstance(x.element_spec, tuple) and len(x.element_spec) > 2
+    else:
+        weighted = fit.get("sample_weight") is not None
+    if mixes and weighted:
+        raise _FatalValueError(
+            "Weights of samples must be left out with mixup, which mixes the samples: fix it with "
+            "mixup=False"
+        )
+    if augments and not (hasattr(x, "shape") or is_tf_data(x) or _is_batches(x)):
+        raise keras_tuner.errors.FatalTypeError(
+            "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
+            "augmented; others need augmentation='none' and mixup=False. "
+            f"Received: x={type(x)}"
+        )
+    if y is not None:
+        fit["y"] = y = _array(y)
+        if hasattr(x, "shape") and x.shape[0] != len(y):
+            raise _FatalValueError(
+                f"There must be a label for each image. Received: {x.shape[0]} images, "
+                f"{len(y)} labels"
+            )
+        _check(y, labels)
+    held_out = fit.get("validation_data")
+    if isinstance(held_out, (tuple, list)) and len(held_out) > 1:
+        fit["validation_data"] = (held_out[0], _array(held_out[1]), *held_out[2:])
+        _check(fit["validation_data"][1], labels)
+
+
+def is_tf_data(x: Any) -> bool:
+    """Whether it is a `tf.data.Dataset`, without importing TensorFlow."""
+    return hasattr(x, "element_spec") and hasattr(x, "map")
+
+
+def _is_batches(x: Any) -> bool:
+    return isinstance(x, keras.utils.PyDataset)
+
+
+def _array(labels: Any) -> Any:
+    return np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
+
+
+def _check(given: Any, labels: Labels | None) -> None:
+    if labels is None:
+        return
+    values = np.asarray(given)
+    found = _fault(values, labels)
+    if found:
+        if labels.one_of_several:
+            wanted = f"indices of {labels.classes} classes, from 0, or one-hot rows"
+        elif labels.classes == 1:
+            wanted = "numbers from 0 to 1, one for each image"
+        else:
+            wanted = f"rows of {labels.classes} numbers from 0 to 1"
+        raise _FatalValueError(f"Labels must be {wanted}. Received: {found}")
+
+
+def _fault(values: Any, labels: Labels) -> str | None:
+    """What is wrong with labels, if something is."""
+    if values.dtype.kind not in "biuf":
+        return f"an array of {values.dtype}"
+    columns = 1 if values.ndim == 1 else values.shape[-1]
+    rows = columns == labels.classes > 1
+    if values.ndim > 2 or not (rows or (columns == 1 and not labels.multi_label)):
+        return f"shape={values.shape}"
+    if not values.size:
+        return None
+    low, high = values.min(), values.max()
+    if rows or not labels.one_of_several:
+        return None if 0 <= low <= high <= 1 else f"numbers from {low} to {high}"
+    whole = bool(np.all(values == np.floor(values)))
+    if whole and 0 <= low <= high < labels.classes:
+        return None
+    return f"indices from {low} to {high}" if whole else "numbers that are not whole"
