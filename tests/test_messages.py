@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
+from resnet_layers.tuning import HyperResNet
 
 PACKAGE = Path(rl.__file__).parent
 # What is about the shell, the installation or published weights has tests of its own.
@@ -613,6 +614,11 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "`projection` must be True where a style has projections in all blocks. "
         "Received: projection=False, style.shortcut='C'",
+    ),
+    (
+        lambda: HyperResNet(3, (8, 8, 3), weight_decay=-1),
+        ValueError,
+        "`weight_decay` must be a number of at least 0. Received: weight_decay=-1",
     ),
     (
         lambda: rl.ResNet34(shape=(None, None, 3)),  # type: ignore[arg-type]

@@ -59,7 +59,10 @@ def over_budget_in_a_grid() -> None:
 def fixed_above_the_budget() -> None:
     hp = keras_tuner.HyperParameters()
     hp.Fixed("width", 64)
-    HyperResNet(3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 16]}).build(hp)
+    try:
+        HyperResNet(3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 16]}).build(hp)
+    finally:
+        assert hp.values["width"] == 64
 
 
 def built_above_the_budget() -> None:

@@ -76,7 +76,9 @@ class Budget:
             return
         hp.rejected = dict(hp.values)
         self.space.redraw(hp, self.fits, self.smallest)
-        self.refuse(hp)  # somebody has fixed what is too large
+        if not self.fits(self.space.sample(hp)):  # somebody has fixed what is too large
+            hp.values = hp.rejected
+            self.refuse(hp)
 
     def leave_grid(self, hp: keras_tuner.HyperParameters, callbacks: list[Any]) -> None:
         """Raises an `OverBudgetError` for a replaced point of a grid, with the point in `hp`.
