@@ -102,7 +102,16 @@ def _events(plan: Plan) -> list[list[str]]:
     return [line.split() for line in lines]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "RandomSearch",
+        *(
+            pytest.param(kind, marks=pytest.mark.huge)
+            for kind in ("BayesianOptimization", "Hyperband")
+        ),
+    ],
+)
 def test_two_workers_share_a_search(kind: str, tmp_path: Path, cluster: _Cluster) -> None:
     options, total = KINDS[kind]
     plan = Plan(kind, str(tmp_path), options=options)

@@ -150,8 +150,14 @@ def test_same_seeds_make_the_same_search(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("event", ["inside", "end"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        *((kind, "inside") for kind in KINDS),
+        ("GridSearch", "end"),
+        *(pytest.param(kind, "end", marks=pytest.mark.huge) for kind in KINDS[:-1]),
+    ],
+)
 def test_killed_search_goes_on(
     kind: str, event: str, tmp_path: Path, plans: dict[str, Plan], tuners: dict[str, Any]
 ) -> None:

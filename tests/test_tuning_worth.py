@@ -191,6 +191,7 @@ def test_command_refuses_a_file_of_other_settings(
 
 
 @pytest.mark.slow
+@pytest.mark.huge
 def test_command_measures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "tuning.json"
     options = ["--data", "digits", "--seeds", "1", "--trials", "1", "--epochs", "1"]
