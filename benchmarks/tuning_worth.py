@@ -36,7 +36,7 @@ SIZE = 16  # pixels
 STRIPS = 5
 BATCH = 64
 MAX_MACS = 2e7
-TRIALS, EPOCHS = 2, 4
+TRIALS, EPOCHS = 4, 4
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -101,23 +101,6 @@ def columns_of(strip: int, columns: int) -> NDArray[np.int64]:
     return np.arange(strip * width, (strip + 1) * width - 1)
 
 
-class _WithoutXLA:
-    """Before a hypermodel: its networks run without XLA, which was slower on two cores."""
-
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        model = super().build(hp)  # type: ignore[misc]
-        model.jit_compile = False
-        return model
-
-
-class _Ours(_WithoutXLA, HyperResNet):
-    """The space of this package."""
-
-
-class _Theirs(_WithoutXLA, keras_tuner.applications.HyperResNet):
-    """The space of keras-tuner."""
-
-
 class _ResNet18(keras_tuner.HyperModel):
     """One network with one recipe; what differs between trials is where it starts."""
 
@@ -133,7 +116,6 @@ class _ResNet18(keras_tuner.HyperModel):
             keras.optimizers.AdamW(rate, weight_decay=0.05),
             keras.losses.CategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            jit_compile=False,
         )
         return model
 
@@ -205,14 +187,16 @@ def _space(contender: str, classes: int, steps: int) -> dict[str, Any]:
     shape = (SIZE, SIZE, 3)
     match contender:
         case "resnet_layers":
-            return {"hypermodel": _Ours(classes, shape, groups=1, max_macs=MAX_MACS)}
+            return {"hypermodel": HyperResNet(classes, shape, max_macs=MAX_MACS)}
         case "keras-tuner":
             # Its shallowest networks: the others take minutes for a trial on two cores.
             hp = keras_tuner.HyperParameters()
             hp.Choice("version", ["v1", "v2"], default="v2")
             hp.Fixed("conv4_depth", 6)
             return {
-                "hypermodel": _Theirs(input_shape=shape, classes=classes),
+                "hypermodel": keras_tuner.applications.HyperResNet(
+                    input_shape=shape, classes=classes
+                ),
                 "hyperparameters": hp,
             }
         case _:
