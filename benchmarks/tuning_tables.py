@@ -118,7 +118,7 @@ def _winners(data: Data, name: str) -> Iterator[str]:
     seeds = sorted({result["seed"] for result in data["results"] if result["data"] == name})
     yield (
         "Accuracy in percent, mean ± standard deviation over the seeds, then the test of each. "
-        "Parameters are the median of the winners', in millions; seconds are the median of a search's."
+        "Parameters of the winners, in millions, and seconds of a search are medians."
     )
     yield ""
     yield (
@@ -136,7 +136,7 @@ def _winners(data: Data, name: str) -> Iterator[str]:
             _spread(list(tests.values())),
             _spread(list(accuracies(data, name, contender, "validation").values())),
             f"{np.median([result['parameters'] for result in results]) / 1e6:.2f}",
-            f"{np.mean([result['seconds'] for result in results]):.0f}",
+            f"{np.median([result['seconds'] for result in results]):.0f}",
             *(f"{tests[seed]:.1f}" if seed in tests else "" for seed in seeds),
         ]
         yield f"| {' | '.join(cells)} |"

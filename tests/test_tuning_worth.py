@@ -139,7 +139,7 @@ them anew, class by class.
 640 images are trained on, 160 validate, and 200 are for the test.
 
 Accuracy in percent, mean ± standard deviation over the seeds, then the test of each. Parameters \
-are the median of the winners', in millions; seconds are those of a search.
+of the winners, in millions, and seconds of a search are medians.
 
 | | test | validation | parameters | seconds | seed 0 | seed 1 |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
