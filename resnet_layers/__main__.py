@@ -14,7 +14,7 @@ from typing import Any
 
 from resnet_layers import _checks, tags, variants
 from resnet_layers.serving import DisagreementError, formats
-from resnet_layers.shell import classifier, exporting, options, predictor, training
+from resnet_layers.shell import classifier, exporting, options, predictor, training, tuning
 from resnet_layers.shell import convert as conversion
 from resnet_layers.shell.files import InputError
 from resnet_layers.shell.images import verbosity
@@ -63,8 +63,6 @@ def train(**chosen: Any) -> int:
 
 def tune(**chosen: Any) -> int:
     """Searches, writes the best network, and has a new process check it."""
-    from resnet_layers.shell import tuning  # keras-tuner takes its time to import
-
     with _values():
         settings = tuning.Settings(**chosen)
     row = tuning.tune(settings)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from resnet_layers.serving.formats import FORMATS, PRECISIONS
-from resnet_layers.shell import training
+from resnet_layers.shell import training, tuning
 from resnet_layers.tuning.parts import PRESETS
 
 DEFAULTS = training.Settings()
-TUNERS = ("bayesian", "random", "hyperband", "grid")
+SEARCH = tuning.Settings()
 # By command: a line for the list of commands, and what its own help says first.
 _HELP = {
     "train": (
@@ -108,19 +108,19 @@ def _add_train(parser: Parser) -> None:
 def _add_tune(parser: Parser) -> None:
     add = parser.add_argument
     _add_data(parser)
-    add("--preset", choices=list(PRESETS), default="small-images", help="(%(default)s)")
-    add("--tuner", choices=TUNERS, default="bayesian", help="(%(default)s)")
+    add("--preset", choices=list(PRESETS), default=SEARCH.preset, help="(%(default)s)")
+    add("--tuner", choices=tuning.TUNERS, default=SEARCH.tuner, help="(%(default)s)")
     add(
         "--trials",
         type=int,
-        default=12,
+        default=SEARCH.trials,
         metavar="N",
         help="how many networks are trained; Hyperband decides it by itself (%(default)s)",
     )
     add(
         "--epochs",
         type=int,
-        default=8,
+        default=SEARCH.epochs,
         metavar="N",
         help="how often each network sees each image (%(default)s)",
     )
@@ -135,7 +135,7 @@ def _add_tune(parser: Parser) -> None:
     add("--max-parameters", type=float, metavar="N", help="most parameters of a network")
     add("--max-macs", type=float, metavar="N", help="most multiply-adds of a network for an image")
     _add_seed(parser)
-    _add_output(parser, Path("resnet_search"))
+    _add_output(parser, SEARCH.output)
 
 
 def _add_data(parser: Parser) -> None:

@@ -119,7 +119,7 @@ def tune(settings: Settings) -> training.Row | None:
         raise InputError(str(error)) from None
     _keep_settings(settings, data)
     tuner = make_tuner(settings, hypermodel)
-    print(_announcement(settings, data, tuner), flush=True)
+    print(_announcement(settings, data), flush=True)
     tuner.search(
         *data.training_arrays,
         epochs=settings.epochs,
@@ -227,7 +227,7 @@ def _keep_settings(settings: Settings, data: _Data) -> None:
         raise files.not_writable(settings.output, error) from None
 
 
-def _announcement(settings: Settings, data: _Data, tuner: keras_tuner.Tuner) -> str:
+def _announcement(settings: Settings, data: _Data) -> str:
     count = len(data.training_arrays[1]), len(data.validation_arrays[1]), len(data.test.labels)
     how_many = "" if settings.tuner == "hyperband" else f"{settings.trials} trials of "
     return (
