@@ -4,18 +4,10 @@ import os
 import subprocess
 import sys
 
-import keras
 import pytest
 
 import resnet_layers as rl
 from resnet_layers import _environment
-
-
-def test_keras_2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras, "__version__", "2.15.0")
-    with pytest.raises(ImportError) as caught:
-        _environment.check()
-    assert str(caught.value) == "resnet_layers needs Keras 3. Received: keras 2.15.0"
 
 
 def test_legacy_keras_is_named_in_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -405,7 +405,9 @@ def test_sublayers_frozen_one_by_one_stay_frozen(case: Case, tmp_path: Path) -> 
 @every_case
 def test_input_of_another_rank_is_refused(case: Case) -> None:
     if isinstance(case.create(), (rl.ResNet, rl.Preprocessing)):
-        pytest.skip("refused in words of its own, see test_messages and test_preprocessing")
+        pytest.skip(
+            "refused in words of its own, see test_messages_networks and test_preprocessing"
+        )
     ndim = len(case.input_shape)
     match = rf"expected ndim={ndim}, found ndim={ndim + 1}\. Full shape received:"
     with pytest.raises(ValueError, match=match):

@@ -1,9 +1,5 @@
 """Every error of the search space: its type and its whole text."""
 
-import ast
-import traceback
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras_tuner
@@ -15,9 +11,10 @@ import resnet_layers as rl
 from resnet_layers.tuning import HyperResNet, Range, build_model
 from resnet_layers.tuning.budget import OverBudgetError
 from resnet_layers.tuning.parts import KINDS
+from tests.messages import Row, check, ids, missing
 from tests.test_tuning import ONE
 
-FOLDER = Path(rl.__file__).parent / "tuning"
+WING = "tuning"
 SHAPE = (8, 8, 3)
 
 
@@ -72,7 +69,7 @@ def built_above_the_budget() -> None:
 
 
 IMAGES = np.ones((2, *SHAPE))
-ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+ERRORS: list[Row] = [
     (lambda: Range(2, 1), ValueError, "`high` must be above `low`. Received: low=2, high=1"),
     (
         lambda: Range(0, 1, log=True),
@@ -289,36 +286,10 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
 ]
 
 
-def _raised(call: Callable[[], Any]) -> Exception:
-    with pytest.raises(Exception) as caught:  # noqa: PT011, the caller compares type and text
-        call()
-    return caught.value
-
-
-@pytest.mark.parametrize(("call", "kind", "text"), ERRORS, ids=[str(i) for i in range(len(ERRORS))])
-def test_error_has_type_and_whole_text(
-    call: Callable[[], Any], kind: type[Exception], text: str
-) -> None:
-    error = _raised(call)
-    assert type(error) is kind
-    assert str(error) == text
+@pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
+def test_error_has_type_and_whole_text(row: Row) -> None:
+    check(row)
 
 
 def test_every_raise_is_in_the_table() -> None:
-    seen = set()
-    for call, _, _ in ERRORS:
-        frames = traceback.extract_tb(_raised(call).__traceback__)
-        own = [frame for frame in frames if Path(frame.filename).parent == FOLDER]
-        if own:
-            seen.add((Path(own[-1].filename).name, own[-1].lineno))
-    missing = [
-        f"{path.name}:{node.lineno}"
-        for path in FOLDER.glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Raise)
-        and not any(
-            (path.name, line) in seen
-            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
-        )
-    ]
-    assert missing == []
+    assert missing(WING, ERRORS) == []

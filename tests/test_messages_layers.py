@@ -1,10 +1,5 @@
-"""Every error of the parts and the model: its type and its whole text."""
+"""Every error of the layers: its type and its whole text."""
 
-import ast
-import re
-import traceback
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,12 +7,9 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
-from resnet_layers.tuning import HyperResNet
+from tests.messages import ANY, Row, check, ids, missing
 
-PACKAGE = Path(rl.__file__).parent
-# What is about the shell, the installation or published weights has tests of its own.
-ELSEWHERE = ("__main__", "_environment", "preprocessing_layer", "pretrained")
-MODULES = [path for path in PACKAGE.glob("*.py") if path.stem not in ELSEWHERE]
+WING = "layers"
 
 
 def unregistered(x: Any) -> Any:
@@ -34,39 +26,6 @@ def built(layer: Any, *shape: int | None) -> Any:
     return layer
 
 
-def parts() -> tuple[Any, ...]:
-    return rl.Stem(4, name="stem"), [rl.ResNetStage(4, 1, name="stage1")], rl.ClassifierHead(2)
-
-
-class ForgetsItsLayers(keras.Model):
-    def __init__(self, count: int = 1) -> None:
-        super().__init__(name="mine")
-        self.units = [rl.ConvNorm(4, 1) for _ in range(count)]
-
-    def call(self, x: Any) -> Any:
-        for unit in self.units:
-            x = unit(x)
-        return x
-
-    def get_config(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        return cls()
-
-
-def fold_what_forgets() -> None:
-    model = ForgetsItsLayers(2)
-    model(np.zeros((1, 4, 4, 3)))
-    rl.fold_batch_norm(model)
-
-
-class TakesAnything(rl.ResNet):
-    def __init__(self, anything: Any) -> None:
-        super().__init__(*parts())
-
-
 class ForgetsToBuild(rl.Stem):
     def __init__(self) -> None:
         super().__init__(4, name="s")
@@ -77,13 +36,9 @@ def load_into_what_is_not_built() -> None:
     built(ForgetsToBuild(), 8, 8, 3).load_own_variables({})
 
 
-def replace_head() -> None:
-    rl.ResNet(*parts()).head = rl.ClassifierHead(3)
-
-
-def share_a_stage() -> None:
-    stage = rl.ResNetStage(4, 1, name="twice")
-    rl.ResNet(rl.Stem(4), [stage, stage])
+class TakesAnything(rl.Stem):
+    def __init__(self, anything: Any) -> None:
+        super().__init__(4)
 
 
 ACTIVATION = (
@@ -91,42 +46,18 @@ ACTIVATION = (
     "`keras.saving.register_keras_serializable`. Received: activation="
 )
 INITIALIZER = "must be a name, a config or an object that Keras can serialize. Received: "
-ANY = "<anything>"  # stands for an address in a repr
 
-ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    # Models that are remade
-    (
-        lambda: rl.fold_batch_norm("resnet18"),
-        TypeError,
-        "`model` must be a Keras model. Received: model='resnet18'",
-    ),
-    (
-        lambda: rl.with_dtype(None, "float32"),
-        TypeError,
-        "`model` must be a Keras model. Received: model=None",
-    ),
-    (
-        lambda: rl.fold_batch_norm(keras.Sequential([rl.Stem(4)], name="mine")),
-        ValueError,
-        "`model` must be built: call it once, or give it an input shape. "
-        "Received: model=<Sequential 'mine'>",
-    ),
-    (
-        fold_what_forgets,
-        ValueError,
-        "`model` must have configs that make its layers again. Received: ForgetsItsLayers 'mine' "
-        "with 2 layers, whose config makes 1",
-    ),
-    (
-        lambda: rl.with_dtype(rl.ResNet(*parts()), None),
-        ValueError,
-        "`dtype` must be a dtype policy or its name. Received: dtype=None",
-    ),
-    (
-        lambda: rl.with_dtype(rl.ResNet(*parts()), "bf16"),
-        ValueError,
-        "`dtype` must be a dtype policy or its name. Received: dtype='bf16'",
-    ),
+
+def prepared_shape(*shape: int) -> Any:
+    return rl.Preprocessing(name="prepare").compute_output_shape(shape)
+
+
+PREPARED = (
+    "The input of Preprocessing 'prepare' must have the axes (batch, height, width, 3), or the "
+    "same without the batch, none of them empty. Received: input_shape="
+)
+
+ERRORS: list[Row] = [
     (
         lambda: rl.BlockStyle(normalization="group", folded=True),
         ValueError,
@@ -243,17 +174,6 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "`style` must be a name, a BlockStyle, or a config with fields of BlockStyle. "
         "Received: style={'paddding': 'same'}",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet35"),
-        ValueError,
-        "There is no variant of that name; close names: 'resnet50', 'resnet34', "
-        "'resnetrs350', 'resnet50t', 'resnet50s'. Received: variant='resnet35'",
-    ),
-    (
-        lambda: rl.ResNet.from_variant(50),  # type: ignore[arg-type]
-        TypeError,
-        "`variant` must be a name. Received: variant=50",
     ),
     # Styles
     (lambda: rl.ConvNorm(4, 3, activation="rellu"), ValueError, f"{ACTIVATION}'rellu'"),
@@ -393,74 +313,6 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     # The model
     (
-        lambda: rl.ResNet("stem", [rl.ResNetStage(4, 1)]),
-        TypeError,
-        "`stem` must be made of Keras 3 layers. Received: stem='stem' (of type <class 'str'>)",
-    ),
-    (
-        lambda: rl.ResNet(rl.Stem(4), [3]),
-        TypeError,
-        "`stages` must be made of Keras 3 layers. Received: stages=3 (of type <class 'int'>)",
-    ),
-    (
-        lambda: rl.ResNet(rl.Stem(4), []),
-        TypeError,
-        "`stages` must be a list of at least one layer. Received: stages=[]",
-    ),
-    (
-        lambda: rl.ResNet(*parts(), input_shape=(8, 8)),
-        ValueError,
-        "`input_shape` must be (height, width, channels), without the batch: positive integers, "
-        "or None for any height or width. Received: input_shape=(8, 8)",
-    ),
-    (
-        lambda: rl.ResNet(*parts(), input_shape=(8, 0, 3)),
-        ValueError,
-        "`input_shape` must be (height, width, channels), without the batch: positive integers, "
-        "or None for any height or width. Received: input_shape=(8, 0, 3)",
-    ),
-    (
-        lambda: rl.ResNet34(shape=32),  # type: ignore[arg-type]
-        TypeError,
-        "`input_shape` must be (height, width, channels), without the batch: positive integers, "
-        "or None for any height or width. Received: input_shape=32",
-    ),
-    (
-        lambda: rl.ResNet(*parts(), metadata={"a": object}),
-        TypeError,
-        "`metadata` must be a mapping of what JSON can hold. "
-        "Received: metadata={'a': <class 'object'>}",
-    ),
-    (
-        lambda: rl.ResNet(*parts(), dtype="mixed_float16"),
-        ValueError,
-        "`dtype` must be the stem's policy; give it to the stem, the stages and the head. "
-        'Received: dtype=<DTypePolicy "mixed_float16">, stem.dtype_policy=<DTypePolicy "float32">',
-    ),
-    (
-        share_a_stage,
-        ValueError,
-        "The parts of a ResNet must be different layers, since a file stores each one by itself. "
-        "Received: stages=['twice', 'twice']",
-    ),
-    (
-        replace_head,
-        AttributeError,
-        "`head` of a ResNet cannot be replaced. Make a model of the same layers: "
-        "`ResNet(model.stem, model.stages, head, norm=model.norm)`",
-    ),
-    (
-        lambda: TakesAnything(object()).get_config(),
-        NotImplementedError,
-        "`TakesAnything` must have a `get_config` and a `from_config` of its own, since an "
-        f"argument of its constructor cannot be serialized: {ANY}",
-    ),
-    (
-        lambda: rl.ResNet(*parts()).quantize("int8"),
-        NotImplementedError,
-        "`quantize` must be left to an exported model, since Keras quantizes no convolutions",
-    ),
-    (
         lambda: rl.Stem.from_config({**rl.Stem(4).get_config(), "trainable_changes": {"7": False}}),
         ValueError,
         "`Stem` must make its sub-layers in its constructor, so that its config can say which of "
@@ -471,45 +323,6 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "The sub-layers of ForgetsToBuild 's' must be built before weights are loaded: build them "
         "in its `build`. Received: 'extra', which is not built",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", classes=10, head=None),
-        ValueError,
-        "`classes` and `classifier_activation` must be left out when `head` is given. "
-        "Received: classes=10, classifier_activation=None",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", depth=3, width=2),
-        TypeError,
-        "Overrides must be among activation, anti_aliasing, attention, attention_ratio, blocks, "
-        "bottleneck, data_format, dtype, epsilon, factorize, filters, folded, group_width, "
-        "groups, head, kernel_initializer, kernel_regularizer, kernel_size, metadata, momentum, "
-        "name, normalization, normalize_shortcut, padding, preactivation, rank, reduce_first, "
-        "rematerialize, shortcut, shortcut_kernel_size, standardize_kernels, stem, "
-        "strided_block, strides, strides_on, style, trainable, use_bias, widths, zero_init_last. "
-        "Received: depth, width",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", strides=(1, 2)),
-        ValueError,
-        "`strides` must have one value for all stages or one for each. "
-        "Received: strides=(1, 2), blocks=(2, 2, 2, 2)",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", output_stride=4),
-        ValueError,
-        "`output_stride` must be one of 8, 16, 32. Received: output_stride=4",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", output_stride=8, stem=keras.layers.Identity()),
-        ValueError,
-        "`output_stride` must be 32 with a stem of another class, whose strides are not known. "
-        f"Received: output_stride=8, stem={ANY}",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", drop_path=1.5),
-        ValueError,
-        "`drop_path` must be a number in [0, 1). Received: drop_path=1.5",
     ),
     # Options of blocks and stages
     (
@@ -583,82 +396,65 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "between space and time. Received: hidden_filters=()",
     ),
     (
-        lambda: rl.ResNet.from_variant("resnet18", blocks=(1, 1)),
-        ValueError,
-        "`blocks` and `filters` must have one number for each stage. "
-        "Received: blocks=(1, 1), filters=(64, 128, 256, 512)",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", blocks=2),
-        TypeError,
-        "`blocks` must be a list of positive integers. Received: blocks=2",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", filters=(8, 0, 8, 8)),
-        ValueError,
-        "`filters` must be a list of positive integers. Received: filters=(8, 0, 8, 8)",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnext50_32x4d", filters=(64, 100, 128, 256)),
-        ValueError,
-        "`group_width` must grow by whole channels with `filters`. "
-        "Received: group_width=4, filters=(64, 100, 128, 256)",
-    ),
-    (
-        lambda: rl.ResNet.from_variant("resnet18", stem=None),
-        TypeError,
-        "`stem` must be made of Keras 3 layers. Received: stem=None (of type <class 'NoneType'>)",
-    ),
-    (
         lambda: rl.ResNetStage(4, 1, projection=False, style=rl.BlockStyle(shortcut="C")),
         ValueError,
         "`projection` must be True where a style has projections in all blocks. "
         "Received: projection=False, style.shortcut='C'",
     ),
     (
-        lambda: HyperResNet(3, (8, 8, 3), weight_decay=-1),
+        lambda: TakesAnything(object()).get_config(),
+        NotImplementedError,
+        "`TakesAnything` must have a `get_config` and a `from_config` of its own, since an "
+        f"argument of its constructor cannot be serialized: {ANY}",
+    ),
+    # Preprocessing
+    (
+        lambda: rl.Preprocessing(image_size=0),
         ValueError,
-        "`weight_decay` must be a number of at least 0. Received: weight_decay=-1",
+        "`image_size` must be a positive integer or a pair of them. Received: image_size=0",
     ),
     (
-        lambda: rl.ResNet34(shape=(None, None, 3)),  # type: ignore[arg-type]
+        lambda: rl.Preprocessing(crop_pct=1.5),
         ValueError,
-        "The input of ClassifierHead 'head' must have a known height and width for "
-        "pooling='avg2x2'. Received: input_shape=(None, None, None, 512)",
+        "`crop_pct` must be a number in (0, 1]. Received: crop_pct=1.5",
     ),
+    (
+        lambda: rl.Preprocessing(interpolation="nearest"),
+        ValueError,
+        "`interpolation` must be one of 'bilinear', 'bicubic'. Received: interpolation='nearest'",
+    ),
+    (
+        lambda: rl.Preprocessing(mean=0.5),  # type: ignore[arg-type]
+        TypeError,
+        "`mean` must be three numbers. Received: mean=0.5",
+    ),
+    (
+        lambda: rl.Preprocessing(std=(1.0, 0.0, 1.0)),
+        ValueError,
+        "`std` must be a positive number. Received: std=0.0",
+    ),
+    (
+        lambda: rl.Preprocessing(mean=(0.0, float("nan"), 1.0)),
+        ValueError,
+        "`mean` must be a finite number. Received: mean=nan",
+    ),
+    (
+        lambda: rl.Preprocessing(channels="grb"),
+        ValueError,
+        "`channels` must be one of 'rgb', 'bgr'. Received: channels='grb'",
+    ),
+    (lambda: prepared_shape(8, 8), ValueError, f"{PREPARED}(8, 8)"),
+    (lambda: prepared_shape(8, 8, 1), ValueError, f"{PREPARED}(8, 8, 1)"),
+    (lambda: prepared_shape(2, 8, 8, 4), ValueError, f"{PREPARED}(2, 8, 8, 4)"),
+    (lambda: prepared_shape(2, 0, 8, 3), ValueError, f"{PREPARED}(2, 0, 8, 3)"),
+    (lambda: prepared_shape(1, 2, 8, 8, 3), ValueError, f"{PREPARED}(1, 2, 8, 8, 3)"),
 ]
 
 
-def _raised(call: Callable[[], Any]) -> Exception:
-    with pytest.raises(Exception) as caught:  # noqa: PT011, the caller compares type and text
-        call()
-    return caught.value
-
-
-@pytest.mark.parametrize(("call", "kind", "text"), ERRORS, ids=lambda v: v if v is str else "")
-def test_error_has_type_and_whole_text(
-    call: Callable[[], Any], kind: type[Exception], text: str
-) -> None:
-    error = _raised(call)
-    assert type(error) is kind
-    if ANY not in text:
-        assert str(error) == text
-    assert re.fullmatch(re.escape(text).replace(re.escape(ANY), ".+"), str(error))
+@pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
+def test_error_has_type_and_whole_text(row: Row) -> None:
+    check(row)
 
 
 def test_every_raise_is_in_the_table() -> None:
-    seen = set()
-    for call, _, _ in ERRORS:
-        frames = traceback.extract_tb(_raised(call).__traceback__)
-        own = [frame for frame in frames if Path(frame.filename).parent == PACKAGE]
-        seen.add((Path(own[-1].filename).name, own[-1].lineno))
-    missing = []
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Raise) or node.exc is None:  # the latter passes one on
-                continue
-            if ast.unparse(node)[6:] != "NotImplementedError":
-                lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-                if not any((path.name, line) in seen for line in lines):
-                    missing.append(f"{path.name}:{node.lineno}")
-    assert missing == []
+    assert missing(WING, ERRORS) == []

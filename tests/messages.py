@@ -1,0 +1,149 @@
+"""What the tables of messages share: the wings, a row, and the law that a table is complete.
+
+A wing's table is `ERRORS` in `tests/test_messages_WING.py`.
+"""
+
+import ast
+import contextlib
+import functools
+import re
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import resnet_layers as rl
+
+PACKAGE = Path(rl.__file__).parent
+# The modules of each wing, by their paths in the package; `*` stands for any, folders included.
+WINGS: dict[str, tuple[str, ...]] = {
+    "support": ("_checks", "_environment", "_files"),
+    "layers": (
+        "_body",
+        "_composite",
+        "_identifiers",
+        "_layout",
+        "attention",
+        "batch_normalization",
+        "blocks",
+        "conv_norm",
+        "convolution",
+        "head",
+        "normalization",
+        "preprocessing_layer",
+        "rematerialization",
+        "sampling",
+        "stage",
+        "stem",
+        "styles",
+    ),
+    "weights": ("pretrained", "tags", "weights/*"),
+    "networks": ("_cost", "_remake", "article", "model", "pruned", "variant", "variants"),
+    "serving": ("folding", "precision", "serving/*"),
+    "tuning": ("labels", "tuning/*"),
+    "shell": ("__main__", "shell/*"),
+    "names": ("__init__",),  # which only imports
+}
+ANY = "<anything>"  # for what others say or the machine decides: an address, a temporary folder
+
+# What raises, the type of the error and its whole text.
+Row = tuple[Callable[[], Any], type[Exception], str]
+
+
+class Raised(NamedTuple):
+    """An error, and the lines that raised it and the errors that its text repeats."""
+
+    kind: type[Exception]
+    text: str
+    lines: frozenset[tuple[str, int]]
+
+
+@functools.cache
+def raised(call: Callable[[], Any]) -> Raised:
+    """The error of a call, which is made once, in an empty folder of its own."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        try:
+            call()
+        except Exception as error:
+            said = [one for one in _chain(error) if str(one) and str(one) in str(error)]
+            lines = [line for one in said for line in _raising_line(one)]
+            return Raised(type(error), str(error), frozenset(lines))
+    raise AssertionError("no error")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it came from."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def _raising_line(error: BaseException) -> list[tuple[str, int]]:
+    """Module and line of the last frame in the package, if there is one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
+    return [(_module(Path(frame.filename)), frame.lineno or 0) for frame in own[-1:]]
+
+
+def _module(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def check(row: Row) -> None:
+    """The row's call raises an error of just that type and text, from within the package."""
+    call, kind, text = row
+    error = raised(call)
+    assert error.kind is kind
+    if ANY not in text:
+        assert error.text == text
+    assert re.fullmatch(re.escape(text).replace(re.escape(ANY), ".+"), error.text)
+    assert error.lines
+
+
+def ids(rows: Sequence[Row]) -> list[str]:
+    """The beginnings and ends of the texts."""
+    texts = [text.replace(ANY, "").replace("\n", " ") for _, _, text in rows]
+    return [text if len(text) < 100 else f"{text[:50]}...{text[-46:]}" for text in texts]
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the package, by their paths in it."""
+    return {_module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def wings(module: str) -> list[str]:
+    """The wings that a module belongs to, which should be one."""
+    return [
+        wing
+        for wing, patterns in WINGS.items()
+        if any(fnmatch(module, pattern) for pattern in patterns)
+    ]
+
+
+def raises(path: Path) -> list[range]:
+    """The lines of each statement that raises an error of its own.
+
+    A bare `raise` passes one on, and `raise NotImplementedError` marks what a subclass must have.
+    """
+    return [
+        range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise)
+        and node.exc is not None
+        and ast.unparse(node.exc) != "NotImplementedError"
+    ]
+
+
+def missing(wing: str, rows: Sequence[Row]) -> list[str]:
+    """The statements of a wing's modules that raise and are reached by no row."""
+    seen = {line for call, _, _ in rows for line in raised(call).lines}
+    return [
+        f"{module}.py:{lines[0]}"
+        for module, path in modules().items()
+        if wing in wings(module)
+        for lines in raises(path)
+        if not any((module, line) in seen for line in lines)
+    ]
