@@ -52,16 +52,6 @@ def test_any_change_of_any_tensor_is_reported_by_name(name: str, change: str) ->
     assert_untouched(MODEL, before)
 
 
-def test_all_that_does_not_fit_is_in_one_error() -> None:
-    source = tensors(tiny())
-    del source["bn1.bias"]
-    source["fc.weight"] = source["fc.weight"][:2]
-    source["extra"] = np.zeros(1)
-    assert refused(source) == (
-        header() + " - bn1.bias (4,)\n ! fc.weight: has (2, 8), needs (3, 8)\n + extra"
-    )
-
-
 @given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from("-+!"), min_size=2))
 def test_every_change_is_in_the_error(changes: dict[str, str]) -> None:
     source, before = tensors(MODEL), MODEL.get_weights()
@@ -139,26 +129,6 @@ def test_final_norm_of_pre_activation_can_be_skipped() -> None:
     for a, b in zip(other.norm.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(value(other.head.dense.kernel), value(model.head.dense.kernel))
-
-
-@pytest.mark.parametrize(
-    ("skip", "kind"),
-    [
-        ("head", TypeError),
-        (1, TypeError),
-        (["fc"], ValueError),
-        ([["head"]], ValueError),
-        (["norm"], ValueError),  # no network of this kind has one
-    ],
-)
-def test_skip_must_name_parts(skip: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind) as caught:
-        rl.load_weights_from(tiny(), tensors(tiny()), skip=skip)
-    assert type(caught.value) is kind
-    assert str(caught.value) == (
-        "`skip` must be a list of names among 'stem', 'stage1', 'stage2', 'head'. "
-        f"Received: skip={skip!r}"
-    )
 
 
 # --- other channels ------------------------------------------------------------------------------
@@ -245,32 +215,6 @@ def test_signals_have_names_as_well() -> None:
     assert_untouched(model, source.get_weights())
 
 
-def test_only_networks_are_loaded() -> None:
-    layer = keras.layers.Dense(3, name="dense")
-    with pytest.raises(TypeError) as caught:
-        rl.load_weights_from(layer, {})
-    assert str(caught.value) == f"`model` must be a ResNet. Received: model={layer!r}"
-
-
-@pytest.mark.parametrize("kind", ["ours", "other", "unbuilt"])
-def test_keras_models_from_elsewhere_are_refused(kind: str) -> None:
-    source: keras.Model = tiny()
-    if kind != "ours":
-        before = [keras.Input((4,))] if kind == "other" else []
-        source = keras.Sequential([*before, keras.layers.Dense(3)])
-    assert refused(source) == (
-        "`source` must hold a ResNet or ResNetV2 of keras.applications where it is a Keras model. "
-        f"Received: source={source!r}"
-    )
-
-
-def test_names_that_become_equal_are_refused() -> None:
-    kernel = np.zeros((7, 7, 3, 4))
-    assert refused({"a/conv1_conv/kernel:0": kernel, "b/conv1_conv/kernel": kernel}) == (
-        "`source` must not have two tensors of one name. Received: 'conv1_conv/kernel'"
-    )
-
-
 def test_head_of_a_model_around_keras_applications_is_skipped() -> None:
     body = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(32, 32, 3))
     layers = [body, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, name="mine")]
@@ -283,52 +227,13 @@ def test_head_of_a_model_around_keras_applications_is_skipped() -> None:
     assert relative_difference(model.features(x)["stage4"], body(x)) < 1e-4
 
 
-def test_parts_of_other_classes_must_be_skipped() -> None:
+def test_parts_of_other_classes_can_be_skipped() -> None:
     head = keras.Sequential(
         [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)], name="own"
     )
     body = tiny()
     model = rl.ResNet(body.stem, body.stages, head)
-    with pytest.raises(TypeError) as caught:
-        rl.load_weights_from(model, tensors(tiny()))
-    assert str(caught.value) == (
-        "The head of `model` must be a ClassifierHead, since nothing else has names in other "
-        f"libraries, or be left out by `skip`. Received: head={head!r}"
-    )
     rl.load_weights_from(model, tensors(tiny()), skip=["head"])
-
-
-def test_layers_without_a_name_elsewhere_are_refused() -> None:
-    body = tiny()
-    head = rl.ClassifierHead(3, hidden_units=4, name="head")
-    model = rl.ResNet(body.stem, body.stages, head)
-    with pytest.raises(ValueError, match="must have only layers") as caught:
-        rl.load_weights_from(model, tensors(tiny()))
-    assert str(caught.value) == (
-        "`model` must have only layers that timm has names for, unless `skip` leaves their parts "
-        "out. Received: 'hidden' (hidden) in head"
-    )
-
-
-@keras.saving.register_keras_serializable("resnet_layers_tests")
-class ScaledHead(rl.ClassifierHead):
-    """Has a variable that no other library knows."""
-
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        self.scale = self.add_weight(shape=(), name="scale")
-
-
-def test_variables_without_a_name_elsewhere_are_refused() -> None:
-    body = tiny()
-    model = rl.ResNet(body.stem, body.stages, ScaledHead(3, name="head"))
-    with pytest.raises(TypeError, match="must have no variables besides") as caught:
-        rl.load_weights_from(model, tensors(tiny()))
-    assert str(caught.value) == (
-        "The head of `model` must have no variables besides those of ClassifierHead, since "
-        "nothing else has names in other libraries, or be left out by `skip`. "
-        "Received: head/scale"
-    )
 
 
 # --- what no tensor reveals ----------------------------------------------------------------------
@@ -451,7 +356,7 @@ def texts(tree: ast.AST) -> str:
 
 def test_text_of_every_error_is_in_a_test() -> None:
     tests = "\n".join(
-        texts(ast.parse(path.read_text())) for path in Path(__file__).parent.glob("test_weights_*")
+        texts(ast.parse(path.read_text())) for path in Path(__file__).parent.glob("test_*weights*")
     )
     missing = []
     for path in Path(weights.__file__).parent.glob("*.py"):

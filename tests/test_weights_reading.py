@@ -6,7 +6,6 @@ import json
 import pickle
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -315,18 +314,6 @@ def test_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> 
     )
 
 
-def test_torch_files_without_torch_name_the_extra(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"")
-    assert refused(path, ImportError) == (
-        "`source` must be read by torch, which is not installed: "
-        f"`pip install \"resnet-layers[torch]\"`. Received: source='{path}'"
-    )
-
-
 # --- files that are not what they say ------------------------------------------------------------
 
 UNREADABLE = "`source` must be a whole file of the kind that its ending says. Received: source="
@@ -376,15 +363,6 @@ def test_ending_in_capitals_is_the_same(tmp_path: Path) -> None:
     rl.load_weights_from(tiny(), tmp_path / "WEIGHTS.SAFETENSORS")
 
 
-def test_h5_file_of_another_model_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.weights.h5"
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(path)
-    assert refused(path) == (
-        f"{UNREADABLE}'{path}', which cannot be read: it holds no weights of a ResNet from "
-        "keras.applications"
-    )
-
-
 def test_renamed_file_of_keras_3_is_refused(tmp_path: Path) -> None:
     saved, path = tmp_path / "a.weights.h5", tmp_path / "renamed.h5"
     keras_original("keras_resnet50", input_shape=(32, 32, 3)).save_weights(saved)
@@ -412,63 +390,6 @@ def test_damage_inside_of_an_array_is_refused(tmp_path: Path) -> None:
         f"not: Bad CRC-32 for file '{name}.npy'"
     )
     assert_untouched(model, before)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        (
-            "weights.txt",
-            "`source` must be a file that ends in .safetensors, .pth, .pt, .bin, .npz, .h5. "
-            "Received: source='weights.txt'",
-        ),
-        (
-            "missing.npz",
-            "`source` must be a file that exists. Received: source='missing.npz'",
-        ),
-        (
-            "folder.npz",
-            "`source` must be a file that exists. Received: source='folder.npz'",
-        ),
-    ],
-)
-def test_path_of_no_weight_file_is_refused(
-    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("folder.npz").mkdir()
-    assert refused(name) == message
-
-
-@pytest.mark.parametrize("source", [None, 3, ["a"]])
-def test_source_of_another_type_is_refused(source: Any) -> None:
-    assert refused(source, TypeError) == (
-        "`source` must be a path, a mapping from names to arrays, or a Keras model. "
-        f"Received: source={source!r} (of type {type(source)})"
-    )
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ({3: np.zeros(2)}, "3 for a <class 'numpy.ndarray'>"),
-        ({"a": "b"}, "'a' for a <class 'str'>"),
-        ({"state_dict": {"a": [1.0]}}, "'a' for a <class 'list'>"),
-    ],
-)
-def test_mapping_to_something_else_is_refused(source: Any, message: str) -> None:
-    expected = f"`source` must map names to arrays. Received: {message}"
-    assert refused(source, TypeError) == expected
-
-
-def test_duplicate_names_in_safetensors_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    entry = json.dumps({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})
-    header = f'{{"a": {entry}, "a": {entry}}}'.encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    assert refused(path) == (
-        f"{UNREADABLE}'{path}', which cannot be read: names stand there twice: a"
-    )
 
 
 @pytest.mark.parametrize(
@@ -517,35 +438,6 @@ def test_pickled_objects_in_npz_are_refused_and_run_no_code(tmp_path: Path) -> N
     np.savez(path, **arrays)  # type: ignore[arg-type]
     assert " ! fc.bias: has object, needs floating point" in refused(path)
     assert not witness.exists()
-
-
-NOT_FINITE: list[Callable[[np.ndarray], np.ndarray]] = [
-    lambda array: np.full_like(array, np.nan),
-    lambda array: np.full_like(array, -np.inf),
-    lambda array: np.full(array.shape, 1e300),
-]
-
-
-@pytest.mark.parametrize("make", NOT_FINITE)
-def test_what_is_not_finite_is_refused_by_name(make: Any) -> None:
-    source = tensors(tiny())
-    for name in ("layer1.0.conv1.weight", "fc.bias"):
-        source[name] = make(source[name])
-    assert refused(source) == (
-        "The tensors of `source` must be finite in the dtypes of the variables of `model`. "
-        "Received: source=<mapping>, where these are not: layer1.0.conv1.weight, fc.bias"
-    )
-
-
-@pytest.mark.parametrize("ending", ["safetensors", "npz"])
-def test_what_is_not_finite_in_a_file_is_refused(ending: str, tmp_path: Path) -> None:
-    path = tmp_path / f"weights.{ending}"
-    arrays = {**tensors(tiny()), "bn1.bias": np.array([0, 0, 1e39, 0])}
-    (save_file if ending == "safetensors" else save_npz)(arrays, path)
-    assert refused(path) == (
-        "The tensors of `source` must be finite in the dtypes of the variables of `model`. "
-        f"Received: source='{path}', where these are not: bn1.bias"
-    )
 
 
 def test_what_is_too_large_for_half_precision_is_refused() -> None:
