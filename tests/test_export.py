@@ -1,7 +1,5 @@
 """`export` and `load_exported`: artifacts that agree with their model, or are not there."""
 
-import functools
-import importlib.util
 import inspect
 import json
 import warnings
@@ -572,176 +570,7 @@ def test_other_artifacts_are_refused(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["model.keras", "model", "model.h5"])
-def test_other_files_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="must be the folder of a SavedModel") as caught:
-        rl.load_exported(tmp_path / name)
-    assert str(caught.value) == (
-        "`path` must be the folder of a SavedModel, or an .onnx, .tflite or .xml file. "
-        f"Received: path='{tmp_path / name}'"
-    )
-
-
-def test_missing_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="There is no file") as caught:
-        rl.load_exported(tmp_path / "model.onnx")
-    assert str(caught.value) == f"There is no file '{tmp_path / 'model.onnx'}'"
-
-
 # Bad input
-
-ZEROS = np.zeros((2, 8, 8, 3), "float32")
-LABELS = (
-    "`calibration` must have one label for each image, the index of one of the model's classes."
-)
-MODEL = functools.cache(network)  # which nobody changes
-REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "no model": (
-        {"model": "resnet18"},
-        TypeError,
-        "`model` must be a ResNet. Received: model='resnet18'",
-    ),
-    "no format": (
-        {"format": "onxx"},
-        ValueError,
-        "There is no format of that name; close names: 'onnx'. Received: format='onxx'",
-    ),
-    "precision": (
-        {"precision": "float16"},
-        ValueError,
-        "`precision` must be one of 'float32', 'bfloat16', 'int8'. Received: precision='float16'",
-    ),
-    "precision of a format": (
-        {"precision": "bfloat16"},
-        ValueError,
-        "`format` must be one of 'tf_saved_model', 'openvino' for precision='bfloat16'. "
-        "Received: format='onnx'",
-    ),
-    "ending": (
-        {"path": "model.tflite"},
-        ValueError,
-        "`path` must have a name that ends in '.onnx' for ONNX. Received: path='model.tflite'",
-    ),
-    "no name": (
-        {"path": ".", "format": "tf_saved_model"},
-        ValueError,
-        "`path` must have a name for SavedModel. Received: path='.'",
-    ),
-    "no path": (
-        {"path": None},
-        TypeError,
-        "`path` must be a path. Received: path=None",
-    ),
-    "folder": (
-        {"path": "nowhere/model.onnx"},
-        ValueError,
-        "The folder of `path` must exist. Received: path='nowhere/model.onnx'",
-    ),
-    "calibration for int8": (
-        {"precision": "int8", "format": "openvino", "path": "model.xml"},
-        ValueError,
-        "`calibration` must be given for precision='int8': some hundred images of every class as "
-        "the model takes them, an array of shape (None, None, None, 3), with their labels if there "
-        "are any: `(images, labels)`. Received: calibration=None",
-    ),
-    "pixels": (
-        {"calibration": np.zeros((2, 8, 8, 3), "uint8")},
-        TypeError,
-        "`calibration` must have the numbers that the model takes, as its preprocessing makes them "
-        "from pixels. Received: dtype=uint8",
-    ),
-    "shape of calibration": (
-        {"calibration": np.zeros((2, 8, 8, 1), "float32")},
-        ValueError,
-        "`calibration` must have batches of shape (None, None, None, 3). "
-        "Received: shape=(2, 8, 8, 1)",
-    ),
-    "no images": (
-        {"calibration": np.zeros((0, 8, 8, 3), "float32")},
-        ValueError,
-        "`calibration` must have images. Received: calibration=<ndarray>",
-    ),
-    "no batches": (
-        {"calibration": []},
-        ValueError,
-        "`calibration` must have images. Received: calibration=<list>",
-    ),
-    "number": (
-        {"calibration": 100},
-        TypeError,
-        "`calibration` must be an array of images, a pair of images and labels, or batches of "
-        "either, such as a `tf.data.Dataset`. Received: calibration=<int>",
-    ),
-    "infinite": (
-        {"calibration": np.full((2, 8, 8, 3), np.inf, "float32")},
-        ValueError,
-        "`calibration` must be finite. Received: NaN or infinity",
-    ),
-    "labels": (
-        {"calibration": (ZEROS, np.zeros(3))},
-        ValueError,
-        f"{LABELS} Received: 3 labels, 2 images",
-    ),
-    "labels of some": (
-        {"calibration": [(ZEROS, np.zeros(2)), ZEROS]},
-        ValueError,
-        f"{LABELS} Received: none for 2 images",
-    ),
-    "labels of others": (
-        {"calibration": [ZEROS, (ZEROS, np.zeros(2))]},
-        ValueError,
-        f"{LABELS} Received: 2 labels, 4 images",
-    ),
-    "labels outside": (
-        {"calibration": (ZEROS, np.array([4, 5]))},
-        ValueError,
-        f"{LABELS} Received: the label 5 for 5 classes",
-    ),
-    "labels between": (
-        {"calibration": (ZEROS, np.array([4, 1.5]))},
-        ValueError,
-        f"{LABELS} Received: the label 1.5 for 5 classes",
-    ),
-    "wide rows": (
-        {"calibration": (ZEROS, np.eye(2, 8))},
-        ValueError,
-        f"{LABELS} Received: rows of 8 for 5 classes",
-    ),
-    "names": (
-        {"calibration": (ZEROS, np.array(["cat", "dog"]))},
-        TypeError,
-        "The labels of `calibration` must be indices of classes, or one-hot rows. "
-        "Received: dtype=<U3",
-    ),
-    "folder of calibration": (
-        {"calibration": "photos"},
-        TypeError,
-        "`calibration` must be an array of images, a pair of images and labels, or batches of "
-        "either, such as a `tf.data.Dataset`. Received: calibration=<str>",
-    ),
-    "channels": (
-        {"input_shape": (32, 32, 4)},
-        ValueError,
-        "`input_shape` must fit that of the model, (None, None, 3). "
-        "Received: input_shape=(32, 32, 4)",
-    ),
-    "fold": (
-        {"fold": 1},
-        TypeError,
-        "`fold` must be True or False. Received: fold=1",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_bad_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    changes, kind, message = REFUSED[case]
-    arguments: dict[str, Any] = {"model": MODEL(), "path": "model.onnx", "format": "onnx"}
-    with pytest.raises(kind) as caught:
-        rl.export(**{**arguments, **changes})
-    assert (type(caught.value), str(caught.value)) == (kind, message)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_stands_at_the_path_is_not_harmed(tmp_path: Path) -> None:
@@ -777,36 +606,6 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
         y = rl.load_exported(tmp_path / name)(x)
         assert relative_difference(y, logits(model, x)) < 1e-4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model"]
-
-
-def test_folders_that_cannot_be_written_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(**_: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    with pytest.raises(ValueError, match="must be writable") as caught:
-        rl.export(network(), tmp_path / "model.onnx", format="onnx")
-    assert str(caught.value) == (
-        "The folder of `path` must be writable: Permission denied. "
-        f"Received: path='{tmp_path / 'model.onnx'}'"
-    )
-
-
-class Two(rl.ResNet):
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return {"maps": self.stem(inputs, training=training)}
-
-
-def test_several_outputs_are_refused(tmp_path: Path) -> None:
-    model = Two(rl.Stem(4), [rl.ResNetStage(4, 1)])
-    with pytest.raises(ValueError, match="must return one tensor") as caught:
-        rl.export(model, tmp_path / "model.onnx", format="onnx")
-    assert str(caught.value) == (
-        "`model` must return one tensor; a part of it can be exported by a model that returns that "
-        "part. Received: outputs of {'maps': (None, None, None, 4)}"
-    )
 
 
 @some_formats
@@ -851,51 +650,6 @@ def test_parts_of_other_policies_export_in_float32(tmp_path: Path) -> None:
     model = randomize(rl.ResNet(rl.Stem(8), stages, rl.ClassifierHead(5)))
     report = write(model, tmp_path, "tf_saved_model")
     assert report.relative_difference < 1e-4
-
-
-@pytest.mark.parametrize(
-    ("format", "missing"),
-    [
-        ("onnx", "tf2onnx"),
-        ("onnx", "onnxruntime"),
-        ("litert", "ai_edge_litert"),
-        ("openvino", "openvino"),
-    ],
-)
-def test_missing_runtimes_name_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, missing: str
-) -> None:
-    there = ["tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "openvino"]
-    there.remove(missing)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: 1 if name in there else None)
-    with pytest.raises(ImportError) as caught:
-        rl.export(network(), tmp_path / f"model{ENDINGS[format]}", format=format)
-    assert str(caught.value) == (
-        f'{formats.FORMATS[format].title} needs {missing}: pip install "resnet-layers[export]"'
-    )
-
-
-def test_int8_of_openvino_needs_nncf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nncf" else 1)
-    with pytest.raises(ImportError) as caught:
-        rl.export(
-            network(),
-            tmp_path / "model.xml",
-            format="openvino",
-            precision="int8",
-            calibration=images(2, 8, 8, 3),
-        )
-    assert str(caught.value) == 'OpenVINO needs nncf: pip install "resnet-layers[export]"'
-
-
-def test_other_backends_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="TensorFlow backend") as caught:
-        rl.export(network(), tmp_path / "model.onnx", format="onnx")
-    assert str(caught.value) == (
-        "`export` needs Keras' TensorFlow backend; a .keras file can be opened there. "
-        "Received: backend='jax'"
-    )
 
 
 # Report

@@ -403,7 +403,12 @@ HERE = ", ".join(
         "/pytorch_model.bin",
     )
 )
-UNPREPARED: list[dict[str, Any]] = [{}, *({"preprocessing": value} for value in (None, "x", {}))]
+UNPREPARED: list[dict[str, Any]] = [
+    {},
+    {"preprocessing": None},
+    {"preprocessing": "x"},
+    {"preprocessing": {}},
+]
 KERAS_FILE = "resnet50v2_weights_tf_dim_ordering_tf_kernels.h5"
 KERAS = (
     "The weights 'keras_resnet50v2.imagenet' could not be downloaded by keras.applications: "
