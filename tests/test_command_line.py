@@ -717,19 +717,6 @@ def test_output_that_leads_to_itself_is_refused(
     assert sentence.startswith(f"resnet-layers: The output folder '{loop / 'x'}' cannot be ")
 
 
-def test_output_of_the_new_process_that_is_no_result_is_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    answer = subprocess.CompletedProcess([], 0, stdout="hello\n", stderr="")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    settings = training.Settings(output=tmp_path)
-    with pytest.raises(training.DisagreementError) as error:
-        training.check_in_new_process(settings, {})
-    assert str(error.value) == (
-        f"A new process could not evaluate '{tmp_path / 'model.keras'}' and printed: hello"
-    )
-
-
 def test_models_with_other_outputs_are_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -84,38 +84,6 @@ def test_folder_follows_links_and_a_broken_one_is_an_unreadable_image(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ([], "The folder '{path}' cannot be read: No such file or directory"),
-        (["photos"], "The folder '{path}' cannot be read: Not a directory"),
-        (
-            ["photos/a.png"],
-            "The folder '{path}' must have a subfolder of images for each class. Received: none",
-        ),
-        (
-            ["photos/cat/a.png", "photos/dog/a.txt"],
-            "The class folder '{path}/dog' must have images (.jpg, .jpeg, .png) in itself. "
-            "Received: none",
-        ),
-        (
-            ["photos/train/cat/a.png"],
-            "The class folder '{path}/train' must have images (.jpg, .jpeg, .png) in itself. "
-            "Received: none",
-        ),
-    ],
-    ids=["missing", "a file", "no class", "empty class", "nested"],
-)
-def test_folders_without_classes_are_refused(
-    tmp_path: Path, files: list[str], message: str
-) -> None:
-    for file in files:
-        touch(tmp_path / file)
-    with pytest.raises(InputError) as error:
-        folder(tmp_path / "photos")
-    assert str(error.value) == message.format(path=tmp_path / "photos")
-
-
-@pytest.mark.parametrize(
     "counts",
     [(10, 10), (3, 2), (2, 2), (100, 2), (8, 2), (40, 3, 2), (500, 3, 40), (2,) * 50, (9, 2, 7)],
     ids=str,
@@ -158,27 +126,6 @@ def test_digest_depends_on_names_alone() -> None:
     data = counted(3, 3)
     assert data.digest() == counted(2, 4).digest()
     assert data.digest() != counted(3, 4).digest()
-
-
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        (
-            (5,),
-            "The images of the folder 'photos' must belong to two or more classes, with a "
-            "subfolder for each. Received: 1 class, 'class 0'",
-        ),
-        (
-            (5, 1, 3),
-            "Each class of the folder 'photos' must have two or more images, one to train on and "
-            "one to test on. Received: one image of 'class 1'",
-        ),
-    ],
-)
-def test_split_refuses_too_few(counts: tuple[int, ...], message: str) -> None:
-    with pytest.raises(InputError) as error:
-        counted(*counts).split(0)
-    assert str(error.value) == message
 
 
 def numbered(count: int, size: int = 8) -> tuple[Any, Any, Preprocessing]:
