@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import resnet_layers as rl
 from benchmarks import flat, serving_machine, twins
-from resnet_layers.serving import openvino_runtime
 from resnet_layers.serving.calibration import gather
 from resnet_layers.serving.job import Job
+from resnet_layers.serving.runtimes import openvino_runtime
 from tests.randomize import images, randomize, relative_difference
 
 # For images, (N, height, width, channels): runs them once and returns the outputs.

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from resnet_layers import styles
-from resnet_layers._layout import Layout
-from resnet_layers.styles import STYLES
-from resnet_layers.variants import VARIANTS
+from resnet_layers.layers import styles
+from resnet_layers.layers._layout import Layout
+from resnet_layers.layers.styles import STYLES
+from resnet_layers.networks.variants import VARIANTS
 
 FOLDER = Path(__file__).parent
 sys.path.append(str(FOLDER.parent))  # `benchmarks` is not installed
@@ -53,7 +53,7 @@ def variants_page() -> str:
     lines = [
         "# Variants",
         "",
-        "Written by `python docs/generate.py` from `resnet_layers/variants.py`.",
+        "Written by `python docs/generate.py` from `resnet_layers/networks/variants.py`.",
         "",
         "`rl.ResNet.from_variant(name, classes=…)` makes one; any field of its row or of its style "
         "can be overridden. Parameters are the trainable ones at 1000 classes.",

@@ -10,42 +10,16 @@ import re
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import resnet_layers as rl
 
 PACKAGE = Path(rl.__file__).parent
-# The modules of each wing, by their paths in the package; `*` stands for any, folders included.
-WINGS: dict[str, tuple[str, ...]] = {
-    "support": ("_checks", "_environment", "_files"),
-    "layers": (
-        "_body",
-        "_composite",
-        "_identifiers",
-        "_layout",
-        "attention",
-        "batch_normalization",
-        "blocks",
-        "conv_norm",
-        "convolution",
-        "head",
-        "normalization",
-        "preprocessing_layer",
-        "rematerialization",
-        "sampling",
-        "stage",
-        "stem",
-        "styles",
-    ),
-    "weights": ("pretrained", "tags", "weights/*"),
-    "networks": ("_cost", "_remake", "article", "model", "pruned", "variant", "variants"),
-    "serving": ("folding", "precision", "serving/*"),
-    "tuning": ("labels", "tuning/*"),
-    "shell": ("__main__", "shell/*"),
-    "names": ("__init__",),  # which only imports
-}
+# A wing is a folder of the package, with the folders in it.
+WINGS = ("_support", "layers", "weights", "networks", "training", "serving", "tuning", "shell")
+# What only imports.
+NAMES = ("__init__", "__main__")
 ANY = "<anything>"  # for what others say or the machine decides: an address, a temporary folder
 
 # What raises, the type of the error and its whole text.
@@ -114,13 +88,9 @@ def modules() -> dict[str, Path]:
     return {_module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def wings(module: str) -> list[str]:
-    """The wings that a module belongs to, which should be one."""
-    return [
-        wing
-        for wing, patterns in WINGS.items()
-        if any(fnmatch(module, pattern) for pattern in patterns)
-    ]
+def wing_of(module: str) -> str:
+    """The folder of the package that a module is in."""
+    return module.partition("/")[0]
 
 
 def raises(path: Path) -> list[range]:
@@ -143,7 +113,7 @@ def missing(wing: str, rows: Sequence[Row]) -> list[str]:
     return [
         f"{module}.py:{lines[0]}"
         for module, path in modules().items()
-        if wing in wings(module)
+        if wing_of(module) == wing
         for lines in raises(path)
         if not any((module, line) in seen for line in lines)
     ]

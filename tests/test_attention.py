@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet_layers import attention
+from resnet_layers.layers.primitives import attention
 from tests.randomize import images, randomize, relative_difference, value
 
 SHAPES = [(2, 7, 6), (2, 5, 4, 6), (2, 3, 4, 5, 6), (2, 1, 1, 6)]

@@ -9,7 +9,10 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
-from resnet_layers.batch_normalization import BatchNormalization, FrozenBatchNormalization
+from resnet_layers.layers.primitives.batch_normalization import (
+    BatchNormalization,
+    FrozenBatchNormalization,
+)
 from tests.randomize import (
     assert_same_weights,
     images,

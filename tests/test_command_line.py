@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 import resnet_layers as rl
-from resnet_layers import variants
 from resnet_layers.__main__ import main
-from resnet_layers.shell import classifier, training
+from resnet_layers.networks import variants
+from resnet_layers.networks.variant import Variant
+from resnet_layers.shell import classifier, train
 from resnet_layers.shell.images import Preprocessing
-from resnet_layers.variant import Variant
 
 TINY = Variant(
     blocks=(1, 1),
@@ -66,10 +66,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `train` wrote for the photos."""
     output = tmp_path_factory.mktemp("trained")
-    settings = training.Settings(
+    settings = train.Settings(
         data=photos, variant="tiny", epochs=8, batch_size=4, image_size=8, output=output
     )
-    training.train(settings)
+    train.train(settings)
     return output
 
 
@@ -156,10 +156,10 @@ def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) 
 def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
     histories = []
     for i, seed in enumerate((1, 1, 2)):
-        settings = training.Settings(
+        settings = train.Settings(
             data=photos, variant="tiny", epochs=2, image_size=8, seed=seed, output=tmp_path / str(i)
         )
-        training.train(settings)
+        train.train(settings)
         histories.append((settings.output / "history.csv").read_text())
     assert histories[0] == histories[1] != histories[2]
 
@@ -169,10 +169,8 @@ def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str
 ) -> None:
     monkeypatch.setitem(variants.VARIANTS, "other", dataclasses.replace(TINY, style=style))
-    settings = training.Settings(
-        data=photos, variant="other", epochs=1, image_size=8, output=tmp_path
-    )
-    last = training.train(settings)
+    settings = train.Settings(data=photos, variant="other", epochs=1, image_size=8, output=tmp_path)
+    last = train.train(settings)
     found = classifier.load(tmp_path / "model.keras")
     scores = found.evaluate(found.test_images(photos))
     assert scores["loss"] == pytest.approx(last["test_loss"], rel=1e-5)
@@ -189,7 +187,7 @@ def test_train_takes_unusual_sizes(
     option: str,
     value: int,
 ) -> None:
-    monkeypatch.setattr(training, "check_in_new_process", lambda *_: "checked")
+    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--output", tmp_path]
     code, out, err = run(capsys, "train", *arguments, option, value)
     assert (code, err) == (0, "")
@@ -202,7 +200,7 @@ def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> No
         fixed = dataclasses.replace(TINY, head={"pooling": "avg2x2"})
         patch.setitem(variants.VARIANTS, "fixed", fixed)
         arguments: Any = {"data": photos, "variant": "fixed", "epochs": 1, "image_size": 8}
-        training.train(training.Settings(**arguments, output=tmp_path))
+        train.train(train.Settings(**arguments, output=tmp_path))
     assert classifier.load(tmp_path / "model.keras").model.input_shape == (8, 8, 3)
 
 
@@ -210,14 +208,14 @@ def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> No
 def test_images_keep_their_usual_size_within_bounds(side: int, expected: int) -> None:
     sizes = [(side, side), (side, 2 * side), (side + 3, side), (side, side)]
     data: Any = type("Data", (), {"sources": [np.zeros(size, np.uint8) for size in sizes]})
-    assert training.usual_size(data) == expected
+    assert train.usual_size(data) == expected
 
 
 def test_new_process_agreement(
     monkeypatch: pytest.MonkeyPatch, photos: Path, trained: Path
 ) -> None:
     """Every outcome of the other process, which one test below starts in earnest."""
-    settings = training.Settings(data=photos, batch_size=7, output=trained)
+    settings = train.Settings(data=photos, batch_size=7, output=trained)
     path = trained / "model.keras"
     row = {"test_loss": 0.25, "test_accuracy": 0.5}
     commands: list[Any] = []
@@ -230,7 +228,7 @@ def test_new_process_agreement(
         monkeypatch.setattr(subprocess, "run", start)
 
     answer(out='{"images": 3, "loss": 0.250001, "accuracy": 0.5}')
-    assert training.check_in_new_process(settings, row) == (
+    assert train.check_in_new_process(settings, row) == (
         "A new process agrees: loss 0.250001, accuracy 50.00% on 3 test images"
     )
     program = [sys.executable, "-m", "resnet_layers"]
@@ -238,15 +236,15 @@ def test_new_process_agreement(
     assert commands == [[*program, "evaluate", str(path), *options]]
     for loss, accuracy in ((0.2501, 0.5), (0.25, 0.75)):
         answer(out=json.dumps({"images": 3, "loss": loss, "accuracy": accuracy}))
-        with pytest.raises(training.DisagreementError) as error:
-            training.check_in_new_process(settings, row)
+        with pytest.raises(train.DisagreementError) as error:
+            train.check_in_new_process(settings, row)
         assert str(error.value) == (
             f"A new process does not agree about '{path}': loss {loss:.6f}, accuracy "
             f"{accuracy:.2%} there, loss 0.250000, accuracy 50.00% here"
         )
     answer(code=-9, err="first line\nlast line\n")
-    with pytest.raises(training.DisagreementError) as error:
-        training.check_in_new_process(settings, row)
+    with pytest.raises(train.DisagreementError) as error:
+        train.check_in_new_process(settings, row)
     assert str(error.value) == (
         f"A new process could not evaluate '{path}' and ended with exit code -9: last line"
     )
@@ -256,10 +254,10 @@ def test_disagreement_is_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disagree(*_: Any) -> str:
-        raise training.DisagreementError("both numbers")
+        raise train.DisagreementError("both numbers")
 
-    monkeypatch.setattr(training, "train", lambda _: {})
-    monkeypatch.setattr(training, "check_in_new_process", disagree)
+    monkeypatch.setattr(train, "train", lambda _: {})
+    monkeypatch.setattr(train, "check_in_new_process", disagree)
     code, _, err = run(capsys, "train")
     assert (code, err) == (1, "resnet-layers: both numbers\n")
 
@@ -414,7 +412,7 @@ def test_train_reports_a_disk_that_fails_late(
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(training, "_write_curves", fail)
+    monkeypatch.setattr(train, "_write_curves", fail)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
     assert refusal(capsys, "train", *arguments, "--output", tmp_path) == (
         f"resnet-layers: The output folder '{tmp_path}' cannot be written to: "
@@ -436,7 +434,7 @@ def test_signals_while_writing_leave_the_old_files(
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr(training, "_write_curves", interrupt)
+    monkeypatch.setattr(train, "_write_curves", interrupt)
     (tmp_path / "model.keras").write_bytes(b"old")
     before = signal.getsignal(signal.SIGTERM)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]

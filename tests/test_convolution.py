@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet_layers import convolution
-from resnet_layers.convolution import GroupedConv1D, GroupedConv2D, GroupedConv3D
+from resnet_layers.layers.primitives import convolution
+from resnet_layers.layers.primitives.convolution import GroupedConv1D, GroupedConv2D, GroupedConv3D
 from tests.randomize import images, randomize, relative_difference
 
 CLASSES: dict[int, Any] = {1: GroupedConv1D, 2: GroupedConv2D, 3: GroupedConv3D}

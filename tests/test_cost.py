@@ -5,10 +5,12 @@ import pytest
 
 import resnet_layers as rl
 from benchmarks import roofline
-from resnet_layers import _cost, styles, variants
-from resnet_layers.variant import Variant
+from resnet_layers.layers import styles
+from resnet_layers.networks import variants
+from resnet_layers.networks.cost import Cost, cost_of
+from resnet_layers.networks.variant import Variant
 
-# The networks that `_cost` is for: of images, regular, with the strides in the first blocks.
+# The networks that `cost_of` is for: of images, regular, with the strides in the first blocks.
 REGULAR = [
     name
     for name, row in variants.VARIANTS.items()
@@ -19,8 +21,8 @@ REGULAR = [
 ]
 
 
-def counted(name: str, shape: tuple[int, int, int]) -> _cost.Cost:
-    return _cost.of(variants.find(name), 10, shape)
+def counted(name: str, shape: tuple[int, int, int]) -> Cost:
+    return cost_of(variants.find(name), 10, shape)
 
 
 def test_most_variants_are_regular() -> None:
@@ -30,7 +32,7 @@ def test_most_variants_are_regular() -> None:
 @pytest.mark.parametrize("name", REGULAR)
 def test_trainable_parameters_are_those_of_the_row(name: str) -> None:
     row = variants.find(name)
-    cost = _cost.of(row, 1000, (224, 224, 3))
+    cost = cost_of(row, 1000, (224, 224, 3))
     style = styles.get(row.style)
     frozen = _moving_statistics(row) if style.normalization == "batch" else 0
     assert cost.parameters - frozen == row.parameters
@@ -39,7 +41,7 @@ def test_trainable_parameters_are_those_of_the_row(name: str) -> None:
 def _moving_statistics(row: Variant) -> int:
     """Half of the numbers of normalization: what is left when there is none."""
     bare = row.override(normalization=None)[0]
-    normalization = _cost.of(row, 1, (8, 8, 3)).parameters - _cost.of(bare, 1, (8, 8, 3)).parameters
+    normalization = cost_of(row, 1, (8, 8, 3)).parameters - cost_of(bare, 1, (8, 8, 3)).parameters
     return normalization // 2
 
 
@@ -59,4 +61,4 @@ def test_cost_is_that_of_the_built_network(name: str, shape: tuple[int, int, int
 def test_nothing_is_allocated() -> None:
     keras.backend.clear_session()
     wide = variants.find("resnet50").override(filters=(2**20, 2**21, 2**22, 2**23))[0]
-    assert _cost.of(wide, 1000, (224, 224, 3)).parameters > 2**46
+    assert cost_of(wide, 1000, (224, 224, 3)).parameters > 2**46

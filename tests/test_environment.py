@@ -7,14 +7,14 @@ import sys
 import pytest
 
 import resnet_layers as rl
-from resnet_layers import _environment
+from resnet_layers._support import environment
 
 
 def test_legacy_keras_is_named_in_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     message = r"TF_USE_LEGACY_KERAS is set, so `tf\.keras` is Keras 2 \(tf_keras\)"
     with pytest.warns(UserWarning, match=message):
-        _environment.check()
+        environment.check()
 
 
 def test_layers_are_layers_of_tf_keras() -> None:

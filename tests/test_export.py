@@ -15,9 +15,10 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
-from resnet_layers.serving import DisagreementError, Report, comparison, exporting, formats, litert
-from resnet_layers.serving import saved_model as saved_model_format
+from resnet_layers.serving import DisagreementError, Report, comparison, exporting, formats
 from resnet_layers.serving.calibration import Calibration, gather
+from resnet_layers.serving.runtimes import litert
+from resnet_layers.serving.runtimes import saved_model as saved_model_format
 from tests.randomize import images, randomize, relative_difference, value
 
 ENDINGS = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}

@@ -119,7 +119,7 @@ def test_calibration_reports_accuracy_with_the_networks_own_preprocessing(
 def test_large_folders_are_read_in_part(
     capsys: pytest.CaptureFixture[str], model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_layers.shell.exporting.MOST_IMAGES", 7)
+    monkeypatch.setattr("resnet_layers.shell.export.MOST_IMAGES", 7)
     code, out, _ = run(
         capsys, "export", model, "--format", "tf_saved_model", "--calibration", photos
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import resnet_layers as rl
-from resnet_layers.folding import fold
+from resnet_layers.serving.folding import fold
 from tests.cases import CASES, TRAINABLE, Case
 from tests.randomize import (
     assert_same_weights,

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_layers._files import replacing
+from resnet_layers._support.files import replacing
 from resnet_layers.shell import images
-from resnet_layers.shell.files import InputError
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Preprocessing, read, shorter_side, square
 
 

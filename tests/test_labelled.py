@@ -12,7 +12,7 @@ from PIL import Image
 
 from resnet_layers.shell import labelled
 from resnet_layers.shell.batches import Batches, shifted
-from resnet_layers.shell.files import InputError
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Preprocessing, read
 from resnet_layers.shell.labelled import Labelled, digits, folder
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from resnet_layers.labels import CategoricalAccuracy, CategoricalCrossentropy
+from resnet_layers.training.labels import CategoricalAccuracy, CategoricalCrossentropy
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 4)).astype("float32")

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
+from resnet_layers.layers import _shapes
+from resnet_layers.layers._layout import Layout
 from tests.messages import ANY, Row, check, ids, missing
 
 WING = "layers"
@@ -23,6 +25,13 @@ class Unregistered(keras.initializers.Initializer):
 
 def built(layer: Any, *shape: int | None) -> Any:
     layer.build((None, *shape))
+    return layer
+
+
+def convolution(built: bool = False) -> Any:
+    layer = rl.ConvNorm(4, 3, name="c")
+    if built:
+        layer.build((None, 8, 8, 3))
     return layer
 
 
@@ -55,6 +64,15 @@ def prepared_shape(*shape: int) -> Any:
 PREPARED = (
     "The input of Preprocessing 'prepare' must have the axes (batch, height, width, 3), or the "
     "same without the batch, none of them empty. Received: input_shape="
+)
+
+SHAPE = (
+    "`input_shape` must be (height, width, channels), without the batch: positive integers, or "
+    "None for any height or width. Received: input_shape="
+)
+AXES = (
+    "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none of them "
+    "empty, and a known number of channels. Received: input_shape="
 )
 
 ERRORS: list[Row] = [
@@ -448,6 +466,39 @@ ERRORS: list[Row] = [
     (lambda: prepared_shape(2, 8, 8, 4), ValueError, f"{PREPARED}(2, 8, 8, 4)"),
     (lambda: prepared_shape(2, 0, 8, 3), ValueError, f"{PREPARED}(2, 0, 8, 3)"),
     (lambda: prepared_shape(1, 2, 8, 8, 3), ValueError, f"{PREPARED}(1, 2, 8, 8, 3)"),
+    # Layers and shapes
+    (
+        lambda: _shapes.layer("stem", object()),
+        TypeError,
+        f"`stem` must be made of Keras 3 layers. Received: stem=<object {ANY}> "
+        "(of type <class 'object'>)",
+    ),
+    (
+        lambda: _shapes.layers("stages", []),
+        TypeError,
+        "`stages` must be a list of at least one layer. Received: stages=[]",
+    ),
+    (
+        lambda: _shapes.layers("stages", "ab"),
+        TypeError,
+        "`stages` must be a list of at least one layer. Received: stages='ab'",
+    ),
+    (
+        lambda: _shapes.batch_shape(convolution(), (None, 8, 3), Layout()),
+        ValueError,
+        f"{AXES}(None, 8, 3)",
+    ),
+    (
+        lambda: _shapes.batch_shape(convolution(built=True), (None, 8, 8, 5), Layout()),
+        ValueError,
+        "The input of ConvNorm 'c' must have the 3 channels that it was built for. "
+        "Received: input_shape=(None, 8, 8, 5)",
+    ),
+    (lambda: _shapes.input_shape((8, 8), Layout()), ValueError, f"{SHAPE}(8, 8)"),
+    (lambda: _shapes.input_shape((8, 8, None), Layout()), ValueError, f"{SHAPE}(8, 8, None)"),
+    (lambda: _shapes.input_shape((8, 0, 3), Layout()), ValueError, f"{SHAPE}(8, 0, 3)"),
+    (lambda: _shapes.input_shape((8, "8", 3), Layout()), TypeError, f"{SHAPE}(8, '8', 3)"),
+    (lambda: _shapes.input_shape(32, None), TypeError, f"{SHAPE}32"),
 ]
 
 

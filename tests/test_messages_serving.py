@@ -85,7 +85,7 @@ def load_from_folder_of(file: str) -> None:
 def load_damaged() -> None:
     """Opened by TensorFlow, which has the rest of the sentence."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("resnet_layers.serving.saved_model.described", lambda *_: {})
+        patch.setattr("resnet_layers.serving.runtimes.saved_model.described", lambda *_: {})
         load_from_folder_of("saved_model.pb")
 
 

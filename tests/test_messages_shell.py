@@ -14,19 +14,21 @@ import pytest
 from PIL import Image
 
 import resnet_layers as rl
-from resnet_layers import __main__ as commands
 from resnet_layers.shell import (
     classifier,
     convert,
-    exporting,
-    files,
+    errors,
+    evaluate,
     images,
     labelled,
+    listing,
+    predict,
     predictor,
-    training,
-    tuning,
+    train,
+    tune,
 )
-from resnet_layers.shell.files import InputError
+from resnet_layers.shell import export as export_command
+from resnet_layers.shell.errors import InputError
 from resnet_layers.tuning.parts import PRESETS
 from tests.messages import ANY, Row, check, ids, missing
 from tests.test_images import encoded, picture
@@ -385,17 +387,17 @@ def check_loop() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "resolve", fail)
-        files.check_output(Path("loop"), Path("photos"), ())
+        errors.check_output(Path("loop"), Path("photos"), ())
 
 
 def check_file() -> None:
     Path("run").touch()
-    files.check_output(Path("run"), None, ())
+    errors.check_output(Path("run"), None, ())
 
 
 def check_folder_in_place_of_a_file() -> None:
     Path("run/curves.png").mkdir(parents=True)
-    files.check_output(Path("run"), None, ("model.keras", "curves.png"))
+    errors.check_output(Path("run"), None, ("model.keras", "curves.png"))
 
 
 NOWHERE = "The output folder 'nowhere' cannot be written to: No such file or directory"
@@ -407,7 +409,7 @@ OUTPUTS: list[Row] = [
         "The output folder 'loop' cannot be found: Symlink loop from 'loop'",
     ),
     (
-        lambda: files.check_output(Path("photos/run"), Path("photos"), ()),
+        lambda: errors.check_output(Path("photos/run"), Path("photos"), ()),
         InputError,
         "The output folder must not lie in the folder of images, where it would be a class. "
         "Received: 'photos/run' in 'photos'",
@@ -429,9 +431,9 @@ def train_to_infinity() -> None:
     history = SimpleNamespace(history={name: [np.nan] for name in names})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "fit", lambda *_, **__: history)
-        patch.setattr(training, "_network", lambda *_: network())
+        patch.setattr(train, "_network", lambda *_: network())
         photos, output = write_photos(2, 2), Path("run")
-        training.train(training.Settings(data=photos, output=output, image_size=8))
+        train.train(train.Settings(data=photos, output=output, image_size=8))
 
 
 def check_process(code: int = 0, out: str = "", err: str = "") -> None:
@@ -440,7 +442,7 @@ def check_process(code: int = 0, out: str = "", err: str = "") -> None:
         answer = subprocess.CompletedProcess([], code, out, err)
         patch.setattr(subprocess, "run", lambda *_, **__: answer)
         row = {"test_loss": 0.25, "test_accuracy": 0.5}
-        training.check_in_new_process(training.Settings(output=Path("run")), row)
+        train.check_in_new_process(train.Settings(output=Path("run")), row)
 
 
 FAILED = f"A new process could not evaluate '{ANY}/run/model.keras' and"
@@ -448,17 +450,17 @@ DISAGREES = f"A new process does not agree about '{ANY}/run/model.keras':"
 
 TRAIN: list[Row] = [
     (
-        lambda: training.Settings(variant="r3d_18"),
+        lambda: train.Settings(variant="r3d_18"),
         ValueError,
         "`variant` must be a network for images. Received: variant='r3d_18', with 3 axes of pixels",
     ),
     (
-        lambda: training.Settings(epochs=10**7),
+        lambda: train.Settings(epochs=10**7),
         ValueError,
         "`epochs` must be at most 1000000. Received: epochs=10000000",
     ),
     (
-        lambda: training.Settings(seed=2**32),
+        lambda: train.Settings(seed=2**32),
         ValueError,
         "`seed` must be below 2**32. Received: seed=4294967296",
     ),
@@ -468,25 +470,25 @@ TRAIN: list[Row] = [
         "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. "
         "Received: learning_rate=0.1",
     ),
-    (lambda: training._write(Path("nowhere"), network(), []), InputError, NOWHERE),
+    (lambda: train._write(Path("nowhere"), network(), []), InputError, NOWHERE),
     (
         lambda: check_process(-9, err="first line\nlast line\n"),
-        training.DisagreementError,
+        train.DisagreementError,
         f"{FAILED} ended with exit code -9: last line",
     ),
     (
         lambda: check_process(out="hello\n"),
-        training.DisagreementError,
+        train.DisagreementError,
         f"{FAILED} printed: hello",
     ),
     (
         lambda: check_process(out='{"images": 3, "loss": 0.2501, "accuracy": 0.5}'),
-        training.DisagreementError,
+        train.DisagreementError,
         f"{DISAGREES} loss 0.250100, accuracy 50.00% there, loss 0.250000, accuracy 50.00% here",
     ),
     (
         lambda: check_process(out='{"images": 3, "loss": 0.25, "accuracy": 0.75}'),
-        training.DisagreementError,
+        train.DisagreementError,
         f"{DISAGREES} loss 0.250000, accuracy 75.00% there, loss 0.250000, accuracy 50.00% here",
     ),
 ]
@@ -496,12 +498,12 @@ TRAIN: list[Row] = [
 
 def tune_small() -> None:
     """With a budget that no network keeps to."""
-    settings = tuning.Settings(
+    settings = tune.Settings(
         data=write_photos(3, 3), output=Path("run"), image_size=8, max_parameters=10
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "small-images", ONE)
-        tuning.tune(settings)
+        tune.tune(settings)
 
 
 def keep_settings(settings: str | None, output: str = "run", **changes: Any) -> None:
@@ -510,7 +512,7 @@ def keep_settings(settings: str | None, output: str = "run", **changes: Any) -> 
         Path("run").mkdir()
         Path("run/settings.json").write_text(settings, encoding="utf-8")
     data: Any = SimpleNamespace(every=counted(2, 2))
-    tuning._keep_settings(tuning.Settings(output=Path(output), **changes), data)
+    tune._keep_settings(tune.Settings(output=Path(output), **changes), data)
 
 
 def finish(*rows: Any) -> None:
@@ -530,7 +532,7 @@ def finish(*rows: Any) -> None:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "evaluate", lambda *_, **__: scores)
-        tuning._finish(tuning.Settings(output=Path("nowhere")), data, tuner)
+        tune._finish(tune.Settings(output=Path("nowhere")), data, tuner)
 
 
 def trial(**changes: Any) -> Any:
@@ -541,12 +543,12 @@ def trial(**changes: Any) -> Any:
 
 TUNE: list[Row] = [
     (
-        lambda: tuning.Settings(epochs=10**7),
+        lambda: tune.Settings(epochs=10**7),
         ValueError,
         "`epochs` must be at most 1000000. Received: epochs=10000000",
     ),
     (
-        lambda: tuning.Settings(seed=2**31),
+        lambda: tune.Settings(seed=2**31),
         ValueError,
         "`seed` must be below 2**31. Received: seed=2147483648",
     ),
@@ -595,7 +597,7 @@ def to_torch_with_biases() -> None:
 def export(format: str = "onnx", precision: str = "float32", **changes: Any) -> None:
     """The file of a network, if the options come so far."""
     chosen = {"output": None, "calibration": None, "image_size": None, **changes}
-    exporting.export(write_saved(), format=format, precision=precision, **chosen)
+    export_command.export(write_saved(), format=format, precision=precision, **chosen)
 
 
 OTHERS: list[Row] = [
@@ -653,22 +655,22 @@ OTHERS: list[Row] = [
         "`path` must have a name that ends in '.onnx' for ONNX. Received: path='model.tflite'",
     ),
     (
-        lambda: commands.evaluate(Path("model.keras"), None, True, 64, False),
+        lambda: evaluate.run(Path("model.keras"), None, True, 64, False),
         InputError,
         "`--all` must come with `--data`, the folder of the images",
     ),
     (
-        lambda: commands.predict(Path("model.keras"), [], 0),
+        lambda: predict.run(Path("model.keras"), [], 0),
         InputError,
         "`top` must be a positive integer. Received: top=0",
     ),
     (
-        lambda: commands.convert(Path("a.keras"), Path("a.safetensors"), "resnet18", None, "torch"),
+        lambda: convert.run(Path("a.keras"), Path("a.safetensors"), "resnet18", None, "torch"),
         InputError,
         "`--variant` and `--tag` must be left out with `--to torch`",
     ),
     (
-        lambda: commands.list_variants("vgg*"),
+        lambda: listing.run("vgg*"),
         InputError,
         "There is no variant that matches 'vgg*'",
     ),

@@ -6,12 +6,10 @@ from unittest.mock import patch
 import keras
 import pytest
 
-import resnet_layers as rl
-from resnet_layers import _checks, _environment
-from resnet_layers._layout import Layout
-from tests.messages import ANY, Row, check, ids, missing
+from resnet_layers._support import checks, environment
+from tests.messages import Row, check, ids, missing
 
-WING = "support"
+WING = "_support"
 
 
 class NotComparable:
@@ -28,196 +26,147 @@ class NotComparable:
 
 def with_keras_2() -> None:
     with patch.object(keras, "__version__", "2.15.0"):
-        _environment.check()
-
-
-def convolution(built: bool = False) -> Any:
-    layer = rl.ConvNorm(4, 3, name="c")
-    if built:
-        layer.build((None, 8, 8, 3))
-    return layer
+        environment.check()
 
 
 LIST = "`blocks` must be a list of positive integers. Received: blocks="
 EACH = "`drop_path` must have one value for each of 2 blocks. Received: drop_path="
 FRACTION = "`drop_path` must be a number in [0, 1). Received: drop_path="
-SHAPE = (
-    "`input_shape` must be (height, width, channels), without the batch: positive integers, or "
-    "None for any height or width. Received: input_shape="
-)
-AXES = (
-    "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none of them "
-    "empty, and a known number of channels. Received: input_shape="
-)
-
 ERRORS: list[Row] = [
     (with_keras_2, ImportError, "resnet_layers needs Keras 3. Received: keras 2.15.0"),
     # Integers
     (
-        lambda: _checks.integer("filters", True),
+        lambda: checks.integer("filters", True),
         TypeError,
         "`filters` must be a positive integer. Received: filters=True",
     ),
     (
-        lambda: _checks.integer("filters", 2.0),
+        lambda: checks.integer("filters", 2.0),
         TypeError,
         "`filters` must be a positive integer. Received: filters=2.0",
     ),
     (
-        lambda: _checks.integer("filters", 0),
+        lambda: checks.integer("filters", 0),
         ValueError,
         "`filters` must be a positive integer. Received: filters=0",
     ),
     (
-        lambda: _checks.integer("seed", -1, minimum=0),
+        lambda: checks.integer("seed", -1, minimum=0),
         ValueError,
         "`seed` must be an integer of at least 0. Received: seed=-1",
     ),
-    (lambda: _checks.integers("blocks", 2), TypeError, f"{LIST}2"),
-    (lambda: _checks.integers("blocks", "22"), TypeError, f"{LIST}'22'"),
-    (lambda: _checks.integers("blocks", (1, 0)), ValueError, f"{LIST}(1, 0)"),
-    (lambda: _checks.integers("blocks", (1, 1.5)), TypeError, f"{LIST}(1, 1.5)"),
+    (lambda: checks.integers("blocks", 2), TypeError, f"{LIST}2"),
+    (lambda: checks.integers("blocks", "22"), TypeError, f"{LIST}'22'"),
+    (lambda: checks.integers("blocks", (1, 0)), ValueError, f"{LIST}(1, 0)"),
+    (lambda: checks.integers("blocks", (1, 1.5)), TypeError, f"{LIST}(1, 1.5)"),
     (
-        lambda: _checks.widths("widths", [(1, 0)], 1),
+        lambda: checks.widths("widths", [(1, 0)], 1),
         ValueError,
         "`widths` must be a list of positive integers. Received: widths=(1, 0)",
     ),
     (
-        lambda: _checks.sizes("strides", 0, 2),
+        lambda: checks.sizes("strides", 0, 2),
         ValueError,
         "`strides` must be a positive integer or a pair of them. Received: strides=0",
     ),
     (
-        lambda: _checks.sizes("strides", (1, 1, 1), 2),
+        lambda: checks.sizes("strides", (1, 1, 1), 2),
         ValueError,
         "`strides` must be a positive integer or a pair of them. Received: strides=(1, 1, 1)",
     ),
     (
-        lambda: _checks.sizes("strides", (1, 1), 3),
+        lambda: checks.sizes("strides", (1, 1), 3),
         ValueError,
         "`strides` must be a positive integer or three of them. Received: strides=(1, 1)",
     ),
     (
-        lambda: _checks.sizes("strides", (1, 1), 1),
+        lambda: checks.sizes("strides", (1, 1), 1),
         ValueError,
         "`strides` must be a positive integer or a list of one. Received: strides=(1, 1)",
     ),
     (
-        lambda: _checks.divisible("filters", 6, 4),
+        lambda: checks.divisible("filters", 6, 4),
         ValueError,
         "`filters` must be divisible by `groups`. Received: filters=6, groups=4",
     ),
     # Other numbers
-    (lambda: _checks.fractions("drop_path", {}, 2), TypeError, f"{FRACTION}{{}}"),
-    (lambda: _checks.fractions("drop_path", [0.1], 2), ValueError, f"{EACH}[0.1]"),
-    (lambda: _checks.widths("drop_path", 0.1, 2), TypeError, f"{EACH}0.1"),
-    (lambda: _checks.fraction("drop_path", 1), ValueError, f"{FRACTION}1"),
-    (lambda: _checks.fraction("drop_path", "half"), TypeError, f"{FRACTION}'half'"),
-    (lambda: _checks.fraction("drop_path", False), TypeError, f"{FRACTION}False"),
+    (lambda: checks.fractions("drop_path", {}, 2), TypeError, f"{FRACTION}{{}}"),
+    (lambda: checks.fractions("drop_path", [0.1], 2), ValueError, f"{EACH}[0.1]"),
+    (lambda: checks.widths("drop_path", 0.1, 2), TypeError, f"{EACH}0.1"),
+    (lambda: checks.fraction("drop_path", 1), ValueError, f"{FRACTION}1"),
+    (lambda: checks.fraction("drop_path", "half"), TypeError, f"{FRACTION}'half'"),
+    (lambda: checks.fraction("drop_path", False), TypeError, f"{FRACTION}False"),
     (
-        lambda: _checks.share("crop_pct", 0),
+        lambda: checks.share("crop_pct", 0),
         ValueError,
         "`crop_pct` must be a number in (0, 1]. Received: crop_pct=0",
     ),
     (
-        lambda: _checks.positive("epsilon", float("inf")),
+        lambda: checks.positive("epsilon", float("inf")),
         ValueError,
         "`epsilon` must be a positive number. Received: epsilon=inf",
     ),
     (
-        lambda: _checks.not_negative("weight_decay", -1),
+        lambda: checks.not_negative("weight_decay", -1),
         ValueError,
         "`weight_decay` must be a number of at least 0. Received: weight_decay=-1",
     ),
     (
-        lambda: _checks.finite("low", float("nan")),
+        lambda: checks.finite("low", float("nan")),
         ValueError,
         "`low` must be a finite number. Received: low=nan",
     ),
     (
-        lambda: _checks.three("std", 1.0, _checks.positive),
+        lambda: checks.three("std", 1.0, checks.positive),
         TypeError,
         "`std` must be three numbers. Received: std=1.0",
     ),
     (
-        lambda: _checks.three("std", (1.0, 1.0), _checks.positive),
+        lambda: checks.three("std", (1.0, 1.0), checks.positive),
         ValueError,
         "`std` must be three numbers. Received: std=(1.0, 1.0)",
     ),
     # Choices and names
     (
-        lambda: _checks.boolean("fold", 1),
+        lambda: checks.boolean("fold", 1),
         TypeError,
         "`fold` must be True or False. Received: fold=1",
     ),
     (
-        lambda: _checks.choice("use_bias", 1, (True, False)),
+        lambda: checks.choice("use_bias", 1, (True, False)),
         ValueError,
         "`use_bias` must be one of True, False. Received: use_bias=1",
     ),
     (
-        lambda: _checks.choice("use_bias", NotComparable(), (True, "no")),
+        lambda: checks.choice("use_bias", NotComparable(), (True, "no")),
         ValueError,
         "`use_bias` must be one of True, 'no'. Received: use_bias=<not comparable>",
     ),
     (
-        lambda: _checks.known_name("variant", 50, ["a"]),  # type: ignore[arg-type]
+        lambda: checks.known_name("variant", 50, ["a"]),  # type: ignore[arg-type]
         TypeError,
         "`variant` must be a name. Received: variant=50",
     ),
     (
-        lambda: _checks.known_name("style", "torchvison", ["keras", "torchvision"]),
+        lambda: checks.known_name("style", "torchvison", ["keras", "torchvision"]),
         ValueError,
         "There is no style of that name; close names: 'torchvision'. Received: style='torchvison'",
     ),
     (
-        lambda: _checks.known_name("style", "zzz", ["keras", "bit"]),
+        lambda: checks.known_name("style", "zzz", ["keras", "bit"]),
         ValueError,
         "There is no style of that name; close names: 'bit', 'keras'. Received: style='zzz'",
     ),
     (
-        lambda: _checks.metadata([]),
+        lambda: checks.metadata([]),
         TypeError,
         "`metadata` must be a mapping of what JSON can hold. Received: metadata=[]",
     ),
     (
-        lambda: _checks.metadata({"a": float("nan")}),
+        lambda: checks.metadata({"a": float("nan")}),
         TypeError,
         "`metadata` must be a mapping of what JSON can hold. Received: metadata={'a': nan}",
     ),
-    # Layers and shapes
-    (
-        lambda: _checks.layer("stem", object()),
-        TypeError,
-        f"`stem` must be made of Keras 3 layers. Received: stem=<object {ANY}> "
-        "(of type <class 'object'>)",
-    ),
-    (
-        lambda: _checks.layers("stages", []),
-        TypeError,
-        "`stages` must be a list of at least one layer. Received: stages=[]",
-    ),
-    (
-        lambda: _checks.layers("stages", "ab"),
-        TypeError,
-        "`stages` must be a list of at least one layer. Received: stages='ab'",
-    ),
-    (
-        lambda: _checks.batch_shape(convolution(), (None, 8, 3), Layout()),
-        ValueError,
-        f"{AXES}(None, 8, 3)",
-    ),
-    (
-        lambda: _checks.batch_shape(convolution(built=True), (None, 8, 8, 5), Layout()),
-        ValueError,
-        "The input of ConvNorm 'c' must have the 3 channels that it was built for. "
-        "Received: input_shape=(None, 8, 8, 5)",
-    ),
-    (lambda: _checks.input_shape((8, 8), Layout()), ValueError, f"{SHAPE}(8, 8)"),
-    (lambda: _checks.input_shape((8, 8, None), Layout()), ValueError, f"{SHAPE}(8, 8, None)"),
-    (lambda: _checks.input_shape((8, 0, 3), Layout()), ValueError, f"{SHAPE}(8, 0, 3)"),
-    (lambda: _checks.input_shape((8, "8", 3), Layout()), TypeError, f"{SHAPE}(8, '8', 3)"),
-    (lambda: _checks.input_shape(32, None), TypeError, f"{SHAPE}32"),
 ]
 
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
-from resnet_layers.variants import VARIANTS
+from resnet_layers.networks.variants import VARIANTS
 from tests.randomize import images, normalizations, randomize, relative_difference, value
 from tests.reference import FILES
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet_layers.normalization import (
+from resnet_layers.layers.conv_norm import make_normalization
+from resnet_layers.layers.primitives.batch_normalization import FrozenBatchNormalization
+from resnet_layers.layers.primitives.normalization import (
     EvoNormS0,
     FilterResponseNormalization,
-    FrozenBatchNormalization,
     GroupNormalization,
-    make_normalization,
 )
-from resnet_layers.styles import BlockStyle
+from resnet_layers.layers.styles import BlockStyle
 from tests.randomize import images, randomize, relative_difference, value
 
 KINDS = [GroupNormalization, EvoNormS0, FilterResponseNormalization]

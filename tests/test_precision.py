@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
-from resnet_layers.precision import in_float32
+from resnet_layers.serving.precision import in_float32
 from tests.randomize import assert_same_weights, images, randomize, relative_difference, value
 
 POLICIES = {"mixed_bfloat16": 2e-2, "mixed_float16": 3e-3}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 import resnet_layers as rl
-from resnet_layers.preprocessing_layer import for_keras_applications
+from resnet_layers.layers.preprocessing import for_keras_applications
 from tests.randomize import randomize, value
 
 METHODS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

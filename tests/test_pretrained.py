@@ -15,7 +15,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import resnet_layers as rl
-from resnet_layers import pretrained, tags, variants
+from resnet_layers.networks import variants
+from resnet_layers.weights import pretrained, tags
 from tests.randomize import assert_same_weights, images, randomize, relative_difference, value
 from tests.test_weights_reading import write_legacy
 

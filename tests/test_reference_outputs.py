@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
-from resnet_layers import variants
+from resnet_layers.networks import variants
 from resnet_layers.weights import plan
 from tests.reference import FILES, images, load, torch_tensor
 

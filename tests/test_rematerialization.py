@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
-from resnet_layers import blocks
+from resnet_layers.layers import blocks
 from tests.randomize import images, randomize, relative_difference, value
 
 # Everything that a block may change or draw: statistics, dropped bodies, losses of weights.
@@ -174,7 +174,7 @@ def test_inference_and_symbolic_calls_are_plain(monkeypatch: pytest.MonkeyPatch)
         raise NotImplementedError
 
     plain, again = stages()
-    monkeypatch.setattr("resnet_layers.stage.rematerialize", refuse)
+    monkeypatch.setattr("resnet_layers.layers.stage.rematerialize", refuse)
     x = images(2, 8, 8, 4)
     np.testing.assert_array_equal(value(plain(x)), value(again(x)))
     assert again(keras.Input((8, 8, 4)), training=True).shape == (None, 4, 4, 4)

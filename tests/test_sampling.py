@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_layers import sampling
+from resnet_layers.layers.primitives import sampling
 from tests.randomize import images, relative_difference, value
 
 Along = Callable[[np.ndarray], np.ndarray]

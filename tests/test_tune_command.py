@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import resnet_layers as rl
-from resnet_layers.shell import trial_plots, tuning
+from resnet_layers.shell import trial_plots, tune
 from resnet_layers.shell.trials import Row, Table
 from resnet_layers.tuning import HyperResNet, Range
 from resnet_layers.tuning.parts import PRESETS
@@ -60,7 +60,7 @@ def test_a_search_writes_what_it_found(
         "Trial 1 of 2",
         "Trial 2 of 2",
     ]
-    assert lines[-2] == f"Wrote {', '.join(tuning.FILES)} into '{output}'"
+    assert lines[-2] == f"Wrote {', '.join(tune.FILES)} into '{output}'"
     assert lines[-1].startswith("A new process agrees: loss ")
     with (output / "trials.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -147,11 +147,11 @@ def test_a_search_where_all_fails_says_why(
     assert err.endswith("No trial succeeded. The last one ended so: RuntimeError: no luck\n")
 
 
-@pytest.mark.parametrize("kind", tuning.TUNERS)
+@pytest.mark.parametrize("kind", tune.TUNERS)
 def test_every_tuner_can_be_chosen(kind: str, tmp_path: Path) -> None:
-    settings = tuning.Settings(tuner=kind, output=tmp_path, trials=5, epochs=3)
+    settings = tune.Settings(tuner=kind, output=tmp_path, trials=5, epochs=3)
     hypermodel = HyperResNet(3, (8, 8, 3))
-    tuner = tuning.make_tuner(settings, hypermodel)
+    tuner = tune.make_tuner(settings, hypermodel)
     expected = {
         "bayesian": keras_tuner.BayesianOptimization,
         "random": keras_tuner.RandomSearch,

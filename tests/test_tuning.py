@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import resnet_layers as rl
-from resnet_layers import _cost, variants
+from resnet_layers.networks import variants
+from resnet_layers.networks.cost import cost_of
 from resnet_layers.tuning import HyperResNet, Range, build_model, network
 from resnet_layers.tuning.parts import KINDS, OPTIMIZERS, PRESETS, STEMS
 
@@ -164,7 +165,7 @@ def test_default_of_a_preset_is_a_known_network(preset: str) -> None:
     hp = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hp)
     cost = hypermodel.budget.cost(hypermodel.space.sample(hp))
-    assert cost == _cost.of(known, 1000, (224, 224, 3))
+    assert cost == cost_of(known, 1000, (224, 224, 3))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_space_has_the_networks_that_have_names(variant: str, sample: dict[str, 
     hypermodel.declare_hyperparameters(hp)
     row, expected = network.row(hypermodel.space.sample(hp)), variants.find(variant)
     shape = (224, 224, 3)
-    assert _cost.of(row, 1000, shape) == _cost.of(expected, 1000, shape)
+    assert cost_of(row, 1000, shape) == cost_of(expected, 1000, shape)
 
 
 def test_parts_are_fixed_narrowed_and_open() -> None:

@@ -9,7 +9,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from resnet_layers.labels import CategoricalCrossentropy
+from resnet_layers.training.labels import CategoricalCrossentropy
 from resnet_layers.tuning import HyperResNet, build_model
 from resnet_layers.tuning.augmentation import Augmentation, augment
 from resnet_layers.tuning.parts import OPTIMIZERS

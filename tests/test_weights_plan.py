@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import resnet_layers as rl
-from resnet_layers import variants
-from resnet_layers.weights import names, plan
+from resnet_layers.networks import variants
+from resnet_layers.weights import dialects, plan
 from tests.randomize import randomize, value
 from tests.strategies import make_stage, stages
 from tests.test_weights_reading import TINY, assert_untouched, tensors
@@ -72,13 +72,13 @@ def test_names_tell_the_part(variant: str) -> None:
 @pytest.mark.parametrize("skip", [("stem",), ("stage2", "head"), ("stem", "stage1", "stage2")])
 def test_skipped_parts_have_no_rows(skip: tuple[str, ...]) -> None:
     model = rl.ResNet.from_variant("resnetv2_18", **TINY)
-    rows = plan.make(model, names.TIMM_V2, skip)
+    rows = plan.make(model, dialects.TIMM_V2, skip)
     assert {row.part for row in rows} == set(plan.parts(model)) - set(skip)
 
 
 def test_names_of_unknown_parts_belong_to_none() -> None:
     for name in ("fc2.weight", "layers1.0.conv1.weight", "xconv1.weight", "stem.conv.weight", ""):
-        assert names.TIMM.part_of(name) is None
+        assert dialects.TIMM.part_of(name) is None
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,5 @@ def test_dialect_follows_the_style() -> None:
             continue
         model = rl.ResNet.from_variant(name, kernel_initializer="zeros")
         video = name in ("r3d_18", "mc3_18")
-        assert plan.torch_dialect(model) is (names.TORCHVISION_VIDEO if video else names.TIMM)
-        assert plan.keras_dialect(model) is names.KERAS
+        assert plan.torch_dialect(model) is (dialects.TORCHVISION_VIDEO if video else dialects.TIMM)
+        assert plan.keras_dialect(model) is dialects.KERAS

@@ -9,18 +9,19 @@ from typing import Any
 
 import keras
 
-from resnet_layers import _checks
-from resnet_layers._files import replacing
-from resnet_layers._remake import plain
-from resnet_layers.convolution import native_groups
-from resnet_layers.folding import fold_batch_norm, kept
-from resnet_layers.head import last_activation
-from resnet_layers.model import ResNet
-from resnet_layers.precision import in_float32
+from resnet_layers._support import checks
+from resnet_layers._support.files import replacing
+from resnet_layers.layers import _shapes
+from resnet_layers.layers.head import last_activation
+from resnet_layers.layers.primitives.convolution import native_groups
+from resnet_layers.networks.model import ResNet
+from resnet_layers.networks.remake import plain
 from resnet_layers.serving import comparison
 from resnet_layers.serving.calibration import Calibration, gather
+from resnet_layers.serving.folding import fold_batch_norm, kept
 from resnet_layers.serving.formats import FORMATS, PRECISIONS, Format
 from resnet_layers.serving.job import Job
+from resnet_layers.serving.precision import in_float32
 from resnet_layers.serving.report import Report
 from resnet_layers.serving.runs import Run
 
@@ -85,7 +86,7 @@ def export(
     >>> report.folded, report.relative_difference < 1e-4
     (19, True)
     """
-    row = FORMATS[_checks.known_name("format", format, FORMATS)]
+    row = FORMATS[checks.known_name("format", format, FORMATS)]
     target = _target(path, row)
     if not isinstance(model, ResNet):
         raise TypeError(f"`model` must be a ResNet. Received: model={model!r}")
@@ -103,7 +104,7 @@ def export(
     exact = in_float32(model)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* are left as they are", UserWarning)  # the report says
-        served = fold_batch_norm(exact) if _checks.boolean("fold", fold) else plain(exact)
+        served = fold_batch_norm(exact) if checks.boolean("fold", fold) else plain(exact)
     job = Job(
         precision=precision,
         input_shape=shape,
@@ -113,7 +114,7 @@ def export(
             "input_shape": shape,
             "output_shape": output_shape,
             "activation": last_activation(model.head),
-            "metadata": _checks.metadata(model.metadata),
+            "metadata": checks.metadata(model.metadata),
         },
     )
     reference = comparison.outputs(exact)
@@ -239,7 +240,7 @@ def _output_shape(model: ResNet, input_shape: tuple[int | None, ...]) -> tuple[i
 def _shape(model: ResNet, input_shape: Any) -> tuple[int | None, ...]:
     if input_shape is None:
         return model.input_shape
-    shape = _checks.input_shape(input_shape, getattr(model.stem, "layout", None))
+    shape = _shapes.input_shape(input_shape, getattr(model.stem, "layout", None))
     fits = len(shape) == len(model.input_shape) and all(
         known in (None, asked) for known, asked in zip(model.input_shape, shape, strict=True)
     )
@@ -254,7 +255,7 @@ def _shape(model: ResNet, input_shape: Any) -> tuple[int | None, ...]:
 def _calibration(
     row: Format, precision: str, calibration: Any, shape: tuple[int | None, ...], classes: Any
 ) -> Calibration | None:
-    _checks.choice("precision", precision, PRECISIONS)
+    checks.choice("precision", precision, PRECISIONS)
     if precision not in row.precisions:
         able = [other.name for other in FORMATS.values() if precision in other.precisions]
         raise ValueError(

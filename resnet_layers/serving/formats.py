@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from resnet_layers.serving import litert, onnx_runtime, openvino_runtime, saved_model
 from resnet_layers.serving.job import Job
 from resnet_layers.serving.runs import Run
+from resnet_layers.serving.runtimes import litert, onnx_runtime, openvino_runtime, saved_model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers.head import last_activation
-from resnet_layers.model import ResNet
+from resnet_layers.layers.head import last_activation
+from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import images, labelled
 from resnet_layers.shell.batches import Batches
-from resnet_layers.shell.files import InputError
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Preprocessing, PublishedPreprocessing
 from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting

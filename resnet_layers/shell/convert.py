@@ -1,17 +1,36 @@
+# ruff: noqa: T201 (printing is what commands are for)
 """`convert`: weights of other libraries to a model file, and back."""
 
 from pathlib import Path
 from typing import Any
 
-from resnet_layers import _checks, pretrained, tags, weights
-from resnet_layers._files import replacing
-from resnet_layers.model import ResNet
+from resnet_layers import weights
+from resnet_layers._support import checks
+from resnet_layers._support.files import replacing
+from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier
-from resnet_layers.shell.files import InputError
+from resnet_layers.shell.errors import InputError
+from resnet_layers.weights import pretrained, tags
 from resnet_layers.weights.sources import Source, open_source
 
 # The tensor whose rows are the classes, and the axis that counts them.
 _CLASSIFIERS = {"fc.weight": 0, "head.fc.weight": 0, "predictions/kernel": -1}
+
+
+def run(file: Path, output: Path, variant: str | None, tag: str | None, to: str) -> int:
+    """Writes weights of other libraries as a model, or those of a model for torch."""
+    if to == "torch":
+        if variant or tag:
+            raise InputError("`--variant` and `--tag` must be left out with `--to torch`")
+        model = to_torch(file, output)
+    else:
+        model = to_keras(file, output, variant, tag)
+    size = model.count_params()
+    print(f"Wrote '{output}': {model.name}, {size:,} parameters, {model.output_shape[-1]} outputs")
+    licence = model.metadata.get("pretrained", {}).get("license")
+    if licence:
+        print(f"Licence of the weights: {licence}")
+    return 0
 
 
 def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -> ResNet:
@@ -50,7 +69,7 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
             model = ResNet.from_variant(variant, **_head(tensors))
         weights.load_weights_from(model, source)
         if found:
-            model.metadata = _checks.metadata(pretrained.describe(found, model, str(source)))
+            model.metadata = checks.metadata(pretrained.describe(found, model, str(source)))
     except (TypeError, ValueError, ImportError) as error:
         raise InputError(str(error)) from None
     with replacing(output) as (path,):

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_layers import _checks
-from resnet_layers.shell.files import InputError
+from resnet_layers._support import checks
+from resnet_layers.shell.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +59,10 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, "image_size", _checks.integer("image_size", self.image_size))
+        set_field(self, "image_size", checks.integer("image_size", self.image_size))
         set_field(self, "mean", tuple(map(float, self.mean)))
-        set_field(self, "std", tuple(_checks.positive("std", value) for value in self.std))
-        _checks.choice("interpolation", self.interpolation, INTERPOLATIONS)
+        set_field(self, "std", tuple(checks.positive("std", value) for value in self.std))
+        checks.choice("interpolation", self.interpolation, INTERPOLATIONS)
         if (len(self.mean), len(self.std)) != (3, 3):
             raise ValueError(
                 "`mean` and `std` must have one number for each of 3 channels. "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers.shell import images
-from resnet_layers.shell.files import InputError
+from resnet_layers.shell.errors import InputError
 
 TEST_FRACTION = 0.2
 

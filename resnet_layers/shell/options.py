@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from resnet_layers.serving.formats import FORMATS, PRECISIONS
-from resnet_layers.shell import training, tuning
+from resnet_layers.shell import train, tune
 from resnet_layers.tuning.parts import PRESETS
 
-DEFAULTS = training.Settings()
-SEARCH = tuning.Settings()
+DEFAULTS = train.Settings()
+SEARCH = tune.Settings()
 # By command: a line for the list of commands, and what its own help says first.
 _HELP = {
     "train": (
@@ -109,7 +109,7 @@ def _add_tune(parser: Parser) -> None:
     add = parser.add_argument
     _add_data(parser)
     add("--preset", choices=list(PRESETS), default=SEARCH.preset, help="(%(default)s)")
-    add("--tuner", choices=tuning.TUNERS, default=SEARCH.tuner, help="(%(default)s)")
+    add("--tuner", choices=tune.TUNERS, default=SEARCH.tuner, help="(%(default)s)")
     add(
         "--trials",
         type=int,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from resnet_layers import serving
 from resnet_layers.shell import images
-from resnet_layers.shell.files import InputError
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Preprocessing, PublishedPreprocessing
 
 BATCH_SIZE = 64

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras_tuner
 
-from resnet_layers import _checks, _cost
+from resnet_layers._support import checks
+from resnet_layers.networks.cost import Cost, cost_of
 from resnet_layers.tuning import network
 from resnet_layers.tuning.space import Sample, Space
 
@@ -50,12 +51,12 @@ class Budget:
         if self.max_parameters or self.max_macs:
             self._start_within()
 
-    def cost(self, sample: Sample) -> _cost.Cost:
+    def cost(self, sample: Sample) -> Cost:
         """Parameters and multiply-adds of a sample's network, without making it."""
         height, width = network.image_size(sample, self.input_shape)
         # Where the sizes are unknown, so are the multiply-adds, and nobody asks for them.
         shape = (height or 1, width or 1, self.input_shape[-1] or 1)
-        return _cost.of(network.row(sample), self.classes, shape)
+        return cost_of(network.row(sample), self.classes, shape)
 
     def fits(self, sample: Sample) -> bool:
         """Whether a sample may be built."""
@@ -116,4 +117,4 @@ class Budget:
 
 
 def _bound(name: str, value: float | None) -> float | None:
-    return None if value is None else _checks.positive(name, value)
+    return None if value is None else checks.positive(name, value)

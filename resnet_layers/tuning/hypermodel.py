@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import keras_tuner
 
-from resnet_layers import _checks
-from resnet_layers._layout import Layout
-from resnet_layers.model import ResNet
+from resnet_layers._support import checks
+from resnet_layers.layers import _shapes
+from resnet_layers.layers._layout import Layout
+from resnet_layers.networks.model import ResNet
 from resnet_layers.tuning import data, network, repairs, training
 from resnet_layers.tuning.augmentation import Augmentation, augment
 from resnet_layers.tuning.budget import Budget
@@ -99,11 +100,11 @@ class HyperResNet(keras_tuner.HyperModel):
         **parts: Part,
     ) -> None:
         super().__init__(name=name, tunable=tunable)
-        self.classes = _checks.integer("classes", classes)
-        self.input_shape = _checks.input_shape(input_shape, Layout())
-        self.multi_label = _checks.boolean("multi_label", multi_label)
+        self.classes = checks.integer("classes", classes)
+        self.input_shape = _shapes.input_shape(input_shape, Layout())
+        self.multi_label = checks.boolean("multi_label", multi_label)
         one_of_several = self.classes > 1 and not self.multi_label
-        self.classifier_activation = _checks.choice(
+        self.classifier_activation = checks.choice(
             "classifier_activation",
             classifier_activation,
             (None, "softmax" if one_of_several else "sigmoid"),
@@ -120,7 +121,7 @@ class HyperResNet(keras_tuner.HyperModel):
         self.metrics = metrics
         self.labels.metrics(metrics)
         self.dtype = None if dtype is None else keras.dtype_policies.get(dtype)
-        self.seed = None if seed is None else _checks.integer("seed", seed, minimum=0)
+        self.seed = None if seed is None else checks.integer("seed", seed, minimum=0)
         if self.seed is not None and self.seed >= 2**32:
             raise ValueError(f"`seed` must be below 2**32. Received: seed={seed}")
         self.space = Space(standardize(preset, parts))

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-from resnet_layers import styles
-from resnet_layers.model import ResNet
+from resnet_layers.layers import styles
+from resnet_layers.networks.model import ResNet
+from resnet_layers.networks.variant import Variant
 from resnet_layers.tuning.space import Sample
-from resnet_layers.variant import Variant
 
 
 def row(sample: Sample) -> Variant:

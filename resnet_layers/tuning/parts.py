@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resnet_layers import _checks
+from resnet_layers._support import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Range:
     log: bool = False
 
     def __post_init__(self) -> None:
-        low, high = _checks.finite("low", self.low), _checks.finite("high", self.high)
+        low, high = checks.finite("low", self.low), checks.finite("high", self.high)
         if not low < high:
             raise ValueError(
                 f"`high` must be above `low`. Received: low={self.low!r}, high={self.high!r}"
             )
-        if _checks.boolean("log", self.log) and low <= 0:
+        if checks.boolean("log", self.log) and low <= 0:
             raise ValueError(f"`low` must be above 0 where `log` is True. Received: low={low!r}")
 
 
@@ -52,29 +52,29 @@ OPTIMIZERS = ("sgd", "adamw", "adam", "nadam", "rmsprop", "lion", "lamb")
 # What a value of each part must be: one of a tuple, or what a check lets through. In the order in
 # which hyperparameters are declared.
 KINDS: dict[str, tuple[Any, ...] | Check] = {
-    "stages": _checks.integer,
-    "blocks": _checks.integer,
-    "width": _checks.integer,
+    "stages": checks.integer,
+    "blocks": checks.integer,
+    "width": checks.integer,
     "block": ("basic", "bottleneck"),
-    "groups": _checks.integer,
-    "inner_width": _checks.integer,
+    "groups": checks.integer,
+    "inner_width": checks.integer,
     "stem": STEMS,
     "shortcut": ("A", "B", "C", "D"),
     "preactivation": (False, True),
     "normalization": ("batch", "group", "evonorm_s0", "frn"),
     "activation": ("relu", "silu", "gelu", "leaky_relu", "elu", "mish", "hard_silu"),
     "attention": ("none", "se", "eca"),
-    "attention_ratio": _checks.share,
+    "attention_ratio": checks.share,
     "anti_aliasing": ("none", "blur", "average"),
-    "drop_path": _checks.fraction,
-    "dropout": _checks.fraction,
-    "image_size": _checks.integer,
+    "drop_path": checks.fraction,
+    "dropout": checks.fraction,
+    "image_size": checks.integer,
     "optimizer": OPTIMIZERS,
-    "learning_rate": _checks.positive,
-    "weight_decay": _checks.not_negative,
+    "learning_rate": checks.positive,
+    "weight_decay": checks.not_negative,
     "schedule": ("cosine", "constant"),
-    "warmup": _checks.fraction,
-    "label_smoothing": _checks.fraction,
+    "warmup": checks.fraction,
+    "label_smoothing": checks.fraction,
     "augmentation": ("none", "flip", "shift", "shift_flip"),
     "mixup": (False, True),
 }
@@ -173,7 +173,7 @@ def standardize(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:
         raise TypeError(
             f"Parts of the space must be among {', '.join(KINDS)}. Received: {', '.join(unknown)}"
         )
-    preset_parts = PRESETS[_checks.known_name("preset", preset, PRESETS)]
+    preset_parts = PRESETS[checks.known_name("preset", preset, PRESETS)]
     parts: dict[str, Part] = {}
     for name in KINDS:
         part = given.get(name, preset_parts[name])
@@ -222,7 +222,7 @@ def _part(name: str, part: Part) -> Part:
     if not values:
         raise ValueError(f"`{name}` must have one value or more. Received: {name}={part!r}")
     checked = tuple(
-        _checks.choice(name, value, kind) if isinstance(kind, tuple) else kind(name, value)
+        checks.choice(name, value, kind) if isinstance(kind, tuple) else kind(name, value)
         for value in values
     )
     if len(set(checked)) < len(checked):
@@ -243,7 +243,7 @@ def _check_groups(parts: dict[str, Part]) -> None:
             )
     for groups in parts["groups"]:
         for width in parts["width"]:
-            _checks.divisible("width", width, groups)
+            checks.divisible("width", width, groups)
 
 
 def _dividing(groups: tuple[int, ...], width: Part) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras_tuner
 
-from resnet_layers import _checks
+from resnet_layers._support import checks
 from resnet_layers.tuning.parts import DEFAULTS, KINDS, Part, Range
 
 # The values of one sample by the names of its hyperparameters; inactive ones are left out.
@@ -49,7 +49,7 @@ class _Entry:
             if self.condition:
                 stack.enter_context(hp.conditional_scope(self.condition[0], [*self.condition[1]]))
             if isinstance(self.part, Range):
-                whole = KINDS[self.kind] is _checks.integer
+                whole = KINDS[self.kind] is checks.integer
                 declare, number = (hp.Int, round) if whole else (hp.Float, float)
                 declare(
                     self.name,

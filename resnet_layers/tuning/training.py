@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from resnet_layers.labels import CategoricalAccuracy, CategoricalCrossentropy
+from resnet_layers.training.labels import CategoricalAccuracy, CategoricalCrossentropy
 from resnet_layers.tuning.space import Sample
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers import _checks, preprocessing_layer, styles
-from resnet_layers.conv_norm import NormAct
-from resnet_layers.model import ResNet
-from resnet_layers.stage import ResNetStage
-from resnet_layers.weights import names, plan
-from resnet_layers.weights.names import Dialect
+from resnet_layers._support import checks
+from resnet_layers.layers import preprocessing, styles
+from resnet_layers.layers.conv_norm import NormAct
+from resnet_layers.layers.stage import ResNetStage
+from resnet_layers.networks.model import ResNet
+from resnet_layers.weights import dialects, plan
+from resnet_layers.weights.dialects import Dialect
 from resnet_layers.weights.plan import Row
 from resnet_layers.weights.sources import Source, open_source
 
@@ -75,9 +76,9 @@ def load_weights_from(model: ResNet, source: Any, *, skip: Iterable[str] = ()) -
         for row in rows:
             row.variable.assign(_value(row, found.read(row.name)))
     if found.is_keras and "preprocessing" not in model.metadata:
-        layer = preprocessing_layer.for_keras_applications(plan.is_preactivated(model))
+        layer = preprocessing.for_keras_applications(plan.is_preactivated(model))
         config = keras.saving.serialize_keras_object(layer)
-        model.metadata = _checks.metadata({**model.metadata, "preprocessing": config})
+        model.metadata = checks.metadata({**model.metadata, "preprocessing": config})
 
 
 def _check_skip(skip: Any, known: Iterable[str]) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ def _differences(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) -> Iter
             theirs = _originals(field, model, part, dialect)
             if ours not in theirs and _matters(field, part, dialect):
                 yield f"{field}={ours!r} (not {' or '.join(map(repr, theirs))})"
-    if dialect is names.TIMM_V2 and "stem" not in skip:
+    if dialect is dialects.TIMM_V2 and "stem" not in skip:
         expected = "zero_padded_max" if _is_bit(model, model.stem.style) else "max"
         if model.stem.pooling != expected:
             yield f"pooling={model.stem.pooling!r} (not {expected!r})"
@@ -207,9 +208,9 @@ def _originals(field: str, model: ResNet, part: Any, dialect: Dialect) -> list[A
     """The values that networks of the dialect have, as far as tensors can tell them apart."""
     if field == "activation" and part.style.normalization in _NONLINEAR:
         return [None]
-    if dialect is names.TIMM_V2 and field == "standardize_kernels":
+    if dialect is dialects.TIMM_V2 and field == "standardize_kernels":
         return [_is_bit(model, part.style)]
-    if dialect is names.TIMM_V2 and field == "shortcut":
+    if dialect is dialects.TIMM_V2 and field == "shortcut":
         return ["D" if _has_deep_stem(model) else "B"]
     named = [getattr(styles.STYLES[style], field) for style in dialect.styles]
     return list(dict.fromkeys(named))
@@ -232,7 +233,7 @@ def _matters(field: str, part: Any, dialect: Dialect) -> bool:
     if field == "epsilon":
         return part.style.normalization is not None
     if field == "shortcut":  # elsewhere names tell
-        return dialect is names.TIMM_V2 and part.projection
+        return dialect is dialects.TIMM_V2 and part.projection
     if field == "standardize_kernels":
         return not isinstance(part, NormAct)
     return field not in dialect.varying

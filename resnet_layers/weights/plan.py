@@ -7,14 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers import styles
-from resnet_layers.conv_norm import ConvNorm, NormAct
-from resnet_layers.head import ClassifierHead
-from resnet_layers.model import ResNet
-from resnet_layers.stage import ResNetStage
-from resnet_layers.stem import Stem
-from resnet_layers.weights import names
-from resnet_layers.weights.names import Dialect
+from resnet_layers.layers import styles
+from resnet_layers.layers.conv_norm import ConvNorm, NormAct
+from resnet_layers.layers.head import ClassifierHead
+from resnet_layers.layers.stage import ResNetStage
+from resnet_layers.layers.stem import Stem
+from resnet_layers.networks.model import ResNet
+from resnet_layers.weights import dialects
+from resnet_layers.weights.dialects import Dialect
 
 _KINDS = {"stem": Stem, "norm": NormAct, "head": ClassifierHead}  # the others are stages
 _STYLED = (Stem, ResNetStage)
@@ -86,15 +86,17 @@ class Row:
 def torch_dialect(model: ResNet) -> Dialect:
     """The names that torch's users have for the weights of such a network."""
     if is_preactivated(model):
-        return names.TIMM_V2
+        return dialects.TIMM_V2
     return (
-        names.TORCHVISION_VIDEO if any(style.rank == 3 for style in _styles(model)) else names.TIMM
+        dialects.TORCHVISION_VIDEO
+        if any(style.rank == 3 for style in _styles(model))
+        else dialects.TIMM
     )
 
 
 def keras_dialect(model: ResNet) -> Dialect:
     """The names of keras.applications for the weights of such a network."""
-    return names.KERAS_V2 if is_preactivated(model) else names.KERAS
+    return dialects.KERAS_V2 if is_preactivated(model) else dialects.KERAS
 
 
 def is_preactivated(model: ResNet) -> bool:
@@ -253,4 +255,4 @@ def _rows(part: str, unit: Unit, dialect: Dialect) -> Iterator[Row]:
             reads_input=unit.role in _READS_INPUT and unit.i == 0 and variable.name == "kernel",
         )
     if dialect.is_torch and isinstance(unit.layer, keras.layers.BatchNormalization):
-        yield Row(layer + dialect.separator + names.COUNTER, (), part, unit.role, None)
+        yield Row(layer + dialect.separator + dialects.COUNTER, (), part, unit.role, None)

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers._files import replacing
-from resnet_layers.model import ResNet
+from resnet_layers._support.files import replacing
+from resnet_layers.networks.model import ResNet
 from resnet_layers.weights import plan
 from resnet_layers.weights.plan import Row
 

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers.weights import files
-from resnet_layers.weights.names import looks_like_keras
+from resnet_layers.weights import readers
+from resnet_layers.weights.dialects import looks_like_keras
 from resnet_layers.weights.tensors import Tensor, of_keras_model, of_mapping, unique
 
 # What training on several devices, and compiling, put before every name.
@@ -83,10 +83,10 @@ def open_source(source: Any) -> Iterator[Source]:
 
 @contextlib.contextmanager
 def _open_file(path: Path) -> Iterator[dict[str, Tensor]]:
-    reader = files.READERS.get(path.suffix.lower())
+    reader = readers.READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
-            f"`source` must be a file that ends in {', '.join(files.READERS)}. "
+            f"`source` must be a file that ends in {', '.join(readers.READERS)}. "
             f"Received: source='{path}'"
         )
     if not path.is_file():

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from resnet_layers.weights.names import looks_like_keras
+from resnet_layers.weights.dialects import looks_like_keras
 
 # Where training scripts put the weights in what they save.
 _WRAPPERS = ("state_dict", "model")

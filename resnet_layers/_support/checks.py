@@ -1,0 +1,192 @@
+"""Argument checks: each returns the accepted value in its plain Python form."""
+
+import json
+import operator
+from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+# Sizes, strides and rates: one number for all pixel axes, or one for each.
+IntOrInts = int | Sequence[int]
+
+
+def integer(name: str, value: Any, *, minimum: int = 1) -> int:
+    """An integer of at least `minimum`; NumPy integers are accepted, booleans are not."""
+    message = f"`{name}` must be {_wording(minimum)}. Received: {name}={value!r}"
+    if isinstance(value, bool):
+        raise TypeError(message)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(message) from None
+    if number < minimum:
+        raise ValueError(message)
+    return number
+
+
+def _wording(minimum: int) -> str:
+    return "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
+
+
+def integers(name: str, values: Any) -> tuple[int, ...]:
+    """A list of positive integers."""
+    message = f"`{name}` must be a list of positive integers. Received: {name}={values!r}"
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(message)
+    try:
+        return tuple(integer(name, value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise type(error)(message) from None
+
+
+def _one_each(name: str, values: Any, count: int) -> None:
+    message = (
+        f"`{name}` must have one value for each of {count} blocks. Received: {name}={values!r}"
+    )
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(message)
+    if len(values) != count:
+        raise ValueError(message)
+
+
+def widths(name: str, values: Any, count: int) -> tuple[tuple[int, ...] | None, ...] | None:
+    """For each block a list of positive integers or `None`; or `None` for all."""
+    if values is None:
+        return None
+    _one_each(name, values, count)
+    return tuple(None if value is None else integers(name, value) for value in values)
+
+
+def fractions(name: str, values: Any, count: int) -> float | tuple[float, ...]:
+    """A number in [0, 1), or one for each block."""
+    if not isinstance(values, (list, tuple)):
+        return fraction(name, values)
+    _one_each(name, values, count)
+    return tuple(fraction(name, value) for value in values)
+
+
+def sizes(name: str, value: Any, rank: int) -> int | tuple[int, ...]:
+    """A positive integer, or one for each of `rank` pixel axes."""
+    wording = {1: "a list of one", 2: "a pair of them", 3: "three of them"}[rank]
+    message = f"`{name}` must be a positive integer or {wording}. Received: {name}={value!r}"
+    try:
+        if not isinstance(value, (list, tuple)):
+            return integer(name, value)
+        numbers = tuple(integer(name, number) for number in value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(message) from None
+    if len(numbers) != rank:
+        raise ValueError(message)
+    return numbers
+
+
+def fraction(name: str, value: Any) -> float:
+    """A number in [0, 1)."""
+    number = _number(name, value, "a number in [0, 1)")
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
+    return number
+
+
+def share(name: str, value: Any) -> float:
+    """A number in (0, 1]."""
+    number = _number(name, value, "a number in (0, 1]")
+    if not 0.0 < number <= 1.0:
+        raise ValueError(f"`{name}` must be a number in (0, 1]. Received: {name}={value!r}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above zero."""
+    number = _number(name, value, "a positive number")
+    if not 0.0 < number < float("inf"):
+        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+    return number
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A finite number of at least zero."""
+    number = _number(name, value, "a number of at least 0")
+    if not 0.0 <= number < float("inf"):
+        raise ValueError(f"`{name}` must be a number of at least 0. Received: {name}={value!r}")
+    return number
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite number."""
+    number = _number(name, value, "a finite number")
+    if not abs(number) < float("inf"):
+        raise ValueError(f"`{name}` must be a finite number. Received: {name}={value!r}")
+    return number
+
+
+def three(name: str, values: Any, check: Callable[[str, Any], float]) -> tuple[float, float, float]:
+    """A number for each of red, green and blue."""
+    message = f"`{name}` must be three numbers"
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{message}. Received: {name}={values!r}")
+    if len(values) != 3:
+        raise ValueError(f"{message}. Received: {name}={values!r}")
+    red, green, blue = (check(name, value) for value in values)
+    return (red, green, blue)
+
+
+def _number(name: str, value: Any, wording: str) -> float:
+    message = f"`{name}` must be {wording}. Received: {name}={value!r}"
+    if isinstance(value, (bool, str)):
+        raise TypeError(message)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(message) from None
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False, nothing that is merely truthy."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    return value
+
+
+def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
+    """One of a few values, as it stands among them."""
+    # Neither 1 for True nor an array, whose comparison is no answer.
+    if not isinstance(value, (str, bool, int, type(None))) or not any(
+        value == other and type(value) is type(other) for other in allowed
+    ):
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={value!r}"
+        )
+    return allowed[allowed.index(value)]
+
+
+def known_name(kind: str, value: str, names: Collection[str]) -> str:
+    """A name from a table; the error lists the closest ones."""
+    if not isinstance(value, str):
+        raise TypeError(f"`{kind}` must be a name. Received: {kind}={value!r}")
+    if value not in names:
+        close = get_close_matches(value, names, n=5, cutoff=0.4) or sorted(names)
+        raise ValueError(
+            f"There is no {kind} of that name; close names: {', '.join(map(repr, close))}. "
+            f"Received: {kind}={value!r}"
+        )
+    return value
+
+
+def divisible(name: str, value: int, divisor: int, by: str = "groups") -> None:
+    """`value` channels can be divided by an argument called `by`."""
+    if value % divisor:
+        raise ValueError(
+            f"`{name}` must be divisible by `{by}`. Received: {name}={value}, {by}={divisor}"
+        )
+
+
+def metadata(value: Any) -> dict[str, Any]:
+    """A mapping as JSON would give it back."""
+    try:
+        plain = json.loads(json.dumps({} if value is None else value, allow_nan=False))
+        return {str(key): plain[key] for key in plain.keys()}  # noqa: SIM118, refuses lists
+    except (AttributeError, TypeError, ValueError):
+        raise TypeError(
+            f"`metadata` must be a mapping of what JSON can hold. Received: metadata={value!r}"
+        ) from None

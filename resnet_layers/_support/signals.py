@@ -1,0 +1,52 @@
+"""Signals of a command: Ctrl-C and SIGTERM end it with one sentence and no unfinished file."""
+
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+INTERRUPTED = "interrupted: no unfinished file is left behind"
+
+
+def runs_command() -> bool:
+    """Whether this process was started as `python -m resnet_layers` or as `resnet-layers`."""
+    started = sys.orig_argv
+    by_module = any(pair == ("-m", "resnet_layers") for pair in itertools.pairwise(started))
+    return by_module or Path(sys.argv[0] if sys.argv else "").stem == "resnet-layers"
+
+
+def end_while_importing() -> None:
+    """Lets Ctrl-C and SIGTERM end the process at once, until `as_interrupts` takes over.
+
+    Importing Keras takes seconds, in which nothing is open that would have to be closed.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: Any) -> None:
+    os.write(2, f"resnet-layers: {INTERRUPTED}\n".encode())
+    os._exit(130)
+
+
+@contextlib.contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Lets both raise KeyboardInterrupt, so that unfinished files are removed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    previous = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    if previous[signal.SIGINT] is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,173 @@
+"""What layers made of other layers share: how children inherit, and what a config keeps."""
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+# What a config says of any layer, whatever its constructor takes.
+_OF_ANY_LAYER = ("name", "trainable", "dtype")
+
+
+class KeepsConstruction:
+    """Makes a config say how the layer was constructed, and which sub-layers train.
+
+    A class of the package lists its arguments in `own_config`. For a class that somebody derived
+    from it the config holds what its constructor received, so that it can be called again.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        layer = super().__new__(cls, *args, **kwargs)
+        if _is_derived(cls):
+            # Past Keras' tracking, which would take these layers for sub-layers.
+            object.__setattr__(layer, "_received", _bind(cls, args, kwargs))
+        return layer
+
+    def own_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, as plain values."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()  # type: ignore[misc]
+        config |= self._received_config() if _is_derived(type(self)) else self.own_config()
+        changes = dict(_trainable_changes(self))
+        return {**config, "trainable_changes": changes} if changes else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        config = dict(config)
+        changes = config.pop("trainable_changes", {})
+        trainable = config.pop("trainable", True)
+        layer = _construct_again(cls, config) if _is_derived(cls) else cls(**config)
+        if not trainable:
+            layer.trainable = False
+        for path, value in changes.items():
+            _descendant(layer, path).trainable = value
+        return layer
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        if _changes_call(type(self)):  # only a trace knows what it does
+            return keras.Operation.compute_output_spec(self, *args, **kwargs)
+        return super().compute_output_spec(*args, **kwargs)  # type: ignore[misc]
+
+    def _received_config(self) -> dict[str, Any]:
+        received = {k: v for k, v in self._received.items() if k not in _OF_ANY_LAYER}  # type: ignore[attr-defined]
+        try:
+            return {k: keras.saving.serialize_keras_object(v) for k, v in received.items()}
+        except (TypeError, ValueError) as error:
+            raise NotImplementedError(
+                f"`{type(self).__name__}` must have a `get_config` and a `from_config` of its own, "
+                f"since an argument of its constructor cannot be serialized: {error}"
+            ) from None
+
+
+class Composite(KeepsConstruction, keras.layers.Layer):
+    """A layer whose sub-layers are created in its constructor and built in its `build`.
+
+    Sub-layers have fixed names, follow the layer's dtype policy, and are frozen with it.
+    """
+
+    def child_keywords(self) -> dict[str, Any]:
+        """Keywords that every sub-layer gets."""
+        return {"dtype": self.dtype_policy, "trainable": self.trainable}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.build(tuple(config["input_shape"]))  # a list in JSON
+
+    def load_own_variables(self, store: Any) -> None:
+        # Keras can skip the weights of a sub-layer that is not built without a word.
+        for layer in self._flatten_layers(include_self=False) if self.built else ():
+            if not layer.built:
+                raise ValueError(
+                    f"The sub-layers of {type(self).__name__} '{self.name}' must be built before "
+                    f"weights are loaded: build them in its `build`. Received: '{layer.name}', "
+                    "which is not built"
+                )
+        super().load_own_variables(store)
+
+
+def _is_derived(cls: type) -> bool:
+    """Whether somebody else's package has the class."""
+    return cls.__module__.partition(".")[0] != __name__.partition(".")[0]
+
+
+def _derived_from_ours(cls: type) -> Iterator[type]:
+    """The class and its bases, up to the one of the package."""
+    return itertools.takewhile(_is_derived, cls.__mro__)
+
+
+def _changes_call(cls: type) -> bool:
+    """Whether a derived class has a `call` of its own and leaves the shape of it to us."""
+    for base in _derived_from_ours(cls):
+        if "compute_output_shape" in vars(base):
+            return False
+        if "call" in vars(base):
+            return True
+    return False
+
+
+def _bind(cls: type, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments by their names, a variable number of them as `*name`."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    try:
+        bound = signature.bind(None, *args, **kwargs).arguments
+    except TypeError:
+        return {}  # the constructor is about to say so itself
+    arguments: dict[str, Any] = {}
+    for name, value in list(bound.items())[1:]:  # without self
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            arguments |= value
+        else:
+            arguments["*" * (kind is inspect.Parameter.VAR_POSITIONAL) + name] = value
+    # Other lists and dicts than the caller's, which may change.
+    return {k: keras.tree.map_structure(lambda leaf: leaf, v) for k, v in arguments.items()}
+
+
+def _construct_again(cls: Any, config: dict[str, Any]) -> Any:
+    """A derived class from a config: its name and policy come from outside where it takes none."""
+    if not any("get_config" in vars(base) for base in _derived_from_ours(cls)):
+        config = {key: keras.saving.deserialize_keras_object(v) for key, v in config.items()}
+    parameters = inspect.signature(cls.__init__).parameters
+    outside = {
+        key: config.pop(key) for key in _OF_ANY_LAYER if key in config and key not in parameters
+    }
+    args = [value for key in list(config) if key[0] == "*" for value in config.pop(key)]
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(keras.dtype_policies.get(outside.get("dtype", policy)))
+        layer = cls(*args, **config)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    if "name" in outside:
+        layer.name = outside["name"]
+    return layer
+
+
+def children(layer: Any) -> list[Any]:
+    """The sub-layers of a layer itself, in the order in which it keeps them."""
+    return layer._flatten_layers(include_self=False, recursive=False)
+
+
+def _trainable_changes(layer: Any) -> Iterator[tuple[str, bool]]:
+    """Sub-layers, by their order, that train although their parent does not, or the reverse."""
+    for i, child in enumerate(children(layer)):
+        settable = type(child).trainable is keras.Layer.trainable
+        if settable and child.trainable != layer.trainable:
+            yield str(i), child.trainable
+        yield from ((f"{i}/{path}", value) for path, value in _trainable_changes(child))
+
+
+def _descendant(layer: Any, path: str) -> Any:
+    descendant = layer
+    for i in map(int, path.split("/")):
+        inner = children(descendant)
+        if i >= len(inner):
+            raise ValueError(
+                f"`{type(layer).__name__}` must make its sub-layers in its constructor, so that "
+                f"its config can say which of them train. Received: no sub-layer {path}"
+            )
+        descendant = inner[i]
+    return descendant

@@ -1,0 +1,1 @@
+"""Single operations that Keras lacks, or has slower or less exact."""

@@ -1,0 +1,149 @@
+"""Convolutions that Keras lacks, or has slower: of groups, and with weight standardization."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+# timm 1.0 `layers/std_conv.py`, as the BiT networks of `models/resnetv2.py` use it.
+_EPSILON = 1e-8
+
+
+class StandardizesKernel:
+    """`(kernel - mean) / sqrt(variance + 1e-8)` over the inputs of each filter, at every call."""
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        exact = ops.cast(kernel, "float32")
+        mean, variance = ops.moments(exact, _inputs(kernel), keepdims=True)
+        standard = (exact - mean) * ops.rsqrt(variance + _EPSILON)
+        return super().convolution_op(inputs, ops.cast(standard, inputs.dtype))  # type: ignore[misc]
+
+
+def standardize(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What `StandardizesKernel` makes of a kernel, exactly."""
+    variance = kernel.var(_inputs(kernel), keepdims=True)
+    return (kernel - kernel.mean(_inputs(kernel), keepdims=True)) / np.sqrt(variance + _EPSILON)
+
+
+def _inputs(kernel: Any) -> tuple[int, ...]:
+    """All axes but the filters."""
+    return tuple(range(len(kernel.shape) - 1))
+
+
+_NATIVE_GROUPS: ContextVar[bool] = ContextVar("_NATIVE_GROUPS", default=False)
+
+
+@contextmanager
+def native_groups() -> Iterator[None]:
+    """Traces all grouped convolutions as operators of TensorFlow, for inference alone.
+
+    Keras 3.15 compiles each of them with XLA by itself, which other runtimes cannot read.
+    """
+    token = _NATIVE_GROUPS.set(True)
+    try:
+        yield
+    finally:
+        _NATIVE_GROUPS.reset(token)
+
+
+@cache
+def _has_gradients(dtype: str) -> bool:
+    """Whether TensorFlow has the gradients of grouped convolutions of images, here and now.
+
+    On a CPU they are oneDNN's, which not every build has, nor every dtype.
+    """
+    import tensorflow as tf
+
+    with tf.init_scope():  # at once, whatever is being traced
+        x, kernel = tf.ones((1, 3, 3, 4), dtype), tf.ones((3, 3, 2, 4), dtype)
+        how = {"out_backprop": x, "strides": [1] * 4, "padding": "SAME"}
+        try:  # no tape records in this scope
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **how)
+            tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **how)
+        except tf.errors.OpError:
+            return False
+    return True
+
+
+class DividesChannels:
+    """A grouped convolution by TensorFlow's own operator, where that has gradients.
+
+    Keras 3.15 compiles each one with XLA by itself, for those that have none. That took 30 times
+    as long in a training step of ResNeXt-50 on a CPU.
+    """
+
+    def _is_native(self: Any, inputs: Any) -> bool:
+        if _NATIVE_GROUPS.get():
+            return True
+        return (
+            keras.backend.backend() == "tensorflow"
+            and self.groups > 1
+            and self.rank < 3
+            and _has_gradients(keras.backend.standardize_dtype(inputs.dtype))
+        )
+
+    def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
+        if not self._is_native(inputs):
+            return super().convolution_op(inputs, kernel)  # type: ignore[misc]
+        import tensorflow as tf
+
+        def convolve(x: Any, k: Any) -> Any:
+            last = self.data_format == "channels_last"
+            layout = (
+                {1: "NWC", 2: "NHWC", 3: "NDHWC"} if last else {1: "NCW", 2: "NCHW", 3: "NCDHW"}
+            )
+            how = {"data_format": layout[self.rank], "dilations": list(self.dilation_rate)}
+            return tf.nn.convolution(x, k, list(self.strides), self.padding.upper(), **how)
+
+        if self.rank < 3:
+            return convolve(inputs, kernel)
+        axis = -1 if self.data_format == "channels_last" else 1
+        pairs = zip(
+            tf.split(inputs, self.groups, axis), tf.split(kernel, self.groups, -1), strict=True
+        )
+        return tf.concat([convolve(x, k) for x, k in pairs], axis)
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class GroupedConv1D(DividesChannels, keras.layers.Conv1D):
+    """`Conv1D` of groups."""
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class GroupedConv2D(DividesChannels, keras.layers.Conv2D):
+    """`Conv2D` of groups."""
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class GroupedConv3D(DividesChannels, keras.layers.Conv3D):
+    """`Conv3D` of groups."""
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class StandardizedConv1D(StandardizesKernel, DividesChannels, keras.layers.Conv1D):
+    """`Conv1D` with weight standardization."""
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class StandardizedConv2D(StandardizesKernel, DividesChannels, keras.layers.Conv2D):
+    """`Conv2D` with weight standardization."""
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class StandardizedConv3D(StandardizesKernel, DividesChannels, keras.layers.Conv3D):
+    """`Conv3D` with weight standardization."""
+
+
+def convolution_class(rank: int, *, groups: int, standardized: bool) -> type[keras.layers.Layer]:
+    """The class of a convolution."""
+    if standardized:
+        return (StandardizedConv1D, StandardizedConv2D, StandardizedConv3D)[rank - 1]
+    if groups > 1:
+        return (GroupedConv1D, GroupedConv2D, GroupedConv3D)[rank - 1]
+    return (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)[rank - 1]

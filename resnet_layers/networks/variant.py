@@ -1,0 +1,214 @@
+"""`Variant`: what makes one named network, as a row of a table."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from resnet_layers._support import checks
+from resnet_layers.layers import styles
+from resnet_layers.layers._layout import Layout
+from resnet_layers.layers.conv_norm import NormAct
+from resnet_layers.layers.head import ClassifierHead
+from resnet_layers.layers.stage import ResNetStage
+from resnet_layers.layers.stem import Stem
+
+# What `ResNet.from_variant` can override, besides the fields of the style.
+_ROW_FIELDS = {
+    *("blocks", "filters", "bottleneck", "groups", "group_width"),
+    *("kernel_size", "strides", "widths", "rematerialize", "style"),
+}
+_PARTS = {"stem", "head"}
+_MODEL_KEYWORDS = {"name", "dtype", "trainable", "metadata"}
+STYLE_FIELDS = {field.name for field in dataclasses.fields(styles.BlockStyle)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One network: everything that `ResNet.from_variant` needs besides classes and input.
+
+    Args:
+        blocks: Number of blocks of each stage.
+        filters: Width of each stage in channels.
+        bottleneck: Whether blocks are bottlenecks, for all stages or for each.
+        groups: Number of groups of the 3×3 convolutions.
+        group_width: Channels of each group in the first stage; it grows with `filters`.
+        kernel_size: Size of the convolutions called 3×3, or one size for each stage.
+        strides: Strides of each stage; `None` for 2 in all but the first.
+        widths: Channels of each convolution, by stage and block, where they are irregular.
+        rematerialize: Whether the backward pass computes the inside of blocks again, for all
+            stages or for each.
+        stem: Keywords of the `Stem`.
+        head: Keywords of the `ClassifierHead`.
+        style: `BlockStyle` or its name.
+        parameters: Trainable parameters at 1000 classes.
+        source: Where the network is defined.
+    """
+
+    blocks: tuple[int, ...]
+    filters: tuple[int, ...] = (64, 128, 256, 512)
+    bottleneck: Any = False
+    groups: int = 1
+    group_width: int | None = None
+    kernel_size: Any = 3
+    strides: Any = None
+    widths: Any = None
+    rematerialize: Any = False
+    stem: dict[str, Any] = dataclasses.field(default_factory=lambda: {"filters": 64})
+    head: dict[str, Any] = dataclasses.field(default_factory=dict)
+    style: Any = "torchvision"
+    parameters: int
+    source: str
+
+    def override(self, **overrides: Any) -> tuple["Variant", dict[str, Any], dict[str, Any]]:
+        """The row with other fields, the parts given as layers, and keywords of the model."""
+        known = _ROW_FIELDS | _PARTS | _MODEL_KEYWORDS | STYLE_FIELDS
+        unknown = sorted(set(overrides) - known)
+        if unknown:
+            raise TypeError(
+                f"Overrides must be among {', '.join(sorted(known))}. "
+                f"Received: {', '.join(unknown)}"
+            )
+
+        def given(names: set[str]) -> dict[str, Any]:
+            return {name: overrides[name] for name in names & set(overrides)}
+
+        row = dataclasses.replace(self, **given(_ROW_FIELDS))
+        parts = given(_PARTS)
+        keywords = {name: parts.pop(name) for name in _PARTS if isinstance(parts.get(name), dict)}
+        merged: dict[str, Any] = {
+            name: {**getattr(row, name), **changes} for name, changes in keywords.items()
+        }
+        style = styles.get(row.style).replace(**given(STYLE_FIELDS))
+        return dataclasses.replace(row, style=style, **merged), parts, given(_MODEL_KEYWORDS)
+
+    @property
+    def layout(self) -> Layout:
+        """The axes of its images."""
+        return styles.get(self.style).layout
+
+    def make_stem(self, **keywords: Any) -> Stem:
+        """The stem."""
+        style = styles.get(self.style).child(0)
+        return Stem(**{"style": style, "name": "stem", **self.stem, **keywords})
+
+    def make_stages(
+        self, stem: Any, output_stride: int, drop_path: float, **keywords: Any
+    ) -> list[ResNetStage]:
+        """The stages behind a stem."""
+        style = styles.get(self.style)
+        blocks = checks.integers("blocks", self.blocks)
+        filters = checks.integers("filters", self.filters)
+        if len(blocks) != len(filters):
+            raise ValueError(
+                "`blocks` and `filters` must have one number for each stage. "
+                f"Received: blocks={self.blocks!r}, filters={self.filters!r}"
+            )
+        bottleneck = self._for_each("bottleneck", (bool,))
+        kernel_size = self._for_each("kernel_size", (int,))
+        widths = self._for_each("widths", (type(None),))
+        rematerialize = self._for_each("rematerialize", (bool,))
+        steps = self._steps(stem, output_stride)
+        drop_paths = _linear(checks.fraction("drop_path", drop_path), blocks)
+        stages = []
+        for i, (depth, width) in enumerate(zip(blocks, filters, strict=True)):
+            stage = ResNetStage(
+                width,
+                depth,
+                bottleneck=bottleneck[i],
+                groups=self.groups,
+                group_width=self._group_width(width, filters[0]),
+                kernel_size=kernel_size[i],
+                widths=widths[i],
+                rematerialize=rematerialize[i],
+                drop_path=drop_paths[i],
+                # Where the stem makes the channels already, an identity is the shortcut.
+                projection=i > 0
+                or bottleneck[i]
+                or getattr(stem, "filters", None) != width
+                or style.shortcut == "C",
+                style=style.child(i + 1),
+                name=f"stage{i + 1}",
+                **steps[i],
+                **keywords,
+            )
+            stages.append(stage)
+        return stages
+
+    def _for_each(self, name: str, one: tuple[type, ...]) -> Sequence[Any]:
+        """A field's value for each stage, given as one for all or as a list."""
+        value, count = getattr(self, name), len(self.blocks)
+        if isinstance(value, one):
+            return (value,) * count
+        if not isinstance(value, (list, tuple)) or len(value) != count:
+            raise ValueError(
+                f"`{name}` must have one value for all stages or one for each. "
+                f"Received: {name}={value!r}, blocks={self.blocks!r}"
+            )
+        return value
+
+    def _steps(self, stem: Any, output_stride: int) -> list[dict[str, Any]]:
+        """Strides of each stage, and the dilation that replaces them past the output stride."""
+        checks.choice("output_stride", output_stride, (8, 16, 32))
+        spread, rank = self.layout.spread, self.layout.rank
+        count = len(self.blocks)
+        default = (1,) + (2,) * (count - 1)
+        strides = self._for_each("strides", ()) if self.strides is not None else default
+        if isinstance(stem, Stem):
+            reached = spread(stem.strides)
+            reached = tuple(n * 2 for n in reached) if stem.pooling else reached
+        elif output_stride == 32:
+            reached = (1,) * rank
+        else:
+            raise ValueError(
+                "`output_stride` must be 32 with a stem of another class, whose strides are not "
+                f"known. Received: output_stride={output_stride}, stem={stem!r}"
+            )
+        rate: tuple[int, ...] = (1,) * rank
+        steps = []
+        for given in strides:
+            stride = spread(checks.sizes("strides", given, rank))
+            before = rate
+            if output_stride < 32 and max(reached) >= output_stride:
+                rate = tuple(a * b for a, b in zip(rate, stride, strict=True))
+                stride = (1,) * rank
+            reached = tuple(a * b for a, b in zip(reached, stride, strict=True))
+            step = {"strides": _one(stride), "dilation_rate": _one(rate)}
+            steps.append(step if before == rate else {**step, "first_dilation_rate": _one(before)})
+        return steps
+
+    def _group_width(self, filters: int, first: int) -> int | None:
+        """In proportion to the filters of the stage."""
+        if self.group_width is None:
+            return None
+        group_width = checks.integer("group_width", self.group_width) * filters
+        if group_width % first:
+            raise ValueError(
+                "`group_width` must grow by whole channels with `filters`. "
+                f"Received: group_width={self.group_width}, filters={self.filters!r}"
+            )
+        return group_width // first
+
+    def make_norm(self, **keywords: Any) -> NormAct | None:
+        """What ends a network of pre-activation blocks."""
+        style = styles.get(self.style)
+        return NormAct(style, name="norm", **keywords) if style.preactivation else None
+
+    def make_head(self, classes: int, activation: Any, **keywords: Any) -> ClassifierHead:
+        """The head."""
+        layout = dataclasses.asdict(self.layout)
+        keywords = {**layout, "activation": activation, "name": "head", **self.head, **keywords}
+        return ClassifierHead(**{"classes": classes, **keywords})
+
+
+def _one(values: tuple[int, ...]) -> int | tuple[int, ...]:
+    """One number where all are equal."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+def _linear(rate: float, blocks: tuple[int, ...]) -> list[float | tuple[float, ...]]:
+    """From 0 in the first block of a network to `rate` in the last, stage by stage."""
+    if not rate:
+        return [0.0] * len(blocks)
+    last = max(sum(blocks) - 1, 1)
+    rates = iter([rate * i / last for i in range(sum(blocks))])
+    return [tuple(next(rates) for _ in range(depth)) for depth in blocks]

@@ -1,0 +1,1 @@
+"""The runtimes that artifacts are written for, one file each."""

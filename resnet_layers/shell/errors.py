@@ -1,0 +1,58 @@
+"""What the command line says no to, and whether it can write where it is asked to."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Something that the person at the keyboard can put right, said in one sentence."""
+
+
+@contextlib.contextmanager
+def values() -> Iterator[None]:
+    """Around checks of options alone: what they raise is for the person at the keyboard."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+
+
+def check_output(output: Path, data: Path | None, names: Sequence[str]) -> None:
+    """Makes the output folder and finds out whether files can be made in it.
+
+    Args:
+        output: The folder.
+        data: The folder of images, which it must not lie in, or `None`.
+        names: Of the files that will be written.
+
+    Raises:
+        InputError: If they cannot.
+    """
+    try:
+        inside = data and output.resolve().is_relative_to(data.resolve())
+    except (OSError, RuntimeError) as error:  # a link that leads to itself
+        raise InputError(f"The output folder '{output}' cannot be found: {error}") from None
+    if inside:
+        raise InputError(
+            f"The output folder must not lie in the folder of images, where it would be a class. "
+            f"Received: '{output}' in '{data}'"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise not_writable(output, error) from None
+    for name in names:
+        if (output / name).is_dir():
+            raise InputError(
+                f"'{output / name}' must not be a folder, since a file is written there"
+            )
+
+
+def not_writable(output: Path, error: OSError) -> InputError:
+    """What is said when a file cannot be written into a folder."""
+    reason = error.strerror or error
+    return InputError(f"The output folder '{output}' cannot be written to: {reason}")

@@ -1,0 +1,90 @@
+# ruff: noqa: T201 (printing is what commands are for)
+"""`export`: a model file as an artifact of another runtime."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_layers import serving
+from resnet_layers.layers._layout import Layout
+from resnet_layers.serving.calibration import MOST_IMAGES
+from resnet_layers.serving.formats import FORMATS
+from resnet_layers.shell import classifier
+from resnet_layers.shell.errors import InputError
+
+
+def run(model: Path, output: Path | None, **chosen: Any) -> int:
+    """Writes a network for another runtime, and prints how it compares."""
+    print(export(model, output, **chosen))
+    return 0
+
+
+def export(
+    source: Path,
+    output: Path | None,
+    format: str,  # noqa: A002 (the name of the option)
+    precision: str,
+    calibration: Path | None,
+    image_size: list[int] | None,
+) -> serving.Report:
+    """Writes what `resnet_layers.export` makes of a `.keras` file.
+
+    Args:
+        source: File of a `ResNet`.
+        output: What to write; `None` for the name of the file with the ending of the format.
+        format: As of `resnet_layers.export`.
+        precision: As of `resnet_layers.export`.
+        calibration: Folder of images with a subfolder for each class; `None` for none.
+        image_size: Height and width in pixels, or one number for both; `None` for any.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        InputError: If the file holds no `ResNet`, if options do not fit, or if there are no
+            images.
+        DisagreementError: If the artifact does not compute what the model does.
+    """
+    if precision == "int8" and calibration is None:
+        raise InputError(
+            "`--calibration` must name a folder of images for int8, with a subfolder for each "
+            "class: some hundred images like those that the network will see"
+        )
+    if calibration is None:
+        model, images = classifier.open_model(source), None
+    else:
+        found = classifier.load(source)
+        model, images = found.model, _images(found, calibration)
+    shape: Any = None
+    if image_size is not None:
+        layout = getattr(model.stem, "layout", Layout(len(model.input_shape) - 1))
+        if len(image_size) not in (1, layout.rank):
+            raise InputError(
+                f"`--image-size` must be one number, or one for each of {layout.rank} pixel axes. "
+                f"Received: {' '.join(map(str, image_size))}"
+            )
+        if len(image_size) == 1:
+            image_size = image_size * layout.rank
+        shape = layout.shape(None, image_size, layout.channels((None, *model.input_shape)))[1:]
+    try:
+        return serving.export(
+            model,
+            output or source.with_suffix(FORMATS[format].endings[0]),
+            format=format,
+            precision=precision,
+            calibration=images,
+            input_shape=shape,
+        )
+    except (ImportError, TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+
+
+def _images(found: classifier.Classifier, folder: Path) -> tuple[Any, Any]:
+    """Prepared images and their outputs, at most as many as are read, of every class."""
+    data = found.all_images(folder)
+    if len(data.labels) > MOST_IMAGES:
+        chosen = np.random.default_rng(0).permutation(len(data.labels))[:MOST_IMAGES]
+        data = data.select(np.sort(chosen))
+    outputs = np.array([found.class_names.index(name) for name in data.class_names])
+    return found.preprocessing(data.sources), outputs[data.labels]

@@ -1,0 +1,279 @@
+# ruff: noqa: T201 (a command tells what it does)
+"""The search from the shell: trials of `HyperResNet`, and the best one as a trained network."""
+
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_layers._support import checks
+from resnet_layers._support.files import replacing
+from resnet_layers.networks.model import ResNet
+from resnet_layers.shell import classifier, errors, images, labelled, train, trial_plots, trials
+from resnet_layers.shell.batches import Batches
+from resnet_layers.shell.errors import InputError, values
+from resnet_layers.tuning import HyperResNet
+from resnet_layers.tuning.parts import PRESETS
+
+TUNERS = ("bayesian", "random", "hyperband", "grid")
+FILES = ("model.keras", "trials.csv", "parallel_coordinates.png", "importance.png")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What `tune` is asked for.
+
+    Args:
+        data: Folder of images with one subfolder for each class; `None` for scikit-learn's
+            digits.
+        preset: `"small-images"` or `"imagenet"`.
+        tuner: `"bayesian"`, `"random"`, `"hyperband"` or `"grid"`.
+        trials: How many networks are trained, positive; Hyperband decides it by itself.
+        epochs: How often each of them sees each image, positive, at most a million.
+        batch_size: Number of images for each step, positive.
+        image_size: Height and width in pixels that images are brought to, positive; `None` for
+            the median of their shorter sides, but at least 16 and at most 64, or 224 with the
+            preset `"imagenet"`.
+        max_parameters: Most numbers that a network may have, positive, or `None`.
+        max_macs: Most multiply-adds that it may take for an image, positive, or `None`.
+        seed: Of the split, the search and the networks; at least 0, below 2³¹.
+        output: Folder for what is written, and for the search itself, which can go on there.
+
+    Raises:
+        ValueError: If a value is out of range.
+        TypeError: If a value has the wrong type.
+    """
+
+    data: Path | None = None
+    preset: str = "small-images"
+    tuner: str = "bayesian"
+    trials: int = 12
+    epochs: int = 8
+    batch_size: int = 64
+    image_size: int | None = None
+    max_parameters: float | None = None
+    max_macs: float | None = None
+    seed: int = 0
+    output: Path = Path("resnet_search")
+
+    def __post_init__(self) -> None:
+        checks.known_name("preset", self.preset, PRESETS)
+        checks.choice("tuner", self.tuner, TUNERS)
+        checks.integer("trials", self.trials)
+        if checks.integer("epochs", self.epochs) > 10**6:
+            raise ValueError(f"`epochs` must be at most 1000000. Received: epochs={self.epochs}")
+        checks.integer("batch_size", self.batch_size)
+        if self.image_size is not None:
+            checks.integer("image_size", self.image_size)
+        if checks.integer("seed", self.seed, minimum=0) >= 2**31:
+            raise ValueError(f"`seed` must be below 2**31. Received: seed={self.seed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Data:
+    """Images for a search: to train on, to choose by, and to test the winner on."""
+
+    every: labelled.Labelled
+    test: labelled.Labelled
+    size: int
+    preprocessing: images.Preprocessing
+    training_arrays: tuple[NDArray[np.float32], NDArray[np.int64]]
+    validation_arrays: tuple[NDArray[np.float32], NDArray[np.int64]]
+    test_squares: NDArray[np.uint8]
+
+
+def run(**chosen: Any) -> int:
+    """Searches, writes the best network, and has a new process check it."""
+    with values():
+        settings = Settings(**chosen)
+    row = tune(settings)
+    if row is not None:
+        print(f"Wrote {', '.join(FILES)} into '{settings.output}'", flush=True)
+        written = train.Settings(
+            data=settings.data, output=settings.output, batch_size=settings.batch_size
+        )
+        print(train.check_in_new_process(written, row))
+    return 0
+
+
+def tune(settings: Settings) -> train.Row | None:
+    """Searches, and writes the best network, a table of the trials, and two plots.
+
+    In a worker of keras-tuner (its environment variables say so) it only searches; the chief
+    writes.
+
+    Args:
+        settings: What to do.
+
+    Returns:
+        Loss and accuracy of the best network on the test images; `None` in a worker.
+
+    Raises:
+        InputError: If the images or the budget cannot be used, if the output folder cannot be
+            written to or holds another search, or if no trial succeeds.
+    """
+    data = _read(settings)
+    errors.check_output(settings.output, settings.data, FILES)
+    try:
+        hypermodel = HyperResNet(
+            len(data.every.class_names),
+            (data.size, data.size, 3),
+            preset=settings.preset,
+            max_parameters=settings.max_parameters,
+            max_macs=settings.max_macs,
+            seed=settings.seed,
+        )
+    except ValueError as error:  # of the budget, which only the space can judge
+        raise InputError(str(error)) from None
+    _keep_settings(settings, data)
+    tuner = make_tuner(settings, hypermodel)
+    print(_announcement(settings, data), flush=True)
+    tuner.search(
+        *data.training_arrays,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        validation_data=data.validation_arrays,
+        verbose=0,
+    )
+    if is_worker():
+        print("The search is over; the chief writes what it found")
+        return None
+    return _finish(settings, data, tuner)
+
+
+def make_tuner(settings: Settings, hypermodel: keras_tuner.HyperModel) -> keras_tuner.Tuner:
+    """keras-tuner's tuner, telling about each trial."""
+    limits = {"max_trials": settings.trials}
+    kind, limits = {
+        "random": (keras_tuner.RandomSearch, limits),
+        # By default it starts with three random trials for each hyperparameter, some eighty.
+        "bayesian": (
+            keras_tuner.BayesianOptimization,
+            {**limits, "num_initial_points": max(4, settings.trials // 3)},
+        ),
+        "hyperband": (keras_tuner.Hyperband, {"max_epochs": settings.epochs}),
+        "grid": (keras_tuner.GridSearch, limits),
+    }[settings.tuner]
+
+    class Telling(kind):  # type: ignore[misc, valid-type]
+        """Prints a line for each trial."""
+
+        def on_trial_begin(self, trial: Any) -> None:
+            super().on_trial_begin(trial)
+            self.began = time.monotonic()
+
+        def on_trial_end(self, trial: Any) -> None:
+            super().on_trial_end(trial)
+            # A worker has a copy, and the chief the score.
+            trial = self.oracle.get_trial(trial.trial_id)
+            seconds = time.monotonic() - self.began
+            best = self.oracle.get_best_trials(1)[0]
+            print(trials.line(trial, best, settings.trials, seconds), flush=True)
+
+    return Telling(
+        hypermodel,
+        objective="val_accuracy",
+        seed=settings.seed + 1,  # keras-tuner takes 0 for none
+        directory=settings.output,
+        project_name="search",
+        **limits,
+    )
+
+
+def is_worker() -> bool:
+    """Whether keras-tuner's environment variables make this process a worker of a chief."""
+    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
+
+
+def _read(settings: Settings) -> _Data:
+    every = labelled.folder(settings.data) if settings.data else labelled.digits()
+    seen, test = every.split(settings.seed)
+    fitted, validation = seen.split(settings.seed)
+    usual = 224 if settings.preset == "imagenet" else train.usual_size(every)
+    size, verbose = settings.image_size or usual, images.verbosity()
+    print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
+    squares = [images.read(part.sources, size, verbose=verbose) for part in (fitted, validation)]
+    preprocessing = images.Preprocessing.fit(squares[0])
+    return _Data(
+        every=every,
+        test=test,
+        size=size,
+        preprocessing=preprocessing,
+        training_arrays=(preprocessing.normalize(squares[0]), fitted.labels),
+        validation_arrays=(preprocessing.normalize(squares[1]), validation.labels),
+        test_squares=images.read(test.sources, size, verbose=verbose),
+    )
+
+
+def _keep_settings(settings: Settings, data: _Data) -> None:
+    """Writes the settings beside the search, or compares them with those that are there."""
+    path = settings.output / "settings.json"
+    # A search can go on elsewhere, with the same images in another place, and for longer.
+    mine = {
+        name: value
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in ("data", "output", "trials")
+    }
+    mine |= {"classes": data.every.class_names, "images": data.every.digest()}
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else mine
+    except (OSError, ValueError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise InputError(f"'{path}' is damaged: choose another folder with `--output`")
+    for name, value in mine.items():
+        if theirs.get(name) != value:
+            raise InputError(
+                f"The folder '{settings.output}' holds a search with other settings, which can "
+                f"only go on with its own: choose another with `--output`. Received: "
+                f"{name}={value!r}, there {name}={theirs.get(name)!r}"
+            )
+    try:
+        with replacing(path) as (new,):
+            new.write_text(json.dumps(mine, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise errors.not_writable(settings.output, error) from None
+
+
+def _announcement(settings: Settings, data: _Data) -> str:
+    count = len(data.training_arrays[1]), len(data.validation_arrays[1]), len(data.test.labels)
+    how_many = "" if settings.tuner == "hyperband" else f"{settings.trials} trials of "
+    return (
+        f"Searching ({settings.tuner}): {how_many}{settings.epochs} epochs on {count[0]} images "
+        f"of {data.size}×{data.size} pixels; {count[1]} to choose by, {count[2]} for the test"
+    )
+
+
+def _finish(settings: Settings, data: _Data, tuner: keras_tuner.Tuner) -> train.Row:
+    """Writes what the search found."""
+    table = trials.Table.of(tuner)
+    if not table.finished:
+        raise InputError(f"No trial succeeded. The last one ended so: {table.last_message()}")
+    found: ResNet = tuner.get_best_models(1)[0]
+    classifier.compile_classifier(found)  # as `evaluate` will
+    batches = Batches(data.test_squares, data.test.labels, data.preprocessing, settings.batch_size)
+    scores = found.evaluate(batches, verbose=0, return_dict=True)
+    metadata = classifier.metadata(data.every, data.test, data.preprocessing, settings.seed)
+    metadata["hyperparameters"] = table.finished[0].values
+    model = classifier.bare(found, metadata)
+    print()
+    print(table.best(5))
+    print(
+        f"Best network: {model.count_params():,} parameters, accuracy {scores['accuracy']:.2%} on "
+        f"{len(data.test.labels)} test images that the search did not see"
+    )
+    try:
+        with replacing(*(settings.output / name for name in FILES)) as paths:
+            model.save(paths[0])
+            table.write(paths[1])
+            trial_plots.parallel_coordinates(table, paths[2])
+            trial_plots.importance(table, paths[3])
+    except OSError as error:
+        raise errors.not_writable(settings.output, error) from None
+    return {"test_loss": scores["loss"], "test_accuracy": scores["accuracy"]}

@@ -1,0 +1,1 @@
+"""What training has in common, from a shell or in a search."""

@@ -1,0 +1,245 @@
+"""`from_pretrained`: networks with published weights, by name."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from resnet_layers._support import checks
+from resnet_layers.layers.preprocessing import Preprocessing
+from resnet_layers.networks.model import ResNet
+from resnet_layers.weights import load_weights_from, tags
+from resnet_layers.weights.tags import Tag
+
+_ENDINGS = (".safetensors", ".pth", ".npz", ".h5")
+# What a repository on the Hugging Face hub holds.
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_KERAS_CLASSES = {
+    "keras_resnet50": "ResNet50",
+    "keras_resnet101": "ResNet101",
+    "keras_resnet152": "ResNet152",
+    "keras_resnet50v2": "ResNet50V2",
+    "keras_resnet101v2": "ResNet101V2",
+    "keras_resnet152v2": "ResNet152V2",
+}
+
+
+def from_pretrained(
+    tag: str,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    classes: int | None = None,
+    **overrides: Any,
+) -> ResNet:
+    """A network with published weights, and with what they expect of images.
+
+    The weights are those of a file in `folder`, or else in the cache of the Hugging Face hub, or
+    are downloaded from there if `huggingface_hub` is installed. Those of keras.applications come
+    through Keras' own cache and download.
+
+    Args:
+        tag: A name from `list_pretrained()`.
+        folder: Where to look first: for `TAG.safetensors`, `.pth`, `.npz` or `.h5`, or for a
+            folder `TAG` with what the hub has.
+        classes: Number of classes. Another one than that of the weights gives a fresh
+            classifier. `None` takes theirs.
+        **overrides: As of `ResNet.from_variant`, such as `input_shape`. With other channels than
+            3 the first kernel is adapted.
+
+    Returns:
+        The network. Its `metadata` has `"preprocessing"`, which `preprocessing(model)` makes a
+        layer of, and `"pretrained"` with tag, source, licence and classes.
+
+    Raises:
+        ValueError: If there is no such tag, or none with weights, or if the file is not theirs.
+        FileNotFoundError: If the weights are nowhere.
+
+    Example:
+
+    >>> folder = getfixture("tmp_path")
+    >>> model = ResNet.from_variant("resnet10t")  # in place of trained weights
+    >>> save_torch_weights(model, folder / "resnet10t.c3_in1k.safetensors")
+    >>> model = from_pretrained("resnet10t.c3_in1k", folder=folder)
+    >>> model.metadata["pretrained"]["license"]
+    'apache-2.0'
+
+    Reference:
+        The pretrained configurations of timm 1.0.
+    """
+    return make(ResNet, tag, folder, classes, stacklevel=3, **overrides)
+
+
+def make(
+    cls: type[ResNet],
+    tag: str,
+    folder: str | os.PathLike[str] | None,
+    classes: int | None,
+    *,
+    stacklevel: int,
+    **overrides: Any,
+) -> Any:
+    """`from_pretrained` for a class derived from `ResNet`, too."""
+    found = tags.find(tag)
+    if classes is not None:
+        classes = checks.integer("classes", classes)
+    if not found.weights:
+        raise ValueError(f"`tag` must be one with weights, which are not public. Received: {tag=}")
+    source, where = _locate(found, folder)
+    metadata = overrides.pop("metadata", None) or {}
+    keeps_classes = classes in (None, found.classes)
+    if isinstance(overrides.get("head", {}), dict):  # with keywords or without
+        if classes or found.classes:
+            overrides["classes"] = classes or found.classes
+        else:
+            overrides["head"] = None
+    elif classes is not None:
+        overrides["classes"] = classes  # which `from_variant` refuses beside a head
+    model = cls.from_variant(found.variant, **overrides)
+    own_head = not isinstance(overrides.get("head", {}), dict)
+    fresh = not keeps_classes or (own_head and found.classes > 0)
+    skip = ("head",) if fresh else ()
+    load_weights_from(model, source, skip=skip)
+    model.metadata = checks.metadata({**describe(found, model, where), **metadata})
+    if found.license.startswith("cc-by-nc"):
+        warnings.warn(
+            f"The weights '{tag}' are licensed for non-commercial use alone ({found.license})",
+            stacklevel=stacklevel,
+        )
+    return model
+
+
+def describe(tag: Tag, model: ResNet, where: str) -> dict[str, Any]:
+    """What belongs to the weights of a tag, for the metadata of a model."""
+    layout = model.stem.layout
+    layer = tag.preprocessing(data_format=layout.data_format)
+    sizes = layout.pixels((None, *model.input_shape))
+    if None not in sizes:  # a network of one size
+        layer = Preprocessing(**{**layer.get_config(), "image_size": sizes})
+    return {
+        "pretrained": {
+            "tag": tag.name,
+            "source": where,
+            "license": tag.license or None,
+            "classes": tag.classes,
+        },
+        "preprocessing": keras.saving.serialize_keras_object(layer),
+    }
+
+
+def preprocessing(source: str | ResNet, *, test: bool = False) -> Preprocessing:
+    """The layer from raw images to what published weights expect.
+
+    Args:
+        source: A tag, or a network that `from_pretrained` made, reloaded or not.
+        test: Whether images get the size that the authors of a tag evaluate at, instead of that
+            of training. A network knows one size alone.
+
+    Raises:
+        ValueError: If there is no such tag, if the network's metadata has no preprocessing, or if
+            it shall be that of a test.
+
+    Example:
+
+    >>> preprocessing("resnet50.a1_in1k")(keras.ops.ones((1, 300, 400, 3))).shape
+    TensorShape([1, 224, 224, 3])
+    """
+    if isinstance(source, ResNet):
+        config = source.metadata.get("preprocessing")
+        name = config.get("registered_name") if isinstance(config, dict) else None
+        if name != "resnet_layers>Preprocessing":
+            raise ValueError(
+                "`source` must be a tag, or a model whose metadata has the preprocessing of "
+                f"published weights. Received: source=<ResNet '{source.name}'>"
+            )
+        if test:
+            raise ValueError(
+                "`test` must be False where `source` is a model: its tag knows the size of tests. "
+                f"Received: source=<ResNet '{source.name}'>, test=True"
+            )
+        return keras.saving.deserialize_keras_object(config)
+    return tags.find(source).preprocessing(test=test, data_format="channels_last")
+
+
+def _locate(tag: Tag, folder: str | os.PathLike[str] | None) -> tuple[Any, str]:
+    """A source for `load_weights_from`, and its name in words."""
+    places = [*_in_folder(tag, folder), *_in_hub_cache(tag)]
+    for path in places:
+        if path.is_file():
+            return path, str(path)
+    if tag.of_keras:
+        return _from_keras(tag, places)
+    return _download(tag, places), tag.repository
+
+
+def _in_folder(tag: Tag, folder: str | os.PathLike[str] | None) -> Iterator[Path]:
+    if folder is not None:
+        yield from (Path(folder) / f"{tag.name}{ending}" for ending in _ENDINGS)
+        yield from (Path(folder) / tag.name / name for name in _HUB_FILES)
+        if tag.of_keras:
+            yield Path(folder) / _keras_file(tag)
+
+
+def _in_hub_cache(tag: Tag) -> Iterator[Path]:
+    if tag.of_keras:
+        return
+    repository = _hub_cache() / f"models--{tag.repository.replace('/', '--')}"
+    commit = repository / "refs" / "main"
+    if commit.is_file():
+        snapshot = repository / "snapshots" / commit.read_text(encoding="utf-8").strip()
+        yield from (snapshot / name for name in _HUB_FILES)
+    else:
+        yield repository / "snapshots" / "(main)" / _HUB_FILES[0]
+
+
+def _hub_cache() -> Path:
+    """As huggingface_hub finds it."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(variable):
+            return _expanded(os.environ[variable])
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return _expanded(os.environ.get("HF_HOME") or f"{cache}/huggingface") / "hub"
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(os.path.expanduser(path)))
+
+
+def _keras_file(tag: Tag) -> str:
+    """What keras.applications calls the file."""
+    return f"{tag.variant.removeprefix('keras_')}_weights_tf_dim_ordering_tf_kernels.h5"
+
+
+def _from_keras(tag: Tag, places: list[Path]) -> tuple[Any, str]:
+    name = _KERAS_CLASSES[tag.variant]
+    try:
+        return getattr(keras.applications, name)(weights="imagenet"), f"keras.applications.{name}"
+    except Exception as error:  # of the network and the disk
+        looked = f" Looked for {', '.join(map(str, places))}" if places else ""
+        reason = str(error).strip().partition("\n")[0]
+        raise FileNotFoundError(
+            f"The weights '{tag.name}' could not be downloaded by keras.applications: {reason}. "
+            f"A folder given by `folder` can have them as {_keras_file(tag)}.{looked}"
+        ) from error
+
+
+def _download(tag: Tag, places: list[Path]) -> str:
+    looked = f"Looked for {', '.join(map(str, places))}"
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise FileNotFoundError(
+            f"The weights '{tag.name}' must be in a folder given by `folder` or in the cache of "
+            "the Hugging Face hub; to download them install huggingface_hub: "
+            f'`pip install "resnet-layers[hub]"`. {looked}'
+        ) from None
+    try:
+        return huggingface_hub.hf_hub_download(tag.repository, _HUB_FILES[0])
+    except Exception as error:  # of the network, the hub and the disk
+        reason = str(error).strip().partition("\n")[0]
+        raise FileNotFoundError(
+            f"The weights '{tag.name}' could not be downloaded from {tag.repository}: {reason}. "
+            f"{looked}"
+        ) from error
