@@ -27,11 +27,11 @@ from resnet_layers.serving.precision import with_dtype as with_dtype
 from resnet_layers.training import labels as labels  # saved networks were compiled with them
 from resnet_layers.weights import load_weights_from as load_weights_from
 from resnet_layers.weights import save_torch_weights as save_torch_weights
-from resnet_layers.weights.pretrained import from_pretrained as from_pretrained
 from resnet_layers.weights.pretrained import preprocessing as preprocessing
 from resnet_layers.weights.tags import list_pretrained as list_pretrained
 
 __version__ = "0.1.0"
+from_pretrained = ResNet.from_pretrained
 sys.modules[f"{__name__}.labels"] = labels  # its documented name
 
 __all__ = [

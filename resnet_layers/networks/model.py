@@ -1,5 +1,6 @@
 """`ResNet`: stem, stages and head as one model."""
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Self
@@ -11,6 +12,7 @@ from resnet_layers.layers import _shapes
 from resnet_layers.layers._composite import KeepsConstruction
 from resnet_layers.layers.stem import Stem
 from resnet_layers.networks import variants
+from resnet_layers.weights import pretrained
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -169,12 +171,52 @@ class ResNet(KeepsConstruction, keras.Model):
 
     @classmethod
     def from_pretrained(
-        cls, tag: str, *, folder: Any = None, classes: int | None = None, **overrides: Any
+        cls,
+        tag: str,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        classes: int | None = None,
+        **overrides: Any,
     ) -> Self:
-        """A network with published weights; see `resnet_layers.from_pretrained`."""
-        from resnet_layers.weights import pretrained
+        """A network with published weights, and with what they expect of images.
 
-        return pretrained.make(cls, tag, folder, classes, stacklevel=3, **overrides)
+        The weights are those of a file in `folder`, or else in the cache of the Hugging Face hub,
+        or are downloaded from there if `huggingface_hub` is installed. Those of keras.applications
+        come through Keras' own cache and download.
+
+        Args:
+            tag: A name from `list_pretrained()`.
+            folder: Where to look first: for `TAG.safetensors`, `.pth`, `.npz` or `.h5`, or for a
+                folder `TAG` with what the hub has.
+            classes: Number of classes. Another one than that of the weights gives a fresh
+                classifier. `None` takes theirs.
+            **overrides: As of `ResNet.from_variant`, such as `input_shape`. With other channels
+                than 3 the first kernel is adapted.
+
+        Returns:
+            The network. Its `metadata` has `"preprocessing"`, which `preprocessing(model)` makes a
+            layer of, and `"pretrained"` with tag, source, licence and classes.
+
+        Raises:
+            ValueError: If there is no such tag, or none with weights, or if the file is not theirs.
+            FileNotFoundError: If the weights are nowhere.
+
+        Example:
+
+        >>> folder = getfixture("tmp_path")
+        >>> model = ResNet.from_variant("resnet10t")  # in place of trained weights
+        >>> save_torch_weights(model, folder / "resnet10t.c3_in1k.safetensors")
+        >>> model = ResNet.from_pretrained("resnet10t.c3_in1k", folder=folder)
+        >>> model.metadata["pretrained"]["license"]
+        'apache-2.0'
+
+        Reference:
+            The pretrained configurations of timm 1.0.
+        """
+        network: Self = pretrained.make(
+            cls.from_variant, tag, folder, classes, stacklevel=3, **overrides
+        )
+        return network
 
     @property
     def built(self) -> bool:

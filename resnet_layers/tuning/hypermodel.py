@@ -65,6 +65,7 @@ class HyperResNet(keras_tuner.HyperModel):
         ValueError: If a value is out of range, if a name is unknown, or if no network of the
             space is within the budget.
         TypeError: If a value has the wrong type, or if a part is unknown.
+        ImportError: If keras-tuner is of a version that this package does not know.
 
     Example:
 
@@ -99,6 +100,7 @@ class HyperResNet(keras_tuner.HyperModel):
         tunable: bool = True,
         **parts: Part,
     ) -> None:
+        repairs.repair()
         super().__init__(name=name, tunable=tunable)
         self.classes = checks.integer("classes", classes)
         self.input_shape = _shapes.input_shape(input_shape, Layout())

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,26 @@ import keras
 import keras_tuner
 
 _GRID = keras_tuner.oracles.GridSearchOracle
+# The versions that the repairs were written for.
+_KNOWN = re.compile(r"1\.4\.([89]|\d\d+)")
 
 
-def repair_grid_search() -> None:
+def repair() -> None:
+    """Repairs keras-tuner, once in a process.
+
+    Raises:
+        ImportError: If it is of a version that the repairs were not written for.
+    """
+    if not _KNOWN.fullmatch(keras_tuner.__version__):
+        raise ImportError(
+            "`HyperResNet` needs keras-tuner 1.4, from 1.4.8 on. "
+            f"Received: keras-tuner {keras_tuner.__version__}"
+        )
+    _repair_grid_search()
+    _repair_failures()
+
+
+def _repair_grid_search() -> None:
     """Lets an interrupted grid search go on.
 
     keras-tuner saves the trials of a grid and not their order, which its oracle asks for the next
@@ -33,7 +51,7 @@ def repair_grid_search() -> None:
     _GRID.reload = reload
 
 
-def repair_failures() -> None:
+def _repair_failures() -> None:
     """Keeps samples over budget from ending a search.
 
     keras-tuner ends it after three failed trials in a row, and has no word for a sample that was

@@ -11,9 +11,9 @@ from resnet_layers._support import checks
 from resnet_layers.layers import preprocessing, styles
 from resnet_layers.layers.conv_norm import NormAct
 from resnet_layers.layers.stage import ResNetStage
-from resnet_layers.networks.model import ResNet
 from resnet_layers.weights import dialects, plan
 from resnet_layers.weights.dialects import Dialect
+from resnet_layers.weights.parts import Parts
 from resnet_layers.weights.plan import Row
 from resnet_layers.weights.sources import Source, open_source
 
@@ -33,7 +33,7 @@ _NUMERICS = (
 _NONLINEAR = ("evonorm_s0", "frn")
 
 
-def load_weights_from(model: ResNet, source: Any, *, skip: Iterable[str] = ()) -> None:
+def load_weights_from(model: Parts, source: Any, *, skip: Iterable[str] = ()) -> None:
     """Gives a network the weights that timm, torchvision or keras.applications made.
 
     The source must have exactly the tensors that the network needs, of the same shapes, finite
@@ -63,7 +63,7 @@ def load_weights_from(model: ResNet, source: Any, *, skip: Iterable[str] = ()) -
     >>> other = ResNet.from_variant("resnet18", classes=2)
     >>> load_weights_from(other, folder / "weights.safetensors", skip=["head"])
     """
-    if not isinstance(model, ResNet):
+    if not isinstance(model, Parts):
         raise TypeError(f"`model` must be a ResNet. Received: model={model!r}")
     left_out = _check_skip(skip, plan.parts(model))
     with open_source(source) as found:
@@ -177,7 +177,7 @@ def _for_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:
     return repeated * np.float32(_RGB / channels)
 
 
-def _warn_of_numerics(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) -> None:
+def _warn_of_numerics(model: Parts, dialect: Dialect, skip: tuple[str, ...]) -> None:
     """Says what no tensor can reveal."""
     differences = dict.fromkeys(_differences(model, dialect, skip))
     if differences:
@@ -188,7 +188,7 @@ def _warn_of_numerics(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) ->
         )
 
 
-def _differences(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) -> Iterator[str]:
+def _differences(model: Parts, dialect: Dialect, skip: tuple[str, ...]) -> Iterator[str]:
     """Fields with values that no network of the dialect with such tensors has."""
     for name, part in plan.parts(model).items():
         if name in skip or not hasattr(part, "style"):
@@ -204,7 +204,7 @@ def _differences(model: ResNet, dialect: Dialect, skip: tuple[str, ...]) -> Iter
             yield f"pooling={model.stem.pooling!r} (not {expected!r})"
 
 
-def _originals(field: str, model: ResNet, part: Any, dialect: Dialect) -> list[Any]:
+def _originals(field: str, model: Parts, part: Any, dialect: Dialect) -> list[Any]:
     """The values that networks of the dialect have, as far as tensors can tell them apart."""
     if field == "activation" and part.style.normalization in _NONLINEAR:
         return [None]
@@ -216,11 +216,11 @@ def _originals(field: str, model: ResNet, part: Any, dialect: Dialect) -> list[A
     return list(dict.fromkeys(named))
 
 
-def _has_deep_stem(model: ResNet) -> bool:
+def _has_deep_stem(model: Parts) -> bool:
     return bool(getattr(model.stem, "hidden", ()))
 
 
-def _is_bit(model: ResNet, style: styles.BlockStyle) -> bool:
+def _is_bit(model: Parts, style: styles.BlockStyle) -> bool:
     """Whether such tensors are those of BiT: timm's other network of groups has a deep stem."""
     return style.normalization == "group" and not _has_deep_stem(model)
 

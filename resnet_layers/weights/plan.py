@@ -12,9 +12,9 @@ from resnet_layers.layers.conv_norm import ConvNorm, NormAct
 from resnet_layers.layers.head import ClassifierHead
 from resnet_layers.layers.stage import ResNetStage
 from resnet_layers.layers.stem import Stem
-from resnet_layers.networks.model import ResNet
 from resnet_layers.weights import dialects
 from resnet_layers.weights.dialects import Dialect
+from resnet_layers.weights.parts import Parts
 
 _KINDS = {"stem": Stem, "norm": NormAct, "head": ClassifierHead}  # the others are stages
 _STYLED = (Stem, ResNetStage)
@@ -83,7 +83,7 @@ class Row:
         return np.ascontiguousarray(value.transpose(np.argsort(self.axes)))
 
 
-def torch_dialect(model: ResNet) -> Dialect:
+def torch_dialect(model: Parts) -> Dialect:
     """The names that torch's users have for the weights of such a network."""
     if is_preactivated(model):
         return dialects.TIMM_V2
@@ -94,28 +94,28 @@ def torch_dialect(model: ResNet) -> Dialect:
     )
 
 
-def keras_dialect(model: ResNet) -> Dialect:
+def keras_dialect(model: Parts) -> Dialect:
     """The names of keras.applications for the weights of such a network."""
     return dialects.KERAS_V2 if is_preactivated(model) else dialects.KERAS
 
 
-def is_preactivated(model: ResNet) -> bool:
+def is_preactivated(model: Parts) -> bool:
     """Whether its blocks start with normalization and activation."""
     return any(style.preactivation for style in _styles(model))
 
 
-def _styles(model: ResNet) -> list[styles.BlockStyle]:
+def _styles(model: Parts) -> list[styles.BlockStyle]:
     return [part.style for part in parts(model).values() if isinstance(part, _STYLED)]
 
 
-def parts(model: ResNet) -> dict[str, Any]:
+def parts(model: Parts) -> dict[str, Any]:
     """The parts of a model by the names that `skip` takes."""
     stages = {f"stage{i + 1}": stage for i, stage in enumerate(model.stages)}
     norm = {} if model.norm is None else {"norm": model.norm}
     return {"stem": model.stem, **stages, **norm, "head": model.head}
 
 
-def make(model: ResNet, dialect: Dialect, skip: tuple[str, ...] = ()) -> list[Row]:
+def make(model: Parts, dialect: Dialect, skip: tuple[str, ...] = ()) -> list[Row]:
     """All tensors that a source in that dialect must have for this model.
 
     Args:

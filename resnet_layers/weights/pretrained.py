@@ -1,8 +1,8 @@
-"""`from_pretrained`: networks with published weights, by name."""
+"""Published weights: where they are found, and what they expect of images."""
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import keras
 
 from resnet_layers._support import checks
 from resnet_layers.layers.preprocessing import Preprocessing
-from resnet_layers.networks.model import ResNet
 from resnet_layers.weights import load_weights_from, tags
+from resnet_layers.weights.parts import Parts
 from resnet_layers.weights.tags import Tag
 
 _ENDINGS = (".safetensors", ".pth", ".npz", ".h5")
@@ -27,53 +27,8 @@ _KERAS_CLASSES = {
 }
 
 
-def from_pretrained(
-    tag: str,
-    *,
-    folder: str | os.PathLike[str] | None = None,
-    classes: int | None = None,
-    **overrides: Any,
-) -> ResNet:
-    """A network with published weights, and with what they expect of images.
-
-    The weights are those of a file in `folder`, or else in the cache of the Hugging Face hub, or
-    are downloaded from there if `huggingface_hub` is installed. Those of keras.applications come
-    through Keras' own cache and download.
-
-    Args:
-        tag: A name from `list_pretrained()`.
-        folder: Where to look first: for `TAG.safetensors`, `.pth`, `.npz` or `.h5`, or for a
-            folder `TAG` with what the hub has.
-        classes: Number of classes. Another one than that of the weights gives a fresh
-            classifier. `None` takes theirs.
-        **overrides: As of `ResNet.from_variant`, such as `input_shape`. With other channels than
-            3 the first kernel is adapted.
-
-    Returns:
-        The network. Its `metadata` has `"preprocessing"`, which `preprocessing(model)` makes a
-        layer of, and `"pretrained"` with tag, source, licence and classes.
-
-    Raises:
-        ValueError: If there is no such tag, or none with weights, or if the file is not theirs.
-        FileNotFoundError: If the weights are nowhere.
-
-    Example:
-
-    >>> folder = getfixture("tmp_path")
-    >>> model = ResNet.from_variant("resnet10t")  # in place of trained weights
-    >>> save_torch_weights(model, folder / "resnet10t.c3_in1k.safetensors")
-    >>> model = from_pretrained("resnet10t.c3_in1k", folder=folder)
-    >>> model.metadata["pretrained"]["license"]
-    'apache-2.0'
-
-    Reference:
-        The pretrained configurations of timm 1.0.
-    """
-    return make(ResNet, tag, folder, classes, stacklevel=3, **overrides)
-
-
 def make(
-    cls: type[ResNet],
+    create: Callable[..., Any],
     tag: str,
     folder: str | os.PathLike[str] | None,
     classes: int | None,
@@ -81,7 +36,7 @@ def make(
     stacklevel: int,
     **overrides: Any,
 ) -> Any:
-    """`from_pretrained` for a class derived from `ResNet`, too."""
+    """What `ResNet.from_pretrained` does, by means of a `from_variant`."""
     found = tags.find(tag)
     if classes is not None:
         classes = checks.integer("classes", classes)
@@ -97,7 +52,7 @@ def make(
             overrides["head"] = None
     elif classes is not None:
         overrides["classes"] = classes  # which `from_variant` refuses beside a head
-    model = cls.from_variant(found.variant, **overrides)
+    model = create(found.variant, **overrides)
     own_head = not isinstance(overrides.get("head", {}), dict)
     fresh = not keeps_classes or (own_head and found.classes > 0)
     skip = ("head",) if fresh else ()
@@ -111,7 +66,7 @@ def make(
     return model
 
 
-def describe(tag: Tag, model: ResNet, where: str) -> dict[str, Any]:
+def describe(tag: Tag, model: Parts, where: str) -> dict[str, Any]:
     """What belongs to the weights of a tag, for the metadata of a model."""
     layout = model.stem.layout
     layer = tag.preprocessing(data_format=layout.data_format)
@@ -129,7 +84,7 @@ def describe(tag: Tag, model: ResNet, where: str) -> dict[str, Any]:
     }
 
 
-def preprocessing(source: str | ResNet, *, test: bool = False) -> Preprocessing:
+def preprocessing(source: str | Parts, *, test: bool = False) -> Preprocessing:
     """The layer from raw images to what published weights expect.
 
     Args:
@@ -146,7 +101,7 @@ def preprocessing(source: str | ResNet, *, test: bool = False) -> Preprocessing:
     >>> preprocessing("resnet50.a1_in1k")(keras.ops.ones((1, 300, 400, 3))).shape
     TensorShape([1, 224, 224, 3])
     """
-    if isinstance(source, ResNet):
+    if isinstance(source, Parts):
         config = source.metadata.get("preprocessing")
         name = config.get("registered_name") if isinstance(config, dict) else None
         if name != "resnet_layers>Preprocessing":

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from resnet_layers._support.files import replacing
-from resnet_layers.networks.model import ResNet
 from resnet_layers.weights import plan
+from resnet_layers.weights.parts import Parts
 from resnet_layers.weights.plan import Row
 
 
-def save_torch_weights(model: ResNet, path: str | os.PathLike[str]) -> None:
+def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:
     """Writes the weights of a network with timm's names and layout, in float32.
 
     timm and torchvision load the file strictly into the network of the same geometry, and
@@ -36,7 +36,7 @@ def save_torch_weights(model: ResNet, path: str | os.PathLike[str]) -> None:
     >>> path = getfixture("tmp_path") / "resnet18.safetensors"
     >>> save_torch_weights(ResNet.from_variant("resnet18"), path)
     """
-    if not isinstance(model, ResNet):
+    if not isinstance(model, Parts):
         raise TypeError(f"`model` must be a ResNet. Received: model={model!r}")
     path = Path(path)
     if path.suffix != ".safetensors":
