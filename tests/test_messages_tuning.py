@@ -69,7 +69,20 @@ def built_above_the_budget() -> None:
 
 
 IMAGES = np.ones((2, *SHAPE))
+
+
+def with_a_later_keras_tuner() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras_tuner, "__version__", "1.5.0")
+        HyperResNet(3, SHAPE)
+
+
 ERRORS: list[Row] = [
+    (
+        with_a_later_keras_tuner,
+        ImportError,
+        "`HyperResNet` needs keras-tuner 1.4, from 1.4.8 on. Received: keras-tuner 1.5.0",
+    ),
     (lambda: Range(2, 1), ValueError, "`high` must be above `low`. Received: low=2, high=1"),
     (
         lambda: Range(0, 1, log=True),

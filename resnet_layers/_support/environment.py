@@ -3,11 +3,11 @@
 import os
 import warnings
 
-import keras
-
 
 def check() -> None:
     """Refuses Keras 2, and warns where `tf.keras` would be Keras 2."""
+    import keras  # takes seconds, and nobody has asked for it before
+
     if int(keras.__version__.split(".")[0]) < 3:
         raise ImportError(f"resnet_layers needs Keras 3. Received: keras {keras.__version__}")
     if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):  # as TensorFlow reads it
