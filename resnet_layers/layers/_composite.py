@@ -2,10 +2,14 @@
 
 import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
+
+from resnet_layers.layers import _shapes
+from resnet_layers.layers._layout import Layout
+from resnet_layers.layers.styles import BlockStyle
 
 # What a config says of any layer, whatever its constructor takes.
 _OF_ANY_LAYER = ("name", "trainable", "dtype")
@@ -69,9 +73,30 @@ class Composite(KeepsConstruction, keras.layers.Layer):
     Sub-layers have fixed names, follow the layer's dtype policy, and are frozen with it.
     """
 
+    layout: Layout
+
+    def follow(self, style: BlockStyle) -> None:
+        """Keeps a style, and takes what has its axes."""
+        self.style, self.layout = style, style.layout
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
+
     def child_keywords(self) -> dict[str, Any]:
         """Keywords that every sub-layer gets."""
         return {"dtype": self.dtype_policy, "trainable": self.trainable}
+
+    def in_turn(self) -> Iterable[Any]:
+        """The sub-layers in the order of their calls, `None` for one that is not there."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the sub-layers that are not built yet, each from the shape before it."""
+        shape = input_shape = _shapes.batch_shape(self, input_shape, self.layout)
+        for layer in self.in_turn():
+            if layer is not None:
+                build_once(layer, shape)
+                shape = layer.compute_output_shape(shape)
+        axis = self.layout.channel_axis
+        self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         self.build(tuple(config["input_shape"]))  # a list in JSON
@@ -86,6 +111,12 @@ class Composite(KeepsConstruction, keras.layers.Layer):
                     "which is not built"
                 )
         super().load_own_variables(store)
+
+
+def build_once(layer: Any, input_shape: Any) -> None:
+    """Builds a layer, unless it comes built out of a file."""
+    if not layer.built:
+        layer.build(input_shape)
 
 
 def _is_derived(cls: type) -> bool:

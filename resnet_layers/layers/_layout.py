@@ -5,6 +5,8 @@ from typing import Any
 
 from keras import ops
 
+from resnet_layers._support.checks import IntOrInts
+
 _PIXEL_AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -50,13 +52,11 @@ class Layout:
         """The sizes of a shape in pixels."""
         return tuple(shape[axis] for axis in self.pixel_axes)
 
-    def spread(self, value: int | tuple[int, ...]) -> tuple[int, ...]:
+    def spread(self, value: IntOrInts) -> tuple[int, ...]:
         """One number for each pixel axis."""
-        return (value,) * self.rank if isinstance(value, int) else value
+        return (value,) * self.rank if isinstance(value, int) else tuple(value)
 
-    def strided(
-        self, shape: Any, strides: int | tuple[int, ...], filters: int
-    ) -> tuple[int | None, ...]:
+    def strided(self, shape: Any, strides: IntOrInts, filters: int) -> tuple[int | None, ...]:
         """The shape after a step of `strides`: ceil(size / stride), unknown where unknown."""
         pixels = (
             None if size is None else -(-size // stride)
@@ -64,7 +64,7 @@ class Layout:
         )
         return self.shape(shape[0], pixels, filters)
 
-    def pad(self, inputs: Any, kernel_size: int | tuple[int, ...]) -> Any:
+    def pad(self, inputs: Any, kernel_size: IntOrInts) -> Any:
         """Zeros around the pixels, so that every pixel can be the centre of the kernel."""
         pads = [((size - 1) // 2, size // 2) for size in self.spread(kernel_size)]
         return ops.pad(inputs, self.shape((0, 0), pads, (0, 0)))

@@ -1,5 +1,6 @@
 """`ConvNorm`: convolution, normalization, activation; and `NormAct`, without the convolution."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -73,8 +74,7 @@ class ConvNorm(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.style = styles.get(style)
-        self.layout = self.style.layout
+        self.follow(styles.get(style))
         self.filters = checks.integer("filters", filters)
         self.kernel_size = checks.sizes("kernel_size", kernel_size, self.style.rank)
         self.strides = checks.sizes("strides", strides, self.style.rank)
@@ -106,7 +106,6 @@ class ConvNorm(Composite):
             None if self.style.folded else make_normalization(self.style, **self.child_keywords())
         )
         self._activate = keras.activations.get(self.activation)
-        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
     def build(self, input_shape: Any) -> None:
         input_shape = _shapes.batch_shape(self, input_shape, self.layout)
@@ -185,18 +184,12 @@ class NormAct(Composite):
 
     def __init__(self, style: Any = "timm_v2", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.style = styles.get(style)
-        self.layout = self.style.layout
+        self.follow(styles.get(style))
         self.normalization: Any = make_normalization(self.style, **self.child_keywords())
         self._activate = keras.activations.get(self.style.activation)
-        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
-    def build(self, input_shape: Any) -> None:
-        input_shape = _shapes.batch_shape(self, input_shape, self.layout)
-        if self.normalization is not None and not self.normalization.built:
-            self.normalization.build(input_shape)
-        axis = self.layout.channel_axis
-        self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
+    def in_turn(self) -> Iterable[Any]:
+        return (self.normalization,)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = ops.cast(inputs, self.compute_dtype)

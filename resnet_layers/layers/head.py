@@ -96,18 +96,13 @@ class ClassifierHead(Composite):
         self.dense = layers.Dense(self.classes, activation=self.activation, name="dense", **exact)
         self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
-    def sequence(self) -> list[keras.layers.Layer]:
-        """The layers in the order of their calls."""
+    def in_turn(self) -> list[Any]:
         optional = (layer for layer in (self.hidden, self.drop) if layer is not None)
         return [*self.pool, *optional, self.dense]
 
     def build(self, input_shape: Any) -> None:
         input_shape = self._check_shape(input_shape)
-        shape = input_shape
-        for layer in self.sequence():
-            if not layer.built:
-                layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+        super().build(input_shape)
         axes = [self.layout.channel_axis]
         axes += self.layout.pixel_axes if self.pooling == "avg2x2" else ()
         self.input_spec = keras.InputSpec(
@@ -116,7 +111,7 @@ class ClassifierHead(Composite):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
-        for layer in self.sequence():
+        for layer in self.in_turn():
             x = layer(x, training=training)
         return x  # (B, classes)
 

@@ -1,20 +1,21 @@
 """`ResNetStage`: blocks in sequence, the first of which may change the shape."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 
 from resnet_layers._support import checks
-from resnet_layers._support.checks import IntOrInts
 from resnet_layers.layers import _shapes, styles
-from resnet_layers.layers._composite import Composite
+from resnet_layers.layers._arguments import Shaped, takes
+from resnet_layers.layers._geometry import Geometry
 from resnet_layers.layers._rematerialization import rematerialize
 from resnet_layers.layers.blocks import ConvBlock, IdentityBlock, ResidualBlock
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class ResNetStage(Composite):
+@takes(Geometry, "widths")
+class ResNetStage(Shaped):
     """One `ConvBlock` that changes the shape, then `IdentityBlock`s: `block_n(… block_1(x))`.
 
     Args:
@@ -22,15 +23,7 @@ class ResNetStage(Composite):
         blocks: Number of blocks, positive.
         strides: Step of one block in pixels: a positive integer, or one for each pixel axis. It
             is the first block's, or the last one's if `style.strided_block` says so.
-        bottleneck: Whether blocks are bottlenecks, with `4 * filters` output channels.
-        groups: Number of groups of the 3×3 convolutions; divides their channels.
-        group_width: Channels of each group, positive, or `None`; see `IdentityBlock`.
-        kernel_size: Size in pixels of the convolutions called 3×3 here: a positive integer, or
-            one for each pixel axis.
-        dilation_rate: Distance between the pixels that the 3×3 convolutions read: a positive
-            integer, or one for each pixel axis.
-        first_dilation_rate: The same for what comes before the strides, or what would be: the
-            rate of the stage before. `None` for `dilation_rate`; see `ConvBlock`.
+        **geometry: The fields of `Geometry`, each as an argument of its own.
         widths: For each block the channels of its convolutions, or `None` where they are regular.
         drop_path: Probability with which training drops the body of a block for an image, in
             [0, 1): one number, or one for each block.
@@ -71,107 +64,54 @@ class ResNetStage(Composite):
         filters: int,
         blocks: int,
         *,
-        strides: IntOrInts = 1,
-        bottleneck: bool = False,
-        groups: int = 1,
-        group_width: int | None = None,
-        kernel_size: IntOrInts = 3,
-        dilation_rate: IntOrInts = 1,
-        first_dilation_rate: IntOrInts | None = None,
         widths: Sequence[Sequence[int] | None] | None = None,
         drop_path: float | Sequence[float] = 0.0,
         projection: bool = True,
         rematerialize: bool = False,
         style: Any = "torchvision",
+        geometry: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.blocks = checks.integer("blocks", blocks)
-        self.style = styles.get(style)
-        self.layout = self.style.layout
-        self.strides = checks.sizes("strides", strides, self.style.rank)
+        self.shape_by(Geometry(filters=filters, style=styles.get(style), **geometry))
         self.projection = checks.boolean("projection", projection)
         self.rematerialize = checks.boolean("rematerialize", rematerialize)
         self.widths = checks.widths("widths", widths, self.blocks)
         self.drop_path = checks.fractions("drop_path", drop_path, self.blocks)
-        if not projection and first_dilation_rate is not None:
+        if not self.projection:
+            self._check_without_projection()
+        walk = self.geometry.of_blocks(self.blocks, self.projection, self.widths)
+        self.block_layers = tuple(self._make_block(i, *place) for i, place in enumerate(walk))
+        self.output_filters = self.block_layers[-1].output_filters
+
+    def _check_without_projection(self) -> None:
+        if self.geometry.first_dilation_rate is not None:
             raise ValueError(
                 "`first_dilation_rate` must be None without a projection, since an IdentityBlock "
-                f"has one rate. Received: first_dilation_rate={first_dilation_rate!r}, "
-                "projection=False"
+                "has one rate. Received: "
+                f"first_dilation_rate={self.geometry.first_dilation_rate!r}, projection=False"
             )
-        if not projection and self.style.shortcut == "C":
+        if self.style.shortcut == "C":
             raise ValueError(
                 "`projection` must be True where a style has projections in all blocks. "
                 "Received: projection=False, style.shortcut='C'"
             )
-        if not projection and max(self.layout.spread(self.strides)) > 1:
+        if self.geometry.strided:
             raise ValueError(
                 "`strides` must be 1 without a projection, since an IdentityBlock keeps the shape. "
-                f"Received: strides={strides!r}, projection=False"
+                f"Received: strides={self.geometry.strides!r}, projection=False"
             )
-        self.block_layers = tuple(
-            self._make_block(
-                i,
-                filters,
-                bottleneck=bottleneck,
-                groups=groups,
-                group_width=group_width,
-                kernel_size=kernel_size,
-                dilation_rate=dilation_rate,
-                first_dilation_rate=first_dilation_rate,
-            )
-            for i in range(self.blocks)
-        )
-        first = self.block_layers[0]
-        self.filters = first.filters
-        self.bottleneck = first.bottleneck
-        self.groups = first.groups
-        self.group_width = first.group_width
-        self.kernel_size = first.kernel_size
-        self.dilation_rate = checks.sizes("dilation_rate", dilation_rate, self.style.rank)
-        self.first_dilation_rate = getattr(first, "first_dilation_rate", None)
-        self.output_filters = self.block_layers[-1].output_filters
-        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
-    def _make_block(
-        self, i: int, filters: int, *, dilation_rate: Any, first_dilation_rate: Any, **keywords: Any
-    ) -> ResidualBlock:
-        strided = i == (0 if self.style.strided_block == "first" else self.blocks - 1)
-        strides = self.strides if strided else 1
-        style = self.style.child(i)
-        keywords |= {
-            "widths": self.widths[i] if self.widths else None,
-            "drop_path": self.drop_path[i] if isinstance(self.drop_path, tuple) else self.drop_path,
-            "name": f"block{i + 1}",
-            **self.child_keywords(),
-        }
-        if self.style.strided_block == "last":  # all convolutions come before the strides
-            dilation_rate = first_dilation_rate or dilation_rate
-        changes_shape = i == 0 and self.projection
-        if not changes_shape and style.shortcut != "C":
-            if max(self.layout.spread(strides)) == 1:
-                return IdentityBlock(filters, dilation_rate=dilation_rate, style=style, **keywords)
-            if style.shortcut != "none":
-                style = style.replace(shortcut="A")
-        return ConvBlock(
-            filters,
-            strides=strides,
-            dilation_rate=dilation_rate,
-            first_dilation_rate=first_dilation_rate if i == 0 else None,
-            style=style,
-            **keywords,
-        )
+    def _make_block(self, i: int, geometry: Geometry, converts: bool) -> ResidualBlock:
+        kind = ConvBlock if converts else IdentityBlock
+        left_out = {"strides", "first_dilation_rate"} - {*kind.geometry_arguments}
+        drop_path = self.drop_path[i] if isinstance(self.drop_path, tuple) else self.drop_path
+        keywords = {"drop_path": drop_path, "name": f"block{i + 1}", **self.child_keywords()}
+        return kind(**geometry.arguments(*left_out), **keywords)
 
-    def build(self, input_shape: Any) -> None:
-        input_shape = _shapes.batch_shape(self, input_shape, self.layout)
-        shape = input_shape
-        for block in self.block_layers:
-            if not block.built:
-                block.build(shape)
-            shape = block.compute_output_shape(shape)
-        axis = self.layout.channel_axis
-        self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
+    def in_turn(self) -> Iterable[Any]:
+        return self.block_layers
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         again = self.rematerialize and training and not isinstance(inputs, keras.KerasTensor)
@@ -187,19 +127,5 @@ class ResNetStage(Composite):
         return shape
 
     def own_config(self) -> dict[str, Any]:
-        return {
-            "filters": self.filters,
-            "blocks": self.blocks,
-            "strides": self.strides,
-            "bottleneck": self.bottleneck,
-            "groups": self.groups,
-            "group_width": self.group_width,
-            "kernel_size": self.kernel_size,
-            "dilation_rate": self.dilation_rate,
-            "first_dilation_rate": self.first_dilation_rate,
-            "widths": self.widths,
-            "drop_path": self.drop_path,
-            "projection": self.projection,
-            "rematerialize": self.rematerialize,
-            "style": self.style.get_config(),
-        }
+        own = ("blocks", "widths", "drop_path", "projection", "rematerialize")
+        return {**super().own_config(), **{name: getattr(self, name) for name in own}}

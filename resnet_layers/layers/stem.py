@@ -1,6 +1,8 @@
 """`Stem`: from images to the first feature map."""
 
-from collections.abc import Sequence
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -8,33 +10,114 @@ import keras
 from resnet_layers._support import checks
 from resnet_layers._support.checks import IntOrInts
 from resnet_layers.layers import _shapes, styles
-from resnet_layers.layers._composite import Composite
-from resnet_layers.layers._geometry import factorized
+from resnet_layers.layers._arguments import Shaped, Value, takes
+from resnet_layers.layers._geometry import Unit
 from resnet_layers.layers.conv_norm import ConvNorm
 from resnet_layers.layers.primitives import sampling
+from resnet_layers.layers.styles import BlockStyle
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StemGeometry(Value):
+    """What a stem is given besides its style.
+
+    Args:
+        filters: Number of output channels, positive.
+        kernel_size: Size of the kernels in pixels: a positive integer, or one for each pixel axis.
+        strides: Step of the first convolution in pixels: a positive integer, or one for each pixel
+            axis.
+        hidden_filters: Channels of the convolutions before the last one; none by default. With
+            `style.factorize` they are one number: the channels between space and time.
+        pooling: `"max"` for 3×3 max-pooling with stride 2; `"zero_padded_max"` for the same where
+            the zeros around the image take part; `"conv"` for a 3×3 convolution with stride 2; or
+            `None`. With `style.anti_aliasing`, `"average"` takes the place of the maximum, and
+            `"blur"` makes the step after it.
+        style: `BlockStyle`.
+    """
+
+    filters: int
+    kernel_size: IntOrInts = 7
+    strides: IntOrInts = 2
+    hidden_filters: Sequence[int] = ()
+    pooling: str | None = "max"
+    style: BlockStyle
+
+    def __post_init__(self) -> None:
+        rank = self.style.rank
+        self.checked(
+            filters=checks.integer("filters", self.filters),
+            kernel_size=checks.sizes("kernel_size", self.kernel_size, rank),
+            strides=checks.sizes("strides", self.strides, rank),
+            hidden_filters=checks.integers("hidden_filters", self.hidden_filters),
+            pooling=checks.choice(
+                "pooling", self.pooling, ("max", "zero_padded_max", "conv", None)
+            ),
+        )
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Pixels of the image for each pixel of the stem's output, along each axis."""
+        steps = self.style.layout.spread(self.strides)
+        return tuple(step * 2 for step in steps) if self.pooling else steps
+
+    @functools.cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """The convolutions before the pooling, the first of which strides."""
+        style = self.style
+        if style.factorize:
+            if len(self.hidden_filters) != 1:
+                raise ValueError(
+                    "`hidden_filters` must be one number where a style factorizes convolutions: "
+                    "the channels between space and time. "
+                    f"Received: hidden_filters={self.hidden_filters}"
+                )
+            whole = self._unit(self.filters, self.strides)
+            units = whole.factorized(self.hidden_filters[0], style.layout)
+        else:
+            widths = (*self.hidden_filters, self.filters)
+            units = [self._unit(width, 1 if i else self.strides) for i, width in enumerate(widths)]
+        styles = [*(style.child(i + 2) for i in range(len(units) - 1)), style]
+        units = [dataclasses.replace(u, style=s) for u, s in zip(units, styles, strict=True)]
+        if style.preactivation:  # the first block normalizes and activates
+            raw = style.without_normalization()
+            units[-1] = dataclasses.replace(units[-1], activation=None, style=raw)
+        return tuple(units)
+
+    @property
+    def pool_unit(self) -> Unit | None:
+        """The convolution that takes the place of a pooling, or `None`."""
+        if self.pooling != "conv":
+            return None
+        return Unit(
+            filters=self.filters,
+            kernel_size=3,
+            strides=1 if self.style.anti_aliasing else 2,
+            style=self.style.child(1),  # its activation comes after anti-aliasing
+        )
+
+    def _unit(self, filters: int, strides: IntOrInts) -> Unit:
+        return Unit(
+            filters=filters,
+            kernel_size=self.kernel_size,
+            strides=strides,
+            activation=self.style.activation,
+            style=self.style,
+        )
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class Stem(Composite):
+@takes(StemGeometry)
+class Stem(Shaped):
     """`max_pool(activation(normalization(convolution(x))))`, the start of a network.
 
     The defaults are the stem for photographs: 7×7 with stride 2, then 3×3 max-pooling with
     stride 2. For small images take `Stem(16, kernel_size=3, strides=1, pooling=None)`, which
     keeps their resolution. A deep stem is `Stem(64, kernel_size=3, hidden_filters=(32, 32))`.
-    With pre-activation the last convolution is left as it is.
+    With pre-activation, nothing follows the last convolution.
 
     Args:
         filters: Number of output channels, positive.
-        kernel_size: Size of the kernels in pixels: a positive integer, or one for each pixel
-            axis.
-        strides: Step of the first convolution in pixels: a positive integer, or one for each
-            pixel axis.
-        hidden_filters: Channels of the convolutions before the last one; none by default. With
-            `style.factorize` they are one number: the channels between space and time.
-        pooling: `"max"` for 3×3 max-pooling with stride 2; `"zero_padded_max"` for the same where
-            the zeros around the image take part; `"conv"` for a 3×3 convolution with stride 2;
-            or `None`. With `style.anti_aliasing`, `"average"` takes the place of the maximum, and
-            `"blur"` makes the step after it.
+        **geometry: The fields of `StemGeometry`, each as an argument of its own.
         style: `BlockStyle`, its name or its config.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
@@ -61,91 +144,25 @@ class Stem(Composite):
     """
 
     def __init__(
-        self,
-        filters: int = 64,
-        *,
-        kernel_size: IntOrInts = 7,
-        strides: IntOrInts = 2,
-        hidden_filters: Sequence[int] = (),
-        pooling: str | None = "max",
-        style: Any = "torchvision",
-        **kwargs: Any,
+        self, filters: int = 64, *, style: Any = "torchvision", geometry: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.style = styles.get(style)
-        self.layout = self.style.layout
-        self.filters = checks.integer("filters", filters)
-        self.kernel_size = checks.sizes("kernel_size", kernel_size, self.style.rank)
-        self.strides = checks.sizes("strides", strides, self.style.rank)
-        self.hidden_filters = checks.integers("hidden_filters", hidden_filters)
-        self.pooling = checks.choice("pooling", pooling, ("max", "zero_padded_max", "conv", None))
-        *hidden, last = self._units()
-        raw = self.style.preactivation
+        self.shape_by(StemGeometry(filters=filters, style=styles.get(style), **geometry))
         keywords = self.child_keywords()
+        *hidden, last = self.geometry.units
+        pool_unit = self.geometry.pool_unit
         self.hidden = tuple(
-            ConvNorm(
-                **unit,
-                activation=self.style.activation,
-                style=self.style.child(i + 2),
-                name=f"hidden{i + 1}",
-                **keywords,
-            )
+            ConvNorm(**unit.arguments(), name=f"hidden{i + 1}", **keywords)
             for i, unit in enumerate(hidden)
         )
-        self.conv = ConvNorm(
-            **last,
-            activation=None if raw else self.style.activation,
-            style=self.style.without_normalization() if raw else self.style,
-            name="conv",
-            **keywords,
-        )
+        self.conv = ConvNorm(**last.arguments(), name="conv", **keywords)
         self.pool_conv = (
-            ConvNorm(
-                self.filters,
-                3,
-                strides=1 if self.style.anti_aliasing else 2,
-                activation=None,  # comes after anti-aliasing
-                style=self.style.child(1),
-                name="pool_conv",
-                **keywords,
-            )
-            if self.pooling == "conv"
-            else None
+            ConvNorm(**pool_unit.arguments(), name="pool_conv", **keywords) if pool_unit else None
         )
         self._activate = keras.activations.get(self.style.activation)
-        self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
-    def _units(self) -> list[dict[str, Any]]:
-        """Keywords of the convolutions, the first of which strides."""
-        widths = (*self.hidden_filters, self.filters)
-        if self.style.factorize:
-            if len(self.hidden_filters) != 1:
-                raise ValueError(
-                    "`hidden_filters` must be one number where a style factorizes convolutions: "
-                    "the channels between space and time. "
-                    f"Received: hidden_filters={self.hidden_filters}"
-                )
-            unit = {"kernel_size": self.kernel_size, "strides": self.strides, "dilation_rate": 1}
-            parts = factorized(unit, self.layout)
-            return [{**part, "filters": width} for part, width in zip(parts, widths, strict=True)]
-        return [
-            {
-                "filters": width,
-                "kernel_size": self.kernel_size,
-                "strides": self.strides if i == 0 else 1,
-            }
-            for i, width in enumerate(widths)
-        ]
-
-    def build(self, input_shape: Any) -> None:
-        input_shape = _shapes.batch_shape(self, input_shape, self.layout)
-        shape = input_shape
-        for unit in (*self.hidden, self.conv, self.pool_conv):
-            if unit is not None and not unit.built:
-                unit.build(shape)
-            shape = shape if unit is None else unit.compute_output_shape(shape)
-        axis = self.layout.channel_axis
-        self.input_spec = keras.InputSpec(ndim=self.layout.ndim, axes={axis: input_shape[axis]})
+    def in_turn(self) -> Iterable[Any]:
+        return (*self.hidden, self.conv, self.pool_conv)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.pool(self.convolve(inputs, training), training)
@@ -190,13 +207,3 @@ class Stem(Composite):
             pixels = [size and max(size // 2, 1) for size in self.layout.pixels(shape)]
             return self.layout.shape(shape[0], pixels, self.filters)
         return self.layout.strided(shape, 2, self.filters)
-
-    def own_config(self) -> dict[str, Any]:
-        return {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "hidden_filters": self.hidden_filters,
-            "pooling": self.pooling,
-            "style": self.style.get_config(),
-        }

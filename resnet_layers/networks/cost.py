@@ -3,11 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from resnet_layers._support.checks import IntOrInts
 from resnet_layers.layers import styles
-from resnet_layers.layers._geometry import Body
+from resnet_layers.layers._geometry import Geometry, Unit
+from resnet_layers.layers._layout import Layout
 from resnet_layers.layers.primitives import attention
+from resnet_layers.layers.stem import StemGeometry
 from resnet_layers.layers.styles import BlockStyle
 from resnet_layers.networks.variant import Variant
 
@@ -31,117 +33,78 @@ class Cost:
         return Cost(self.parameters + other.parameters, self.macs + other.macs)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Block:
-    """The arguments of a residual block, as `Body` reads them."""
-
-    filters: int
-    strides: int
-    bottleneck: bool
-    groups: int
-    group_width: int | None
-    style: BlockStyle
-    kernel_size: int = 3
-    dilation_rate: int = 1
-    first_dilation_rate: int | None = None
-    widths: None = None
-
-    @property
-    def layout(self) -> Any:
-        return self.style.layout
-
-
-# A map while it is followed through the network: height, width, channels.
-_Map = tuple[int, int, int]
+# A map while it is followed through the network: pixels along each axis, then channels.
+_Map = tuple[int, ...]
 
 
 def cost_of(row: Variant, classes: int, input_shape: Sequence[int]) -> Cost:
     """What the network of a row takes.
 
     Args:
-        row: A network for images whose stages are regular: it has no `widths`, and its first
-            blocks stride.
+        row: A network whose head is one dense layer.
         classes: Number of outputs.
-        input_shape: `(height, width, channels)`.
+        input_shape: Pixels along each axis, then channels.
 
     Returns:
         Its cost, worked out without a layer.
     """
-    style = styles.get(row.style)
-    height, width, channels = input_shape
-    x, total = _stem(row, style, (height, width, channels))
-    for i, (depth, filters) in enumerate(zip(row.blocks, row.filters, strict=True)):
-        bottleneck = row.bottleneck if isinstance(row.bottleneck, bool) else row.bottleneck[i]
-        strides = row.strides[i] if row.strides is not None else (2 if i else 1)
-        block = _Block(
-            filters=filters,
-            strides=strides,
-            bottleneck=bottleneck,
-            groups=row.groups,
-            group_width=row.group_width and row.group_width * filters // row.filters[0],
-            style=style,
-        )
-        projects = i > 0 or bottleneck or x[2] != filters or style.shortcut == "C"
-        x, first = _block(block, x, projects)
-        rest = dataclasses.replace(block, strides=1)
-        x, other = _block(rest, x, style.shortcut == "C")
-        rest_cost = Cost(other.parameters * (depth - 1), other.macs * (depth - 1))
-        total = total + first + rest_cost
+    style, stem = styles.get(row.style), row.stem_geometry
+    x, total = _stem(stem, tuple(input_shape))
+    for stage in row.stages(stem.filters, stem.reach):
+        before, cost, size = None, Cost(), x
+        for block, converts in stage.geometry.of_blocks(
+            stage.blocks, stage.projection, stage.widths
+        ):
+            if (block, x) != (before, size):  # or it is like the one before
+                before, size = block, x
+                x, cost = _block(block, x, converts)
+            total += cost
     if style.preactivation:
-        total += Cost(_NORMALIZATIONS[style.normalization] * x[2])
-    return total + _dense(x[2], classes)
+        total += Cost(_NORMALIZATIONS[style.normalization] * x[-1])
+    return total + _dense(x[-1], classes)
 
 
-def _stem(row: Variant, style: BlockStyle, x: _Map) -> tuple[_Map, Cost]:
-    stem = {"kernel_size": 7, "strides": 2, "hidden_filters": (), "pooling": "max", **row.stem}
-    total = Cost()
-    for i, filters in enumerate((*stem["hidden_filters"], stem["filters"])):
-        last = i == len(stem["hidden_filters"])
-        normalized = not (last and style.preactivation)  # the first block normalizes
-        unit = {"filters": filters, "kernel_size": stem["kernel_size"]}
-        strides = 1 if i else stem["strides"]
-        x, cost = _convolution(x, unit, strides, style if normalized else _raw(style))
+def _stem(stem: StemGeometry, x: _Map) -> tuple[_Map, Cost]:
+    style, total = stem.style, Cost()
+    for unit in stem.units:
+        x, cost = _convolution(x, unit)
         total += cost
-    if stem["pooling"] == "conv":
-        strides = 1 if style.anti_aliasing else 2
-        unit = {"filters": stem["filters"], "kernel_size": 3}
-        smaller, cost = _convolution(x, unit, strides, style)
-        return _halved(x) if style.anti_aliasing else smaller, total + cost
-    if stem["pooling"] is None:
+    if stem.pool_unit:
+        x, cost = _convolution(x, stem.pool_unit)
+        total += cost
+        return _strided(x, 2, style.layout) if style.anti_aliasing else x, total
+    if stem.pooling is None:
         return x, total
     if style.anti_aliasing == "average":
-        return (max(x[0] // 2, 1), max(x[1] // 2, 1), x[2]), total
-    return _halved(x), total
+        return (*(max(size // 2, 1) for size in x[:-1]), x[-1]), total
+    return _strided(x, 2, style.layout), total
 
 
-def _block(block: _Block, x: _Map, projects: bool) -> tuple[_Map, Cost]:
-    style, body = block.style, Body(block)
-    total = Cost(_NORMALIZATIONS[style.normalization] * x[2] if style.preactivation else 0)
+def _block(block: Geometry, x: _Map, converts: bool) -> tuple[_Map, Cost]:
+    style = block.style
+    total = Cost(_NORMALIZATIONS[style.normalization] * x[-1] if style.preactivation else 0)
     y = x
-    for i, (unit, unit_style) in enumerate(zip(body.units, body.styles, strict=True)):
-        y, cost = _convolution(y, unit, unit["strides"], unit_style)
-        if i == body.smoothed:
-            y = _strided(y, block.strides)
+    for i, unit in enumerate(block.units):
+        y, cost = _convolution(y, unit)
+        if i == block.smoothed:
+            y = _strided(y, block.strides, style.layout)
         total += cost
-    total += _attention(style, body.regular_filters, y[2])
-    if projects and style.shortcut in ("B", "C", "D"):
-        size = style.shortcut_kernel_size if style.shortcut != "D" and block.strides > 1 else 1
-        unit = {"filters": body.output_filters, "kernel_size": size}
-        projection = style if style.normalize_shortcut else _raw(style)
-        strided = _strided(x, block.strides)  # a convolution computes where it steps
-        total += _convolution(strided, unit, 1, projection)[1]
+    total += _attention(style, block.regular_filters, y[-1])
+    if converts and block.projection:
+        pooled = _strided(x, block.strides, style.layout) if style.shortcut == "D" else x
+        total += _convolution(pooled, block.projection)[1]
     return y, total
 
 
-def _convolution(
-    x: _Map, unit: dict[str, Any], strides: int, style: BlockStyle
-) -> tuple[_Map, Cost]:
-    filters = unit["filters"]
-    height, width, _ = _strided(x, strides)
-    weights = unit["kernel_size"] ** 2 * (x[2] // unit.get("groups", 1)) * filters
+def _convolution(x: _Map, unit: Unit) -> tuple[_Map, Cost]:
+    style, filters = unit.style, unit.filters
+    *pixels, _ = _strided(x, unit.strides, style.layout)
+    kernel = math.prod(style.layout.spread(unit.kernel_size))
+    weights = kernel * (x[-1] // unit.groups) * filters
     bias = filters if style.biased(style.normalization is not None) else 0
     normalization = 0 if style.folded else _NORMALIZATIONS[style.normalization] * filters
-    return (height, width, filters), Cost(weights + bias + normalization, height * width * weights)
+    macs = math.prod(pixels) * weights
+    return (*pixels, filters), Cost(weights + bias + normalization, macs)
 
 
 def _attention(style: BlockStyle, regular: int, channels: int) -> Cost:
@@ -158,13 +121,7 @@ def _dense(inputs: int, outputs: int) -> Cost:
     return Cost((inputs + 1) * outputs, inputs * outputs)
 
 
-def _raw(style: BlockStyle) -> BlockStyle:
-    return style.without_normalization()
-
-
-def _strided(x: _Map, strides: int) -> _Map:
-    return math.ceil(x[0] / strides), math.ceil(x[1] / strides), x[2]
-
-
-def _halved(x: _Map) -> _Map:
-    return _strided(x, 2)
+def _strided(x: _Map, strides: IntOrInts, layout: Layout) -> _Map:
+    *pixels, channels = x
+    steps = layout.spread(strides)
+    return (*(-(-size // step) for size, step in zip(pixels, steps, strict=True)), channels)

@@ -1,16 +1,17 @@
 """`Variant`: what makes one named network, as a row of a table."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from resnet_layers._support import checks
 from resnet_layers.layers import styles
+from resnet_layers.layers._geometry import Geometry
 from resnet_layers.layers._layout import Layout
 from resnet_layers.layers.conv_norm import NormAct
 from resnet_layers.layers.head import ClassifierHead
 from resnet_layers.layers.stage import ResNetStage
-from resnet_layers.layers.stem import Stem
+from resnet_layers.layers.stem import Stem, StemGeometry
 
 # What `ResNet.from_variant` can override, besides the fields of the style.
 _ROW_FIELDS = {
@@ -20,6 +21,16 @@ _ROW_FIELDS = {
 _PARTS = {"stem", "head"}
 _MODEL_KEYWORDS = {"name", "dtype", "trainable", "metadata"}
 STYLE_FIELDS = {field.name for field in dataclasses.fields(styles.BlockStyle)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of a row: the arguments of a `ResNetStage` that decide its size."""
+
+    geometry: Geometry
+    blocks: int
+    projection: bool
+    widths: Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +97,12 @@ class Variant:
         """The axes of its images."""
         return styles.get(self.style).layout
 
+    @property
+    def stem_geometry(self) -> StemGeometry:
+        """That of the stem that it makes."""
+        style = styles.get(self.style).child(0)
+        return StemGeometry(**{"style": style, **self.stem})
+
     def make_stem(self, **keywords: Any) -> Stem:
         """The stem."""
         style = styles.get(self.style).child(0)
@@ -95,7 +112,43 @@ class Variant:
         self, stem: Any, output_stride: int, drop_path: float, **keywords: Any
     ) -> list[ResNetStage]:
         """The stages behind a stem."""
-        style = styles.get(self.style)
+        if isinstance(stem, Stem):
+            reach = stem.geometry.reach
+        elif output_stride == 32:
+            reach = (1,) * self.layout.rank
+        else:
+            raise ValueError(
+                "`output_stride` must be 32 with a stem of another class, whose strides are not "
+                f"known. Received: output_stride={output_stride}, stem={stem!r}"
+            )
+        walk = list(self.stages(getattr(stem, "filters", None), reach, output_stride))
+        rematerialize = self._for_each("rematerialize", (bool,))
+        drop_paths = _linear(checks.fraction("drop_path", drop_path), [s.blocks for s in walk])
+        return [
+            ResNetStage(
+                **{**stage.geometry.arguments(), "widths": stage.widths},
+                blocks=stage.blocks,
+                projection=stage.projection,
+                rematerialize=rematerialize[i],
+                drop_path=drop_paths[i],
+                name=f"stage{i + 1}",
+                **keywords,
+            )
+            for i, stage in enumerate(walk)
+        ]
+
+    def stages(
+        self, channels: int | None, reach: tuple[int, ...], output_stride: int = 32
+    ) -> Iterator["Stage"]:
+        """The geometry of each stage.
+
+        Args:
+            channels: What the stem makes, or `None` where that is not known.
+            reach: Pixels of the image for each pixel of that.
+            output_stride: The most such pixels for the last stage; dilation replaces the strides
+                beyond.
+        """
+        style, rank = styles.get(self.style), self.layout.rank
         blocks = checks.integers("blocks", self.blocks)
         filters = checks.integers("filters", self.filters)
         if len(blocks) != len(filters):
@@ -103,36 +156,33 @@ class Variant:
                 "`blocks` and `filters` must have one number for each stage. "
                 f"Received: blocks={self.blocks!r}, filters={self.filters!r}"
             )
+        checks.choice("output_stride", output_stride, (8, 16, 32))
         bottleneck = self._for_each("bottleneck", (bool,))
         kernel_size = self._for_each("kernel_size", (int,))
         widths = self._for_each("widths", (type(None),))
-        rematerialize = self._for_each("rematerialize", (bool,))
-        steps = self._steps(stem, output_stride)
-        drop_paths = _linear(checks.fraction("drop_path", drop_path), blocks)
-        stages = []
-        for i, (depth, width) in enumerate(zip(blocks, filters, strict=True)):
-            stage = ResNetStage(
-                width,
-                depth,
+        default = (1,) + (2,) * (len(blocks) - 1)
+        strides = default if self.strides is None else self._for_each("strides", ())
+        rate: tuple[int, ...] = (1,) * rank
+        for i, width in enumerate(filters):
+            step = self.layout.spread(checks.sizes("strides", strides[i], rank))
+            before = rate
+            if output_stride < 32 and max(reach) >= output_stride:
+                rate, step = _product(rate, step), (1,) * rank
+            reach = _product(reach, step)
+            geometry = Geometry(
+                filters=width,
+                strides=_one(step),
                 bottleneck=bottleneck[i],
                 groups=self.groups,
                 group_width=self._group_width(width, filters[0]),
                 kernel_size=kernel_size[i],
-                widths=widths[i],
-                rematerialize=rematerialize[i],
-                drop_path=drop_paths[i],
-                # Where the stem makes the channels already, an identity is the shortcut.
-                projection=i > 0
-                or bottleneck[i]
-                or getattr(stem, "filters", None) != width
-                or style.shortcut == "C",
+                dilation_rate=_one(rate),
+                first_dilation_rate=None if before == rate else _one(before),
                 style=style.child(i + 1),
-                name=f"stage{i + 1}",
-                **steps[i],
-                **keywords,
             )
-            stages.append(stage)
-        return stages
+            # Where the stem makes the channels already, an identity is the shortcut.
+            projection = i > 0 or bottleneck[i] or channels != width or style.shortcut == "C"
+            yield Stage(geometry, blocks[i], projection, widths[i])
 
     def _for_each(self, name: str, one: tuple[type, ...]) -> Sequence[Any]:
         """A field's value for each stage, given as one for all or as a list."""
@@ -145,36 +195,6 @@ class Variant:
                 f"Received: {name}={value!r}, blocks={self.blocks!r}"
             )
         return value
-
-    def _steps(self, stem: Any, output_stride: int) -> list[dict[str, Any]]:
-        """Strides of each stage, and the dilation that replaces them past the output stride."""
-        checks.choice("output_stride", output_stride, (8, 16, 32))
-        spread, rank = self.layout.spread, self.layout.rank
-        count = len(self.blocks)
-        default = (1,) + (2,) * (count - 1)
-        strides = self._for_each("strides", ()) if self.strides is not None else default
-        if isinstance(stem, Stem):
-            reached = spread(stem.strides)
-            reached = tuple(n * 2 for n in reached) if stem.pooling else reached
-        elif output_stride == 32:
-            reached = (1,) * rank
-        else:
-            raise ValueError(
-                "`output_stride` must be 32 with a stem of another class, whose strides are not "
-                f"known. Received: output_stride={output_stride}, stem={stem!r}"
-            )
-        rate: tuple[int, ...] = (1,) * rank
-        steps = []
-        for given in strides:
-            stride = spread(checks.sizes("strides", given, rank))
-            before = rate
-            if output_stride < 32 and max(reached) >= output_stride:
-                rate = tuple(a * b for a, b in zip(rate, stride, strict=True))
-                stride = (1,) * rank
-            reached = tuple(a * b for a, b in zip(reached, stride, strict=True))
-            step = {"strides": _one(stride), "dilation_rate": _one(rate)}
-            steps.append(step if before == rate else {**step, "first_dilation_rate": _one(before)})
-        return steps
 
     def _group_width(self, filters: int, first: int) -> int | None:
         """In proportion to the filters of the stage."""
@@ -205,7 +225,11 @@ def _one(values: tuple[int, ...]) -> int | tuple[int, ...]:
     return values[0] if len(set(values)) == 1 else values
 
 
-def _linear(rate: float, blocks: tuple[int, ...]) -> list[float | tuple[float, ...]]:
+def _product(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(x * y for x, y in zip(a, b, strict=True))
+
+
+def _linear(rate: float, blocks: Sequence[int]) -> list[float | tuple[float, ...]]:
     """From 0 in the first block of a network to `rate` in the last, stage by stage."""
     if not rate:
         return [0.0] * len(blocks)
