@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import resnet_layers as rl
 from benchmarks import flat, serving_machine, twins
 from resnet_layers.serving.calibration import gather
+from resnet_layers.serving.description import Description
 from resnet_layers.serving.job import Job
 from resnet_layers.serving.runtimes import openvino_runtime
 from tests.randomize import images, randomize, relative_difference
@@ -226,17 +227,10 @@ def _channels_first(batch: Any) -> Any:
 def _job(precision: str, calibration: Any) -> Job:
     """Makes `load_exported` open a file as one of ours: in the same runtime, set alike."""
     shape = calibration.shape[1:]
-    return Job(
-        precision=precision,
-        input_shape=shape,
-        calibration=gather(calibration, shape, None),
-        description={
-            "precision": precision,
-            "input_shape": shape,
-            "output_shape": (None, 1000),
-            "metadata": {},
-        },
+    description = Description(
+        precision=precision, input_shape=shape, output_shape=(None, 1000), metadata={}
     )
+    return Job(description=description, calibration=gather(calibration, shape, None))
 
 
 def _write_onnx(network: Any, path: Path, precision: str, calibration: Any) -> None:
@@ -255,7 +249,7 @@ def _write_onnx(network: Any, path: Path, precision: str, calibration: Any) -> N
             **how,
         )
     proto = onnx.load(path)
-    about = {"resnet_layers": _job(precision, calibration).json}
+    about = {"resnet_layers": _job(precision, calibration).description.text}
     onnx.helper.set_model_props(proto, about)
     onnx.save(proto, path)
 
@@ -269,5 +263,5 @@ def _write_openvino(network: Any, path: Path, precision: str, calibration: Any) 
     job = _job(precision, calibration)
     if precision == "int8":
         graph = openvino_runtime._quantized(graph, job)
-    graph.set_rt_info(job.json, "resnet_layers")
+    graph.set_rt_info(job.description.text, "resnet_layers")
     ov.save_model(graph, path, compress_to_fp16=False)

@@ -144,7 +144,7 @@ def search(task: Task) -> dict[str, Any]:
     start = time.perf_counter()
     keras.utils.set_random_seed(task.seed)
     split = DATA[task.data](task.seed)
-    prepare = images.Preprocessing.fit(split.training[0])
+    prepare = images.Reader.fit(split.training[0])
     training, validation, test = (
         (prepare.normalize(pixels), keras.utils.to_categorical(labels, split.classes))
         for pixels, labels in (split.training, split.validation, split.test)

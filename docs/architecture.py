@@ -1,4 +1,4 @@
-"""The picture of `architecture.md`: floors from the contract, arrows from the imports themselves."""
+"""The picture of `architecture.md`: floors from the contract, arrows from the imports."""
 
 import itertools
 import tomllib

@@ -8,6 +8,7 @@ if signals.runs_command():  # before Keras is imported, which takes seconds
     signals.end_while_importing()
 environment.check()
 
+from resnet_layers._support.errors import DisagreementError as DisagreementError
 from resnet_layers.layers.blocks import ConvBlock as ConvBlock
 from resnet_layers.layers.blocks import IdentityBlock as IdentityBlock
 from resnet_layers.layers.conv_norm import ConvNorm as ConvNorm
@@ -39,6 +40,7 @@ __all__ = [
     "ClassifierHead",
     "ConvBlock",
     "ConvNorm",
+    "DisagreementError",
     "IdentityBlock",
     "NormAct",
     "Preprocessing",

@@ -20,10 +20,11 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.__main__ import main
+from resnet_layers.layers.preprocessing import from_metadata
 from resnet_layers.networks import variants
 from resnet_layers.networks.variant import Variant
 from resnet_layers.shell import classifier, train
-from resnet_layers.shell.images import Preprocessing
+from resnet_layers.shell.images import Reader
 
 TINY = Variant(
     blocks=(1, 1),
@@ -66,7 +67,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `train` wrote for the photos."""
     output = tmp_path_factory.mktemp("trained")
-    settings = train.Settings(
+    settings = train.TrainSettings(
         data=photos, variant="tiny", epochs=8, batch_size=4, image_size=8, output=output
     )
     train.train(settings)
@@ -97,7 +98,7 @@ def files(path: Path) -> set[str]:
     return {entry.name for entry in path.iterdir()}
 
 
-def scores(model: keras.Model, prepare: Preprocessing, data: Any) -> tuple[float, float]:
+def scores(model: keras.Model, prepare: Reader, data: Any) -> tuple[float, float]:
     """Loss and accuracy, computed by hand."""
     logits = np.asarray(model(prepare(data.sources)), np.float64)
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -124,8 +125,8 @@ def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> N
         assert image.format == "PNG"
         assert len(image.getcolors(1 << 20) or []) > 50
     found = classifier.load(trained / "model.keras")
-    assert isinstance(found.preprocessing, Preprocessing)
-    loss, accuracy = scores(found.model, found.preprocessing, found.test_images(photos))
+    assert found.reader.takes_squares
+    loss, accuracy = scores(found.model, found.reader, found.test_images(photos))
     assert float(rows[-1]["test_loss"]) == pytest.approx(loss, rel=1e-4)
     assert float(rows[-1]["test_accuracy"]) == pytest.approx(accuracy)
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
@@ -135,7 +136,7 @@ def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) 
     model = keras.saving.load_model(trained / "model.keras")
     assert type(model) is rl.ResNet
     assert model.metadata["class_names"] == list(COLOURS)
-    assert model.metadata["preprocessing"]["image_size"] == 8
+    assert rl.preprocessing(model).image_size == 8
     split = model.metadata["split"]
     assert {key: split[key] for key in split if key != "test_digest"} == {
         "data": "folder",
@@ -147,7 +148,7 @@ def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) 
     test = {str(path) for path in found.test_images(photos).sources}
     train = [path for path in photos.glob("*/*") if str(path) not in test]
     assert len(train) == 12
-    x = found.preprocessing(train)
+    x = found.reader(train)
     assert np.abs(x.mean((0, 1, 2))).max() < 1e-4
     assert str(photos) not in json.dumps(model.get_config())
     assert not model.compiled
@@ -156,7 +157,7 @@ def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) 
 def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
     histories = []
     for i, seed in enumerate((1, 1, 2)):
-        settings = train.Settings(
+        settings = train.TrainSettings(
             data=photos, variant="tiny", epochs=2, image_size=8, seed=seed, output=tmp_path / str(i)
         )
         train.train(settings)
@@ -169,7 +170,9 @@ def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str
 ) -> None:
     monkeypatch.setitem(variants.VARIANTS, "other", dataclasses.replace(TINY, style=style))
-    settings = train.Settings(data=photos, variant="other", epochs=1, image_size=8, output=tmp_path)
+    settings = train.TrainSettings(
+        data=photos, variant="other", epochs=1, image_size=8, output=tmp_path
+    )
     last = train.train(settings)
     found = classifier.load(tmp_path / "model.keras")
     scores = found.evaluate(found.test_images(photos))
@@ -200,7 +203,7 @@ def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> No
         fixed = dataclasses.replace(TINY, head={"pooling": "avg2x2"})
         patch.setitem(variants.VARIANTS, "fixed", fixed)
         arguments: Any = {"data": photos, "variant": "fixed", "epochs": 1, "image_size": 8}
-        train.train(train.Settings(**arguments, output=tmp_path))
+        train.train(train.TrainSettings(**arguments, output=tmp_path))
     assert classifier.load(tmp_path / "model.keras").model.input_shape == (8, 8, 3)
 
 
@@ -215,7 +218,7 @@ def test_new_process_agreement(
     monkeypatch: pytest.MonkeyPatch, photos: Path, trained: Path
 ) -> None:
     """Every outcome of the other process, which one test below starts in earnest."""
-    settings = train.Settings(data=photos, batch_size=7, output=trained)
+    settings = train.TrainSettings(data=photos, batch_size=7, output=trained)
     path = trained / "model.keras"
     row = {"test_loss": 0.25, "test_accuracy": 0.5}
     commands: list[Any] = []
@@ -236,14 +239,14 @@ def test_new_process_agreement(
     assert commands == [[*program, "evaluate", str(path), *options]]
     for loss, accuracy in ((0.2501, 0.5), (0.25, 0.75)):
         answer(out=json.dumps({"images": 3, "loss": loss, "accuracy": accuracy}))
-        with pytest.raises(train.DisagreementError) as error:
+        with pytest.raises(rl.DisagreementError) as error:
             train.check_in_new_process(settings, row)
         assert str(error.value) == (
             f"A new process does not agree about '{path}': loss {loss:.6f}, accuracy "
             f"{accuracy:.2%} there, loss 0.250000, accuracy 50.00% here"
         )
     answer(code=-9, err="first line\nlast line\n")
-    with pytest.raises(train.DisagreementError) as error:
+    with pytest.raises(rl.DisagreementError) as error:
         train.check_in_new_process(settings, row)
     assert str(error.value) == (
         f"A new process could not evaluate '{path}' and ended with exit code -9: last line"
@@ -254,7 +257,7 @@ def test_disagreement_is_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disagree(*_: Any) -> str:
-        raise train.DisagreementError("both numbers")
+        raise rl.DisagreementError("both numbers")
 
     monkeypatch.setattr(train, "train", lambda _: {})
     monkeypatch.setattr(train, "check_in_new_process", disagree)
@@ -268,7 +271,7 @@ def test_a_loss_that_is_no_number_is_refused(
     photos: Path,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(Preprocessing, "normalize", lambda _, x: x.astype(np.float32) * np.nan)
+    monkeypatch.setattr(Reader, "normalize", lambda _, x: x.astype(np.float32) * np.nan)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 3, "--output", tmp_path]
     assert refusal(capsys, "train", *arguments, "--image-size", 4) == (
         "resnet-layers: The loss is no longer a number in epoch 1: `learning_rate` must be "
@@ -453,8 +456,8 @@ def test_evaluate_prints_the_scores_of_the_test_images(
 ) -> None:
     model = trained / "model.keras"
     found = classifier.load(model)
-    assert isinstance(found.preprocessing, Preprocessing)
-    loss, accuracy = scores(found.model, found.preprocessing, found.test_images(photos))
+    assert found.reader.takes_squares
+    loss, accuracy = scores(found.model, found.reader, found.test_images(photos))
     code, out, err = run(capsys, "evaluate", model, "--data", photos, "--json")
     assert (code, err) == (0, "")
     result = json.loads(out)
@@ -555,7 +558,7 @@ def test_predict_prints_classes_with_probabilities_best_first(
     code, out, err = run(capsys, "predict", trained / "model.keras", *paths)
     assert (code, err) == (0, "")
     model = keras.saving.load_model(trained / "model.keras")
-    prepare = Preprocessing(**model.metadata["preprocessing"])
+    prepare = Reader(from_metadata(model.metadata["preprocessing"]))
     lines = out.splitlines()
     assert lines[::4] == [str(path) for path in paths]
     rows = np.asarray(keras.ops.softmax(model(prepare(paths))))
@@ -574,7 +577,7 @@ def test_predict_takes_probabilities_as_they_are(tmp_path: Path) -> None:
     model = write_model(tmp_path / "a.keras", "softmax", **known)
     image = np.full((8, 8), 200, np.uint8)
     found = classifier.load(tmp_path / "a.keras")
-    expected = np.asarray(model(found.preprocessing([image])))
+    expected = np.asarray(model(found.reader([image])))
     assert np.allclose(found.probabilities([image]), expected, atol=1e-6)
 
 

@@ -235,7 +235,7 @@ def test_softmax_in_a_sequence_is_not_applied_twice(tmp_path: Path, photos: Path
     rl.export(model, tmp_path / "model", format="tf_saved_model")
     images = sorted(photos.rglob("*.png"))
     found = classifier.load(tmp_path / "model.keras")
-    expected = model.predict(found.preprocessing(images), verbose=0)
+    expected = model.predict(found.reader(images), verbose=0)
     np.testing.assert_allclose(found.probabilities(images), expected, atol=1e-6)
     exported = load_exported(tmp_path / "model").probabilities(images)
     np.testing.assert_allclose(exported, expected, atol=1e-5)

@@ -2,10 +2,10 @@
 
 import io
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resnet_layers._support.files import replacing
-from resnet_layers.shell import images
+from resnet_layers.layers.preprocessing import INTERPOLATIONS, from_metadata
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.images import Preprocessing, read, shorter_side, square
+from resnet_layers.shell.images import Reader, read, shorter_side, square
 
 
 def picture(height: int, width: int, seed: int = 0) -> Any:
@@ -75,8 +75,8 @@ def test_an_extremely_long_image_needs_no_extreme_memory() -> None:
 
 def test_interpolations_differ() -> None:
     array = picture(5, 5)
-    results = {square(array, 8, name).tobytes() for name in images.INTERPOLATIONS}
-    assert len(results) == len(images.INTERPOLATIONS) == 4
+    results = {square(array, 8, name).tobytes() for name in INTERPOLATIONS}
+    assert len(results) == len(INTERPOLATIONS) == 4
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 1)])
@@ -230,7 +230,7 @@ def test_shorter_side(tmp_path: Path) -> None:
 
 def test_preprocessing_standardizes_what_it_was_fitted_to() -> None:
     squares = np.stack([picture(6, 6, seed) for seed in range(5)])
-    prepare = Preprocessing.fit(squares)
+    prepare = Reader.fit(squares)
     x = prepare.normalize(squares)
     assert x.dtype == np.float32
     assert np.abs(x.mean((0, 1, 2))).max() < 1e-5
@@ -241,12 +241,28 @@ def test_preprocessing_standardizes_what_it_was_fitted_to() -> None:
 
 def test_preprocessing_takes_images_of_one_colour() -> None:
     squares = np.full((2, 4, 4, 3), 7, np.uint8)
-    assert (Preprocessing.fit(squares).normalize(squares) == 0).all()
+    assert (Reader.fit(squares).normalize(squares) == 0).all()
 
 
 def test_preprocessing_survives_json() -> None:
-    prepare = Preprocessing.fit(np.stack([picture(6, 6, seed) for seed in range(5)]))
-    assert Preprocessing(**json.loads(json.dumps(asdict(prepare)))) == prepare
+    prepare = Reader.fit(np.stack([picture(6, 6, seed) for seed in range(5)]))
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(prepare.layer)))
+    assert from_metadata(config).get_config() == prepare.layer.get_config()
+
+
+def test_what_train_wrote_before_is_read_the_same() -> None:
+    squares = np.stack([picture(6, 6, seed) for seed in range(5)])
+    before = {"image_size": 6, "mean": (127.5,) * 3, "std": (63.3,) * 3, "interpolation": "lanczos"}
+    x = Reader(from_metadata(before)).normalize(squares)
+    assert np.array_equal(x, (squares.astype("float32") - np.float32(127.5)) / np.float32(63.3))
+    assert from_metadata(before).interpolation == "lanczos"
+
+
+def test_layer_of_squares_makes_of_them_what_training_took() -> None:
+    squares = np.stack([picture(6, 6, seed) for seed in range(5)])
+    prepare = Reader.fit(squares)
+    x = keras.ops.convert_to_numpy(prepare.layer(squares))
+    assert np.abs(x - prepare(list(squares))).max() < 1e-5
 
 
 def test_replacing_writes_all_files_or_none(tmp_path: Path) -> None:

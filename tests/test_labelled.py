@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.shell import labelled
-from resnet_layers.shell.batches import Batches, shifted
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.images import Preprocessing, read
+from resnet_layers.shell.images import Reader, read
 from resnet_layers.shell.labelled import Labelled, digits, folder
+from resnet_layers.training.batches import Batches, shifted
 
 
 def touch(path: Path) -> Path:
@@ -128,18 +129,18 @@ def test_digest_depends_on_names_alone() -> None:
     assert data.digest() != counted(3, 4).digest()
 
 
-def numbered(count: int, size: int = 8) -> tuple[Any, Any, Preprocessing]:
+def numbered(count: int, size: int = 8) -> tuple[Any, Any, Any]:
     """Images whose every pixel is their own number, and a preprocessing that keeps it."""
     labels = np.arange(count)
     squares = np.broadcast_to(labels[:, None, None, None], (count, size, size, 3)).astype(np.uint8)
-    return squares, labels, Preprocessing(image_size=size, mean=(0,) * 3, std=(1,) * 3)
+    return squares, labels, Reader(for_squares(size, (0,) * 3, (1,) * 3)).normalize
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 @pytest.mark.parametrize("seed", [None, 0])
 def test_batches_hold_every_image_once_with_its_label(batch_size: int, seed: int | None) -> None:
-    squares, labels, preprocessing = numbered(65)
-    batches = Batches(squares, labels, preprocessing, batch_size, seed)
+    squares, labels, normalize = numbered(65)
+    batches = Batches(squares, labels, normalize, batch_size, seed)
     parts = [batches[i] for i in range(len(batches))]
     assert len(parts) == -(-65 // batch_size)
     found = np.concatenate([part[1] for part in parts])
@@ -193,9 +194,9 @@ def test_shifts_move_whole_images_and_continue_the_border(size: int, reach: int)
 def test_test_images_are_never_shifted() -> None:
     rng = np.random.default_rng(0)
     squares = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-    preprocessing = Preprocessing.fit(squares)
-    x, _ = Batches(squares, np.arange(5), preprocessing, 64)[0]
-    assert np.array_equal(x, preprocessing.normalize(squares))
+    normalize = Reader.fit(squares).normalize
+    x, _ = Batches(squares, np.arange(5), normalize, 64)[0]
+    assert np.array_equal(x, normalize(squares))
 
 
 def test_images_of_many_folders_are_those_on_disk(tmp_path: Path) -> None:

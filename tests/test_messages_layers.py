@@ -9,6 +9,7 @@ import pytest
 import resnet_layers as rl
 from resnet_layers.layers import _shapes
 from resnet_layers.layers._layout import Layout
+from resnet_layers.layers.preprocessing import from_metadata
 from tests.messages import ANY, Row, check, ids, missing
 
 WING = "layers"
@@ -437,9 +438,16 @@ ERRORS: list[Row] = [
         "`crop_pct` must be a number in (0, 1]. Received: crop_pct=1.5",
     ),
     (
-        lambda: rl.Preprocessing(interpolation="nearest"),
+        lambda: rl.Preprocessing(interpolation="area"),
         ValueError,
-        "`interpolation` must be one of 'bilinear', 'bicubic'. Received: interpolation='nearest'",
+        "`interpolation` must be one of 'nearest', 'bilinear', 'bicubic', 'lanczos'. "
+        "Received: interpolation='area'",
+    ),
+    (
+        lambda: from_metadata(keras.saving.serialize_keras_object(keras.layers.Flatten(name="f"))),
+        TypeError,
+        "`preprocessing` must be the config of a Preprocessing. "
+        "Received: <Flatten name=f, built=True>",
     ),
     (
         lambda: rl.Preprocessing(mean=0.5),  # type: ignore[arg-type]

@@ -45,6 +45,11 @@ class TakesAnything(rl.ResNet):
         super().__init__(*parts())
 
 
+class CallsTwice(rl.ResNet):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return super().call(inputs, training) + super().call(inputs, training)
+
+
 def replace_head() -> None:
     rl.ResNet(*parts()).head = rl.ClassifierHead(3)
 
@@ -146,7 +151,19 @@ ERRORS: list[Row] = [
         replace_head,
         AttributeError,
         "`head` of a ResNet cannot be replaced. Make a model of the same layers: "
-        "`ResNet(model.stem, model.stages, head, norm=model.norm)`",
+        "`model.replace(head=head)`",
+    ),
+    (
+        lambda: rl.ResNet(*parts()).replace(heads=None, dtype="float16"),
+        TypeError,
+        "`replace` takes stem, stages, head, norm, input_shape, metadata, name. "
+        "Received: 'dtype', 'heads'",
+    ),
+    (
+        lambda: CallsTwice(*parts()).replace(head=None),
+        TypeError,
+        "`replace` needs a class that computes as ResNet does, since it makes a ResNet. "
+        "Received: a CallsTwice, which has a `call` of its own",
     ),
     (
         lambda: TakesAnything(object()).get_config(),

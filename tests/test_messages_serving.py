@@ -12,6 +12,7 @@ import pytest
 import resnet_layers as rl
 from resnet_layers.serving import DisagreementError, comparison, exporting
 from resnet_layers.serving.artifacts import Exported
+from resnet_layers.serving.description import Description
 from resnet_layers.serving.job import Job
 from tests.messages import ANY, Row, check, ids, missing
 from tests.randomize import images
@@ -70,7 +71,11 @@ class Two(rl.ResNet):
 
 def disagree(from_model: float, between: float) -> None:
     """With such differences."""
-    job = Job(precision="float32", input_shape=(8, 8, 3), calibration=None, description={})
+    job = Job(
+        description=Description(
+            precision="float32", input_shape=(8, 8, 3), output_shape=(None, 3), metadata={}
+        )
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "on_seeded_images", lambda *_: (from_model, between))
         exporting._compare(np.asarray, np.asarray, job, "SavedModel")
@@ -85,7 +90,7 @@ def load_from_folder_of(file: str) -> None:
 def load_damaged() -> None:
     """Opened by TensorFlow, which has the rest of the sentence."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("resnet_layers.serving.runtimes.saved_model.described", lambda *_: {})
+        patch.setattr(Description, "read", lambda *_: None)
         load_from_folder_of("saved_model.pb")
 
 

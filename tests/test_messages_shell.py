@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import resnet_layers as rl
+from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.shell import (
     classifier,
     convert,
@@ -78,7 +79,7 @@ def known(split: Any) -> classifier.Classifier:
         outputs=nothing,
         gives_logits=True,
         class_names=["a", "b"],
-        preprocessing=images.Preprocessing(**PREPROCESSING),
+        reader=images.Reader(for_squares(**PREPROCESSING)),
         split=split,
     )
 
@@ -246,11 +247,6 @@ def decode_folder() -> None:
     images.square("a.png", 8)
 
 
-def preprocess(**changes: Any) -> None:
-    values: dict[str, Any] = {"image_size": 8, "mean": (0, 0, 0), "std": (1, 1, 1), **changes}
-    images.Preprocessing(**values)
-
-
 def read_folder(*names: str) -> None:
     for name in names:
         touch(Path(name))
@@ -311,28 +307,6 @@ IMAGES: list[Row] = [
         lambda: images.read([picture(1, 1)] * 2, 10**10),
         InputError,
         f"{MEMORY} {10**10}×{10**10} pixels, 558793544769.3 GiB",
-    ),
-    (
-        lambda: preprocess(image_size=0),
-        ValueError,
-        "`image_size` must be a positive integer. Received: image_size=0",
-    ),
-    (
-        lambda: preprocess(std=(1, 0, 1)),
-        ValueError,
-        "`std` must be a positive number. Received: std=0",
-    ),
-    (
-        lambda: preprocess(mean=(1,)),
-        ValueError,
-        "`mean` and `std` must have one number for each of 3 channels. "
-        "Received: mean=(1.0,), std=(1.0, 1.0, 1.0)",
-    ),
-    (
-        lambda: preprocess(interpolation="area"),
-        ValueError,
-        "`interpolation` must be one of 'nearest', 'bilinear', 'bicubic', 'lanczos'. "
-        "Received: interpolation='area'",
     ),
     # Folders
     (
@@ -433,7 +407,7 @@ def train_to_infinity() -> None:
         patch.setattr(keras.Model, "fit", lambda *_, **__: history)
         patch.setattr(train, "_network", lambda *_: network())
         photos, output = write_photos(2, 2), Path("run")
-        train.train(train.Settings(data=photos, output=output, image_size=8))
+        train.train(train.TrainSettings(data=photos, output=output, image_size=8))
 
 
 def check_process(code: int = 0, out: str = "", err: str = "") -> None:
@@ -442,7 +416,7 @@ def check_process(code: int = 0, out: str = "", err: str = "") -> None:
         answer = subprocess.CompletedProcess([], code, out, err)
         patch.setattr(subprocess, "run", lambda *_, **__: answer)
         row = {"test_loss": 0.25, "test_accuracy": 0.5}
-        train.check_in_new_process(train.Settings(output=Path("run")), row)
+        train.check_in_new_process(train.TrainSettings(output=Path("run")), row)
 
 
 FAILED = f"A new process could not evaluate '{ANY}/run/model.keras' and"
@@ -450,17 +424,17 @@ DISAGREES = f"A new process does not agree about '{ANY}/run/model.keras':"
 
 TRAIN: list[Row] = [
     (
-        lambda: train.Settings(variant="r3d_18"),
+        lambda: train.TrainSettings(variant="r3d_18"),
         ValueError,
         "`variant` must be a network for images. Received: variant='r3d_18', with 3 axes of pixels",
     ),
     (
-        lambda: train.Settings(epochs=10**7),
+        lambda: train.TrainSettings(epochs=10**7),
         ValueError,
         "`epochs` must be at most 1000000. Received: epochs=10000000",
     ),
     (
-        lambda: train.Settings(seed=2**32),
+        lambda: train.TrainSettings(seed=2**32),
         ValueError,
         "`seed` must be below 2**32. Received: seed=4294967296",
     ),
@@ -473,22 +447,22 @@ TRAIN: list[Row] = [
     (lambda: train._write(Path("nowhere"), network(), []), InputError, NOWHERE),
     (
         lambda: check_process(-9, err="first line\nlast line\n"),
-        train.DisagreementError,
+        rl.DisagreementError,
         f"{FAILED} ended with exit code -9: last line",
     ),
     (
         lambda: check_process(out="hello\n"),
-        train.DisagreementError,
+        rl.DisagreementError,
         f"{FAILED} printed: hello",
     ),
     (
         lambda: check_process(out='{"images": 3, "loss": 0.2501, "accuracy": 0.5}'),
-        train.DisagreementError,
+        rl.DisagreementError,
         f"{DISAGREES} loss 0.250100, accuracy 50.00% there, loss 0.250000, accuracy 50.00% here",
     ),
     (
         lambda: check_process(out='{"images": 3, "loss": 0.25, "accuracy": 0.75}'),
-        train.DisagreementError,
+        rl.DisagreementError,
         f"{DISAGREES} loss 0.250000, accuracy 75.00% there, loss 0.250000, accuracy 50.00% here",
     ),
 ]
@@ -498,7 +472,7 @@ TRAIN: list[Row] = [
 
 def tune_small() -> None:
     """With a budget that no network keeps to."""
-    settings = tune.Settings(
+    settings = tune.TuneSettings(
         data=write_photos(3, 3), output=Path("run"), image_size=8, max_parameters=10
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -512,7 +486,7 @@ def keep_settings(settings: str | None, output: str = "run", **changes: Any) -> 
         Path("run").mkdir()
         Path("run/settings.json").write_text(settings, encoding="utf-8")
     data: Any = SimpleNamespace(every=counted(2, 2))
-    tune._keep_settings(tune.Settings(output=Path(output), **changes), data)
+    tune._keep_settings(tune.TuneSettings(output=Path(output), **changes), data)
 
 
 def finish(*rows: Any) -> None:
@@ -527,12 +501,12 @@ def finish(*rows: Any) -> None:
     data: Any = SimpleNamespace(
         every=counted(2, 2),
         test=counted(2, 2),
-        preprocessing=images.Preprocessing(**PREPROCESSING),
+        reader=images.Reader(for_squares(**PREPROCESSING)),
         test_squares=squares,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "evaluate", lambda *_, **__: scores)
-        tune._finish(tune.Settings(output=Path("nowhere")), data, tuner)
+        tune._finish(tune.TuneSettings(output=Path("nowhere")), data, tuner)
 
 
 def trial(**changes: Any) -> Any:
@@ -543,12 +517,12 @@ def trial(**changes: Any) -> Any:
 
 TUNE: list[Row] = [
     (
-        lambda: tune.Settings(epochs=10**7),
+        lambda: tune.TuneSettings(epochs=10**7),
         ValueError,
         "`epochs` must be at most 1000000. Received: epochs=10000000",
     ),
     (
-        lambda: tune.Settings(seed=2**31),
+        lambda: tune.TuneSettings(seed=2**31),
         ValueError,
         "`seed` must be below 2**31. Received: seed=2147483648",
     ),

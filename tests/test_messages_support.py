@@ -55,6 +55,21 @@ ERRORS: list[Row] = [
         ValueError,
         "`seed` must be an integer of at least 0. Received: seed=-1",
     ),
+    (
+        lambda: checks.seed(-1),
+        ValueError,
+        "`seed` must be an integer of at least 0. Received: seed=-1",
+    ),
+    (
+        lambda: checks.seed(2**31, bits=31),
+        ValueError,
+        f"`seed` must be below 2**31. Received: seed={2**31}",
+    ),
+    (
+        lambda: checks.epochs(10**7),
+        ValueError,
+        "`epochs` must be at most 1000000. Received: epochs=10000000",
+    ),
     (lambda: checks.integers("blocks", 2), TypeError, f"{LIST}2"),
     (lambda: checks.integers("blocks", "22"), TypeError, f"{LIST}'22'"),
     (lambda: checks.integers("blocks", (1, 0)), ValueError, f"{LIST}(1, 0)"),

@@ -457,7 +457,7 @@ PRETRAINED: list[Row] = [
             functools.partial(prepare, metadata),
             ValueError,
             "`source` must be a tag, or a model whose metadata has the preprocessing of published "
-            "weights. Received: source=<ResNet 'mine'>",
+            "weights or of `train`. Received: source=<ResNet 'mine'>",
         )
         for metadata in UNPREPARED
     ],

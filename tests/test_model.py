@@ -174,11 +174,34 @@ def test_model_without_classes_returns_its_last_map_or_pools_it(
 def test_new_head_on_the_same_layers() -> None:
     model = randomize(tiny())
     x = images(2, 16, 16, 3)
-    other = rl.ResNet(model.stem, model.stages, rl.ClassifierHead(7))
+    other = model.replace(head=rl.ClassifierHead(7))
     assert other(x).shape == (2, 7)
     for a, b in zip(other.features(x).values(), model.features(x).values(), strict=True):
         np.testing.assert_array_equal(value(a), value(b))
     assert len(other.trainable_weights) == len(model.trainable_weights)
+
+
+def test_replace_keeps_all_that_is_not_given() -> None:
+    model = randomize(rl.ResNet.from_variant("resnetv2_18", classes=3, input_shape=(16, 16, 3)))
+    other = model.replace(metadata={"note": "mine"})
+    x = images(2, 16, 16, 3)
+    np.testing.assert_array_equal(value(other(x)), value(model(x)))
+    assert (other.metadata, model.metadata) == ({"note": "mine"}, {})
+    for name in ("stem", "stages", "norm", "head", "input_shape", "name"):
+        assert getattr(other, name) is getattr(model, name) or name in ("input_shape", "name")
+    assert (other.input_shape, other.name) == (model.input_shape, model.name)
+
+
+class Derived(rl.ResNet):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+def test_replace_of_a_derived_class_makes_a_plain_network() -> None:
+    model = Derived(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
+    other = model.replace(head=None)
+    assert type(other) is rl.ResNet
+    assert other.stages == model.stages
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
@@ -229,7 +252,7 @@ def test_overrides_reach_every_layer() -> None:
 
 def test_overrides_stem_as_keywords_or_layer() -> None:
     small = {"kernel_size": 3, "strides": 1, "pooling": None}
-    for stem in (small, rl.Stem(64, **small)):  # type: ignore[arg-type]
+    for stem in (small, rl.Stem(64, **small)):
         model = rl.ResNet.from_variant("resnet18", stem=stem)
         assert model.features(keras.Input((32, 32, 3)))["stage1"].shape == (None, 32, 32, 64)
         assert not model.stages[0].projection

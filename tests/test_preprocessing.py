@@ -14,7 +14,11 @@ import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_keras_applications
 from tests.randomize import randomize, value
 
-METHODS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+METHODS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 # Numbers from 0 to 255.
 RAW: dict[str, Any] = {"mean": (0, 0, 0), "std": (1 / 255,) * 3}
 
@@ -68,6 +72,20 @@ def test_resizing_and_cutting_equal_pillow(
     reference = expected(image, size, crop_pct, interpolation)
     np.testing.assert_allclose(value(layer(image)), reference, atol=2e-3)
     np.testing.assert_allclose(value(layer(image.astype("float32"))), reference, atol=2e-3)
+
+
+@pytest.mark.parametrize("image_size", SIZES)
+def test_nearest_takes_the_pixel_that_a_centre_lies_in(image_size: tuple[int, int]) -> None:
+    """Exactly; Pillow adds up fractions of a pixel, and takes another one here and there."""
+    image = photo(*image_size)
+    layer = rl.Preprocessing(image_size=64, crop_pct=1.0, interpolation="nearest", **RAW)
+    height, width = (64 * size // min(image_size) for size in image_size)
+    rows, columns = (
+        (2 * np.arange(after) + 1) * before // (2 * after)
+        for before, after in zip(image_size, (height, width), strict=True)
+    )
+    reference = cut(image[rows][:, columns].astype("float32"), 64, 64)
+    np.testing.assert_allclose(value(layer(image)), reference, atol=2e-3)
 
 
 @pytest.mark.parametrize("image_size", [(100, 75), (75, 100), (60, 60), (31, 200)])

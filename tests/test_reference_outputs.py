@@ -61,7 +61,7 @@ def tolerance(name: str) -> float:
 def test_plan_is_a_bijection_with_the_tensors_of_the_original(name: str) -> None:
     reference = load(name)
     model = create(reference)
-    rows = plan.make(model, plan.torch_dialect(model))
+    rows = plan.named_tensors(model, plan.torch_dialect(model))
     assert {row.name: row.shape for row in rows} == reference["tensors"]
     assert len(rows) == len(reference["tensors"])
     variables = [row.variable for row in rows if row.variable is not None]

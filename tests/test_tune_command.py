@@ -14,7 +14,7 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.shell import trial_plots, tune
-from resnet_layers.shell.trials import Row, Table
+from resnet_layers.shell.trials import Table, Trial
 from resnet_layers.tuning import HyperResNet, Range
 from resnet_layers.tuning.parts import PRESETS
 from tests.test_command_line import run, write_photos
@@ -149,7 +149,7 @@ def test_a_search_where_all_fails_says_why(
 
 @pytest.mark.parametrize("kind", tune.TUNERS)
 def test_every_tuner_can_be_chosen(kind: str, tmp_path: Path) -> None:
-    settings = tune.Settings(tuner=kind, output=tmp_path, trials=5, epochs=3)
+    settings = tune.TuneSettings(tuner=kind, output=tmp_path, trials=5, epochs=3)
     hypermodel = HyperResNet(3, (8, 8, 3))
     tuner = tune.make_tuner(settings, hypermodel)
     expected = {
@@ -172,18 +172,18 @@ def make_table(count: int) -> Table:
         values |= {"flip": bool(i % 3), "kind": "ab"[i % 2], "same": 1}
         if i % 2:
             values["only"] = float(rng.uniform())
-        rows.append(Row(str(i), "COMPLETED", 0.5 + width / 40 + values["rate"] / 10, values))
+        rows.append(Trial(str(i), "COMPLETED", 0.5 + width / 40 + values["rate"] / 10, values))
     rows.sort(key=lambda row: -(row.score or 0))
-    failed = Row("x", "FAILED", None, {"width": 8}, "Traceback\nValueError: no")
+    failed = Trial("x", "FAILED", None, {"width": 8}, "Traceback\nValueError: no")
     columns = ["width", "rate", "flip", "kind", "only", "same"]
     return Table([*rows, failed], columns, frozenset({"rate"}))
 
 
 def test_table_shows_the_best_side_by_side() -> None:
     rows = [
-        Row("3", "COMPLETED", 0.9876, {"width": 8, "rate": 0.012345, "kind": "b"}),
-        Row("0", "COMPLETED", 0.5, {"width": 16, "rate": 3e-5}),
-        Row("1", "FAILED", None, {"width": 16}),
+        Trial("3", "COMPLETED", 0.9876, {"width": 8, "rate": 0.012345, "kind": "b"}),
+        Trial("0", "COMPLETED", 0.5, {"width": 16, "rate": 3e-5}),
+        Trial("1", "FAILED", None, {"width": 16}),
     ]
     assert Table(rows, ["width", "rate", "kind", "never"]).best(5) == (
         "trial          3       0\n"

@@ -9,11 +9,11 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from resnet_layers.training.augmentation import Augmentation, augment
 from resnet_layers.training.labels import CategoricalCrossentropy
+from resnet_layers.training.schedules import WarmUpCosine
 from resnet_layers.tuning import HyperResNet, build_model
-from resnet_layers.tuning.augmentation import Augmentation, augment
 from resnet_layers.tuning.parts import OPTIMIZERS
-from resnet_layers.tuning.training import WarmUpCosine
 from tests.test_tuning import ONE
 
 RNG = np.random.default_rng(0)

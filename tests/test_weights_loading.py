@@ -96,10 +96,10 @@ def test_swapped_tensors_of_equal_shape_are_not_noticed() -> None:
 @pytest.mark.parametrize("skip", [("head",), ["stem", "stage1"], {"stage2"}])
 def test_skipped_parts_stay_as_they_are(skip: Any) -> None:
     model, source = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1), tiny()
-    before = {name: part.get_weights() for name, part in plan.parts(model).items()}
+    before = {name: part.get_weights() for name, part in plan.named_parts(model).items()}
     rl.load_weights_from(model, tensors(source), skip=skip)
-    for name, part in plan.parts(model).items():
-        theirs = plan.parts(source)[name].get_weights()
+    for name, part in plan.named_parts(model).items():
+        theirs = plan.named_parts(source)[name].get_weights()
         for a, b in zip(part.get_weights(), before[name] if name in skip else theirs, strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -181,7 +181,7 @@ def test_no_other_kernel_is_adapted() -> None:
 def test_first_kernel_alone_is_adapted_in_every_dialect(variant: str) -> None:
     source = randomize(rl.ResNet.from_variant(variant, **TINY))
     dialect = plan.keras_dialect(source) if "keras" in variant else plan.torch_dialect(source)
-    rows = plan.make(source, dialect)
+    rows = plan.named_tensors(source, dialect)
     arrays = {r.name: r.to_source(value(r.variable)) for r in rows if r.variable is not None}
     shape = (*source.input_shape[:-1], 2)
     model = rl.ResNet.from_variant(variant, input_shape=shape, **TINY)

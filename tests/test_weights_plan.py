@@ -36,7 +36,7 @@ STAGES = st.one_of(
 @given(STAGES)
 def test_plan_names_every_variable_once(arguments: dict[str, Any]) -> None:
     model = make_any(arguments)
-    rows = plan.make(model, plan.torch_dialect(model))
+    rows = plan.named_tensors(model, plan.torch_dialect(model))
     assert len({row.name for row in rows}) == len(rows)
     variables = [id(row.variable) for row in rows if row.variable is not None]
     assert sorted(variables) == sorted(id(variable) for variable in model.weights)
@@ -45,7 +45,7 @@ def test_plan_names_every_variable_once(arguments: dict[str, Any]) -> None:
 @given(STAGES)
 def test_tensors_of_a_model_load_into_its_twin(arguments: dict[str, Any]) -> None:
     model, twin = randomize(make_any(arguments)), make_any(arguments)
-    for row in plan.make(model, plan.torch_dialect(model)):
+    for row in plan.named_tensors(model, plan.torch_dialect(model)):
         if row.variable is not None:
             assert row.to_source(value(row.variable)).shape == row.shape, row.name
     source = tensors(model)
@@ -63,8 +63,8 @@ def test_names_tell_the_part(variant: str) -> None:
     dialect = plan.torch_dialect(model)
     if variant.startswith("keras"):
         dialect = plan.keras_dialect(model)
-    rows = plan.make(model, dialect)
-    assert {row.part for row in rows} == set(plan.parts(model))
+    rows = plan.named_tensors(model, dialect)
+    assert {row.part for row in rows} == set(plan.named_parts(model))
     for row in rows:
         assert dialect.part_of(row.name) == row.part, row.name
 
@@ -72,8 +72,8 @@ def test_names_tell_the_part(variant: str) -> None:
 @pytest.mark.parametrize("skip", [("stem",), ("stage2", "head"), ("stem", "stage1", "stage2")])
 def test_skipped_parts_have_no_rows(skip: tuple[str, ...]) -> None:
     model = rl.ResNet.from_variant("resnetv2_18", **TINY)
-    rows = plan.make(model, dialects.TIMM_V2, skip)
-    assert {row.part for row in rows} == set(plan.parts(model)) - set(skip)
+    rows = plan.named_tensors(model, dialects.TIMM_V2, skip)
+    assert {row.part for row in rows} == set(plan.named_parts(model)) - set(skip)
 
 
 def test_names_of_unknown_parts_belong_to_none() -> None:
@@ -96,7 +96,7 @@ def test_plan_is_a_bijection_with_keras_applications(variant: str, original: Any
         for variable in layer.weights
     }
     model = rl.ResNet.from_variant(variant, classes=3, kernel_initializer="zeros")
-    rows = plan.make(model, plan.keras_dialect(model))
+    rows = plan.named_tensors(model, plan.keras_dialect(model))
     assert {row.name: row.shape for row in rows} == expected
     assert len(rows) == len(expected) == len(model.weights)
 

@@ -30,7 +30,7 @@ def tiny() -> rl.ResNet:
 
 def tensors(model: rl.ResNet) -> dict[str, np.ndarray]:
     """Its weights in torch's names and layout, counters included."""
-    rows = plan.make(model, plan.torch_dialect(model))
+    rows = plan.named_tensors(model, plan.torch_dialect(model))
     return {
         row.name: np.zeros((), "int64")
         if row.variable is None

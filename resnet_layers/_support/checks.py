@@ -28,6 +28,27 @@ def _wording(minimum: int) -> str:
     return "a positive integer" if minimum == 1 else f"an integer of at least {minimum}"
 
 
+def seed(value: Any, bits: int = 32) -> int:
+    """A whole number that seeds take, below two to the power of `bits`."""
+    if integer("seed", value, minimum=0) >= 2**bits:
+        raise ValueError(f"`seed` must be below 2**{bits}. Received: seed={value}")
+    return operator.index(value)
+
+
+def epochs(value: Any) -> int:
+    """A number of epochs, at most a million."""
+    if integer("epochs", value) > 10**6:
+        raise ValueError(f"`epochs` must be at most 1000000. Received: epochs={value}")
+    return operator.index(value)
+
+
+def fits(shape: Sequence[int | None], known: Sequence[int | None]) -> bool:
+    """Whether a shape is one of those that a known one allows, where `None` is any size."""
+    return len(shape) == len(known) and all(
+        allowed in (None, size) for size, allowed in zip(shape, known, strict=True)
+    )
+
+
 def integers(name: str, values: Any) -> tuple[int, ...]:
     """A list of positive integers."""
     message = f"`{name}` must be a list of positive integers. Received: {name}={values!r}"

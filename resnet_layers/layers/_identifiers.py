@@ -8,7 +8,7 @@ import keras
 Identifier = str | dict[str, Any] | None
 
 
-def standardize_activation(activation: Any) -> Any:
+def checked_activation(activation: Any) -> Any:
     """`None`, a name, or the config of a registered function: what a config can hold."""
     if activation is None:
         return None
@@ -40,20 +40,20 @@ def seed_of(initializer: Identifier) -> Any:
 def _unshared(config: Any) -> Any:
     """A copy without the mark that Keras adds to configs while it reads or writes a file."""
     if isinstance(config, dict):
-        return {key: plain(value) for key, value in config.items() if key != "shared_object_id"}
+        return {key: untracked(value) for key, value in config.items() if key != "shared_object_id"}
     return config
 
 
-def plain(identifier: Any) -> Any:
+def untracked(identifier: Any) -> Any:
     """An identifier for a config: Keras turns a dict in an attribute into a tracked one."""
     if isinstance(identifier, dict):
-        return {key: plain(value) for key, value in identifier.items()}
+        return {key: untracked(value) for key, value in identifier.items()}
     if isinstance(identifier, list):
-        return [plain(value) for value in identifier]
+        return [untracked(value) for value in identifier]
     return identifier
 
 
-def standardize(name: str, value: Any, module: Any) -> Identifier:
+def checked(name: str, value: Any, module: Any) -> Identifier:
     """A name, or the config of an object of a Keras `module`, checked to lead back to one."""
     try:
         identifier = value
@@ -68,14 +68,14 @@ def standardize(name: str, value: Any, module: Any) -> Identifier:
     return _unshared(identifier)
 
 
-def standardize_initializer(value: Any) -> Identifier:
+def checked_initializer(value: Any) -> Identifier:
     """An initializer whose seed, if it has one, is an integer."""
     if value is None:
         raise ValueError(
             "`kernel_initializer` must be a name, a config or an object that Keras can serialize. "
             "Received: kernel_initializer=None"
         )
-    identifier = standardize("kernel_initializer", value, keras.initializers)
+    identifier = checked("kernel_initializer", value, keras.initializers)
     if not isinstance(seed_of(identifier), (int, type(None))):
         raise ValueError(
             "The seed of `kernel_initializer` must be an integer or None. "

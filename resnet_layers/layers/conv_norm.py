@@ -80,7 +80,7 @@ class ConvNorm(Composite):
         self.strides = checks.sizes("strides", strides, self.style.rank)
         self.dilation_rate = checks.sizes("dilation_rate", dilation_rate, self.style.rank)
         self.groups = checks.integer("groups", groups)
-        self.activation = _identifiers.standardize_activation(activation)
+        self.activation = _identifiers.checked_activation(activation)
         checks.divisible("filters", self.filters, self.groups)
         strided = max(self.layout.spread(self.strides)) > 1
         if strided and max(self.layout.spread(self.dilation_rate)) > 1:
@@ -149,7 +149,7 @@ class ConvNorm(Composite):
             "strides": self.strides,
             "dilation_rate": self.dilation_rate,
             "groups": self.groups,
-            "activation": _identifiers.plain(self.activation),
+            "activation": _identifiers.untracked(self.activation),
             "style": self.style.get_config(),
         }
 

@@ -72,7 +72,7 @@ class ClassifierHead(Composite):
             None if hidden_units is None else checks.integer("hidden_units", hidden_units)
         )
         self.dropout = checks.fraction("dropout", dropout)
-        self.activation = _identifiers.standardize_activation(activation)
+        self.activation = _identifiers.checked_activation(activation)
         exact = {
             "dtype": keras.DTypePolicy(self.dtype_policy.variable_dtype),
             "trainable": self.trainable,
@@ -138,7 +138,7 @@ class ClassifierHead(Composite):
             "pooling": self.pooling,
             "hidden_units": self.hidden_units,
             "dropout": self.dropout,
-            "activation": _identifiers.plain(self.activation),
+            "activation": _identifiers.untracked(self.activation),
             "rank": self.rank,
             "data_format": self.data_format,
         }

@@ -10,6 +10,9 @@ from keras import ops
 from resnet_layers._support import checks
 from resnet_layers._support.checks import IntOrInts
 
+# The name of the layer of networks that `train` made: its images were resized in whole numbers.
+SQUARES = "squares"
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -27,7 +30,7 @@ class Preprocessing(keras.layers.Layer):
     Args:
         image_size: Height and width of the result in pixels: a positive integer or a pair.
         crop_pct: Share of the resized image that the cut keeps along its shorter side, in (0, 1].
-        interpolation: `"bilinear"` or `"bicubic"`.
+        interpolation: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos"`.
         mean: For red, green and blue, what is subtracted, on the scale from 0 to 1.
         std: For red, green and blue, what it is divided by then, above 0.
         channels: Order of the channels in the result, `"rgb"` or `"bgr"`.
@@ -72,7 +75,7 @@ class Preprocessing(keras.layers.Layer):
         self.autocast = False  # whole numbers up to 255 do not fit into bfloat16 after resizing
         self.image_size = checks.sizes("image_size", image_size, 2)
         self.crop_pct = checks.share("crop_pct", crop_pct)
-        self.interpolation = checks.choice("interpolation", interpolation, tuple(_FILTERS))
+        self.interpolation = checks.choice("interpolation", interpolation, INTERPOLATIONS)
         self.mean = checks.three("mean", mean, checks.finite)
         self.std = checks.three("std", std, checks.positive)
         self.channels = checks.choice("channels", channels, ("rgb", "bgr"))
@@ -162,6 +165,48 @@ def for_keras_applications(preactivation: bool) -> Preprocessing:
     return Preprocessing(mean=mean, std=(1 / 255,) * 3, channels="bgr")
 
 
+def for_squares(
+    image_size: int, mean: Sequence[float], std: Sequence[float], interpolation: str = "bilinear"
+) -> Preprocessing:
+    """What networks expect that were trained on the middle squares of images, uncut.
+
+    Args:
+        image_size: Side of the squares in pixels.
+        mean: Of red, green and blue, on the scale of pixels, from 0 to 255.
+        std: Likewise, above 0.
+        interpolation: How images were resized.
+    """
+    return Preprocessing(
+        image_size=image_size,
+        crop_pct=1.0,
+        interpolation=interpolation,
+        mean=[value / 255 for value in mean],
+        std=[value / 255 for value in std],
+        name=SQUARES,
+    )
+
+
+def from_metadata(described: Any) -> Preprocessing:
+    """The layer that the metadata of a model describe.
+
+    Args:
+        described: Its config; or the arguments of `for_squares`, which `train` wrote before it
+            wrote configs.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If a value is out of range.
+    """
+    if not isinstance(described, dict) or "class_name" not in described:
+        return for_squares(**described)
+    layer = keras.saving.deserialize_keras_object(described)
+    if not isinstance(layer, Preprocessing):
+        raise TypeError(
+            f"`preprocessing` must be the config of a Preprocessing. Received: {layer!r}"
+        )
+    return layer
+
+
 def _where(condition: Any, a: Any, b: Any) -> Any:
     """One of two sizes, which may be known only when the graph runs."""
     return (a if condition else b) if isinstance(condition, bool) else ops.where(condition, a, b)
@@ -185,7 +230,28 @@ def _cubic(x: Any) -> Any:
     return ops.where(x < 1.0, near, ops.where(x < 2.0, far, 0.0))
 
 
-_FILTERS: dict[str, Callable[[Any], Any]] = {"bilinear": _triangle, "bicubic": _cubic}
+def _lanczos(x: Any) -> Any:
+    """Three lobes of the sine."""
+    x = ops.abs(x)
+    return ops.where(x < 3.0, _sinc(x) * _sinc(x / 3.0), 0.0)
+
+
+def _sinc(x: Any) -> Any:
+    angle = math.pi * ops.maximum(x, 1e-7)
+    return ops.where(x < 1e-7, 1.0, ops.sin(angle) / angle)
+
+
+def _box(x: Any) -> Any:
+    """The pixel that a centre lies in; halves belong to the later one."""
+    return ops.cast(ops.logical_and(x > -0.5, x <= 0.5), "float32")
+
+
+_FILTERS: dict[str, Callable[[Any], Any]] = {
+    "nearest": _box,
+    "bilinear": _triangle,
+    "bicubic": _cubic,
+    "lanczos": _lanczos,
+}
 
 
 def _resampling(before: Any, after: Any, size: int, interpolation: str) -> Any:
@@ -199,10 +265,11 @@ def _resampling(before: Any, after: Any, size: int, interpolation: str) -> Any:
     centres = 2 * (ops.arange(size, dtype="int32") + start) + 1
     # Distances in whole numbers, since float32 has no fractions of pixels in large images.
     distances = pixels[None, :] * after - centres[:, None] * before
-    larger = 2 * _where(after < before, before, after)
+    # The nearest pixel is as wide as a pixel of the image itself.
+    larger = 2 * (after if interpolation == "nearest" else _where(after < before, before, after))
     weights = _FILTERS[interpolation](ops.cast(distances, "float32") / ops.cast(larger, "float32"))
     # Far pixels of long images overflow, and can seem near: a rough distance tells them.
     scale = ops.cast(before, "float32") / ops.cast(after, "float32")
     rough = ops.cast(pixels, "float32")[None, :] - ops.cast(centres, "float32")[:, None] * scale
-    weights = ops.where(ops.abs(rough) < 5.0 * ops.maximum(scale, 1.0), weights, 0.0)
+    weights = ops.where(ops.abs(rough) < 7.0 * ops.maximum(scale, 1.0), weights, 0.0)
     return weights / ops.sum(weights, axis=1, keepdims=True)

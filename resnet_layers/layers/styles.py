@@ -125,12 +125,12 @@ class BlockStyle:
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
-            "activation": _identifiers.standardize_activation(self.activation),
+            "activation": _identifiers.checked_activation(self.activation),
             "epsilon": checks.positive("epsilon", self.epsilon),
             "momentum": checks.fraction("momentum", self.momentum),
             "attention_ratio": checks.share("attention_ratio", self.attention_ratio),
-            "kernel_initializer": _identifiers.standardize_initializer(self.kernel_initializer),
-            "kernel_regularizer": _identifiers.standardize(
+            "kernel_initializer": _identifiers.checked_initializer(self.kernel_initializer),
+            "kernel_regularizer": _identifiers.checked(
                 "kernel_regularizer", self.kernel_regularizer, keras.regularizers
             ),
         }

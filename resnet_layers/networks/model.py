@@ -47,8 +47,8 @@ class ResNet(KeepsConstruction, keras.Model):
     Raises:
         ValueError: If a layer is given twice, if shapes do not fit, or if `dtype` is not the
             stem's.
-        AttributeError: If a part is replaced later. A model of the same layers with a new head is
-            `ResNet(model.stem, model.stages, head, norm=model.norm)`.
+        AttributeError: If a part is replaced later. `model.replace(head=head)` is a model of the
+            same layers with a new head.
         TypeError: If a part is no layer, or `input_shape` no triple.
 
     Example:
@@ -213,10 +213,44 @@ class ResNet(KeepsConstruction, keras.Model):
         Reference:
             The pretrained configurations of timm 1.0.
         """
-        network: Self = pretrained.make(
+        network: Self = pretrained.load(
             cls.from_variant, tag, folder, classes, stacklevel=3, **overrides
         )
         return network
+
+    def replace(self, **changes: Any) -> "ResNet":
+        """The same network with other parts: a new `ResNet` of the same layers and weights.
+
+        Args:
+            **changes: What differs: `stem`, `stages`, `head`, `norm`, `input_shape`, `metadata` or
+                `name`, as the constructor takes them. All else is the model's.
+
+        Returns:
+            A plain `ResNet` that shares its layers with this model. It is not compiled.
+
+        Raises:
+            TypeError: If an argument is unknown, or if the model is of a class with a `call` of
+                its own, which another class would not have.
+            ValueError: If shapes do not fit.
+
+        Example:
+
+        >>> model = ResNet.from_variant("resnet18", classes=10)
+        >>> model.replace(head=ClassifierHead(2)).output_shape
+        (None, 2)
+        """
+        mine = {name: getattr(self, name) for name in _REPLACEABLE}
+        unknown = sorted(set(changes) - set(mine))
+        if unknown:
+            raise TypeError(
+                f"`replace` takes {', '.join(mine)}. Received: {', '.join(map(repr, unknown))}"
+            )
+        if not computes_as_parts(self):
+            raise TypeError(
+                "`replace` needs a class that computes as ResNet does, since it makes a ResNet. "
+                f"Received: a {type(self).__name__}, which has a `call` of its own"
+            )
+        return ResNet(**{**mine, **changes})
 
     @property
     def built(self) -> bool:
@@ -360,8 +394,18 @@ class ResNet(KeepsConstruction, keras.Model):
         if name in ("stem", "stages", "norm", "head") and hasattr(self, name):
             raise AttributeError(
                 f"`{name}` of a ResNet cannot be replaced. Make a model of the same layers: "
-                "`ResNet(model.stem, model.stages, head, norm=model.norm)`"
+                f"`model.replace({name}={name})`"
             )
+
+
+# The arguments that make the same network of the same layers.
+_REPLACEABLE = ("stem", "stages", "head", "norm", "input_shape", "metadata", "name")
+
+
+def computes_as_parts(model: ResNet) -> bool:
+    """Whether a model, perhaps of a derived class, does no more than to call its parts in turn."""
+    made = type(model)
+    return (made.call, made.__call__) == (ResNet.call, ResNet.__call__)
 
 
 def _all_built(model: keras.Model) -> bool:

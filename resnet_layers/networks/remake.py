@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from resnet_layers.layers._composite import children
-from resnet_layers.networks.model import ResNet
+from resnet_layers.networks.model import ResNet, computes_as_parts
 
 # Takes a class and the config of one of its layers; may change the config.
 Change = Callable[[type, dict[str, Any]], None]
@@ -14,21 +14,10 @@ Change = Callable[[type, dict[str, Any]], None]
 Fill = Callable[[Any, Any], bool]
 
 
-def plain(model: Any) -> Any:
+def as_resnet(model: Any) -> Any:
     """A `ResNet` of the same layers, for a model of a derived class that computes as it does."""
-    made = type(model)
-    derived = isinstance(model, ResNet) and made is not ResNet
-    if not derived or (made.call, made.__call__) != (ResNet.call, ResNet.__call__):
-        return model
-    return ResNet(
-        model.stem,
-        model.stages,
-        model.head,
-        input_shape=model.input_shape,
-        norm=model.norm,
-        metadata=model.metadata,
-        name=model.name,
-    )
+    derived = isinstance(model, ResNet) and type(model) is not ResNet
+    return model.replace() if derived and computes_as_parts(model) else model
 
 
 def checked(model: Any) -> Any:

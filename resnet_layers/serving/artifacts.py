@@ -2,37 +2,29 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from resnet_layers._support import checks
+from resnet_layers._support.errors import first_line
 from resnet_layers.serving import formats
-from resnet_layers.serving.runs import Run
+from resnet_layers.serving.description import Description
+from resnet_layers.serving.job import Run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Exported:
-    """An open artifact; call it with images.
+class Exported(Description):
+    """An open artifact, with what it says of itself; call it with images.
 
     Args:
         path: Where it is.
         format: As of `export`.
-        precision: As of `export`.
-        input_shape: Sizes in pixels, or `None` for any, and channels.
-        output_shape: With `None` for the number of images and other sizes that follow the input.
-        metadata: The model's.
-        activation: The name of the head's activation, or `None` for logits.
         run: Images to outputs, float32 arrays both.
     """
 
     path: Path
     format: str
-    precision: str
-    input_shape: tuple[int | None, ...]
-    output_shape: tuple[int | None, ...]
-    metadata: dict[str, Any]
-    activation: str | None
     run: Run = dataclasses.field(repr=False)
 
     def __call__(self, images: ArrayLike) -> NDArray[np.float32]:
@@ -43,10 +35,7 @@ class Exported:
         """
         array = np.ascontiguousarray(images, np.float32)
         wanted = (None, *self.input_shape)
-        fits = array.ndim == len(wanted) and all(
-            size in (None, found) for size, found in zip(wanted, array.shape, strict=True)
-        )
-        if not fits or not array.size:
+        if not checks.fits(array.shape, wanted) or not array.size:
             raise ValueError(f"`images` must have shape {wanted}. Received: shape={array.shape}")
         return self.run(array)
 
@@ -82,15 +71,6 @@ def load_exported(path: str | Path) -> Exported:
     try:
         run, description = row.load(path)
     except Exception as error:  # each runtime has errors of its own
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise ValueError(f"'{path}' cannot be opened: {reason}") from error
-    return Exported(
-        path=path,
-        format=row.name,
-        precision=description["precision"],
-        input_shape=tuple(description["input_shape"]),
-        output_shape=tuple(description["output_shape"]),
-        metadata=description["metadata"],
-        activation=description.get("activation"),
-        run=run,
-    )
+    return Exported(path=path, format=row.name, run=run, **vars(description))

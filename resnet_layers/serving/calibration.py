@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_layers._support import checks
+
 # Where the images come from a dataset without end.
 MOST_IMAGES = 1000
 # For the ranges of activations; NNCF's own default.
@@ -97,10 +99,7 @@ def _check_images(images: NDArray[Any], input_shape: tuple[int | None, ...]) -> 
             f"them from pixels. Received: dtype={images.dtype}"
         )
     wanted = (None, *input_shape)
-    fits = images.ndim == len(wanted) and all(
-        size in (None, found) for size, found in zip(wanted, images.shape, strict=True)
-    )
-    if not fits:
+    if not checks.fits(images.shape, wanted):
         raise ValueError(
             f"`calibration` must have batches of shape {wanted}. Received: shape={images.shape}"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers.serving.calibration import Calibration
-from resnet_layers.serving.runs import Run
+from resnet_layers.serving.job import Run
 
 BATCHES = (1, 3)
 # Where any size will do, by the number of pixel axes: one that strides divide, and an odd one.

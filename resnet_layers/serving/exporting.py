@@ -1,6 +1,5 @@
 """`export`: writes an artifact, opens it in its own runtime, and compares."""
 
-import dataclasses
 import os
 import tempfile
 import warnings
@@ -10,20 +9,21 @@ from typing import Any
 import keras
 
 from resnet_layers._support import checks
+from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing
 from resnet_layers.layers import _shapes
 from resnet_layers.layers.head import last_activation
 from resnet_layers.layers.primitives.convolution import native_groups
 from resnet_layers.networks.model import ResNet
-from resnet_layers.networks.remake import plain
+from resnet_layers.networks.remake import as_resnet
 from resnet_layers.serving import comparison
 from resnet_layers.serving.calibration import Calibration, gather
+from resnet_layers.serving.description import Description
 from resnet_layers.serving.folding import fold_batch_norm, kept
 from resnet_layers.serving.formats import FORMATS, PRECISIONS, Format
-from resnet_layers.serving.job import Job
+from resnet_layers.serving.job import Job, Run
 from resnet_layers.serving.precision import in_float32
 from resnet_layers.serving.report import Report
-from resnet_layers.serving.runs import Run
 
 # The largest difference over the largest output. Rounding alone makes deep networks of
 # standardized kernels differ by 2e-4 in float32, and by 0.18 in bfloat16. For int8, the root mean
@@ -31,10 +31,6 @@ from resnet_layers.serving.runs import Run
 _LARGEST = {"float32": 5e-4, "bfloat16": 0.25, "int8": 0.25}
 # The same for a row in another batch, whose sums may be taken in another order.
 _LARGEST_BETWEEN = {"float32": 5e-4, "bfloat16": 0.05, "int8": 0.01}
-
-
-class DisagreementError(ArithmeticError):
-    """An artifact that does not compute what its model computes."""
 
 
 def export(
@@ -104,19 +100,15 @@ def export(
     exact = in_float32(model)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* are left as they are", UserWarning)  # the report says
-        served = fold_batch_norm(exact) if checks.boolean("fold", fold) else plain(exact)
-    job = Job(
+        served = fold_batch_norm(exact) if checks.boolean("fold", fold) else as_resnet(exact)
+    description = Description(
         precision=precision,
         input_shape=shape,
-        calibration=images,
-        description={
-            "precision": precision,
-            "input_shape": shape,
-            "output_shape": output_shape,
-            "activation": last_activation(model.head),
-            "metadata": checks.metadata(model.metadata),
-        },
+        output_shape=output_shape,
+        metadata=checks.metadata(model.metadata),
+        activation=last_activation(model.head),
     )
+    job = Job(description=description, calibration=images)
     reference = comparison.outputs(exact)
     if precision != "float32":
         _prove_in_float32(served, row, job, reference)
@@ -154,8 +146,7 @@ def _prove_in_float32(model: Any, row: Format, job: Job, reference: Run) -> None
     Raises:
         DisagreementError: If it does not agree.
     """
-    description = {**job.description, "precision": "float32"}
-    exact = dataclasses.replace(job, precision="float32", calibration=None, description=description)
+    exact = Job(description=job.description.in_precision("float32"))
     with tempfile.TemporaryDirectory() as folder:
         run = _written(model, row, exact, row.files(Path(folder, f"exact{row.endings[0]}"))[0])
         _compare(run, reference, exact, row.title)
@@ -241,10 +232,7 @@ def _shape(model: ResNet, input_shape: Any) -> tuple[int | None, ...]:
     if input_shape is None:
         return model.input_shape
     shape = _shapes.input_shape(input_shape, getattr(model.stem, "layout", None))
-    fits = len(shape) == len(model.input_shape) and all(
-        known in (None, asked) for known, asked in zip(model.input_shape, shape, strict=True)
-    )
-    if not fits:
+    if not checks.fits(shape, model.input_shape):
         raise ValueError(
             f"`input_shape` must fit that of the model, {model.input_shape}. "
             f"Received: input_shape={input_shape!r}"

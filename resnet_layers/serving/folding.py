@@ -15,8 +15,8 @@ from resnet_layers.layers import styles
 from resnet_layers.layers._composite import Composite, children
 from resnet_layers.layers.conv_norm import ConvNorm, NormAct
 from resnet_layers.layers.primitives import normalization
-from resnet_layers.layers.primitives.convolution import standardize
-from resnet_layers.networks.remake import plain, remake
+from resnet_layers.layers.primitives.convolution import standardized_kernel
+from resnet_layers.networks.remake import as_resnet, remake
 
 Array = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ def fold_batch_norm(model: Any) -> Any:
     Reference:
         Jacob et al., Quantization and Training of Neural Networks, 2018, section 3.2.
     """
-    folded = remake(plain(model), _fold_style, _fold_unit)
+    folded = remake(as_resnet(model), _fold_style, _fold_unit)
     left = left_over(folded)
     if left:
         names = ", ".join(f"{count} {name}" for name, count in left.items())
@@ -168,7 +168,7 @@ def _fold_unit(unit: Any, folded: Any) -> bool:
     kernel = _exact(convolution.kernel)
     bias = np.zeros(unit.filters) if convolution.bias is None else _exact(convolution.bias)
     if unit.style.standardize_kernels:
-        kernel = standardize(kernel)
+        kernel = standardized_kernel(kernel)
     if norm is not None:
         gamma, beta = _exact(norm.gamma), _exact(norm.beta)
         mean, variance = _exact(norm.moving_mean), _exact(norm.moving_variance)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from resnet_layers.serving.job import Job
-from resnet_layers.serving.runs import Run
+from resnet_layers.serving.description import Description
+from resnet_layers.serving.job import Job, Run
 from resnet_layers.serving.runtimes import litert, onnx_runtime, openvino_runtime, saved_model
 
 
@@ -33,7 +33,7 @@ class Format:
     writes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     write: Callable[[Any, Path, Job], None]
-    load: Callable[[Path], tuple[Run, dict[str, Any]]]
+    load: Callable[[Path], tuple[Run, Description]]
 
     def files(self, path: Path) -> list[Path]:
         """All files of an artifact, by the path of the first."""

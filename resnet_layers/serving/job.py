@@ -1,12 +1,18 @@
-"""`Job`: what one artifact shall be."""
+"""`Job`: what one artifact is made of; `Run`: how it is used."""
 
 import dataclasses
-import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from resnet_layers.serving.calibration import Calibration
+from resnet_layers.serving.description import Description, Shape
+
+# Takes images, float32, (N, *input_shape), and returns the outputs.
+Run = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 # Names in every format. The output is what Keras' exporters call it.
 INPUT, OUTPUT = "images", "output_0"
@@ -17,24 +23,25 @@ class Job:
     """What the writer of a format needs to know beside the model.
 
     Args:
-        precision: `"float32"`, `"bfloat16"` or `"int8"`.
-        input_shape: Sizes in pixels, or `None` for any, and channels; without the batch.
+        description: What the artifact says of itself, its precision among it.
         calibration: Images to quantize by, or `None`.
-        description: What the artifact shall say of itself.
     """
 
-    precision: str
-    input_shape: tuple[int | None, ...]
-    calibration: Calibration | None
-    description: dict[str, Any]
+    description: Description
+    calibration: Calibration | None = None
+
+    @property
+    def precision(self) -> str:
+        """`"float32"`, `"bfloat16"` or `"int8"`."""
+        return self.description.precision
+
+    @property
+    def input_shape(self) -> Shape:
+        """Sizes in pixels, or `None` for any, and channels; without the batch."""
+        return self.description.input_shape
 
     @property
     def signature(self) -> list[Any]:
         """The input for Keras' exporters: float32, any number of images."""
         shape = (None, *self.input_shape)
         return [keras.InputSpec(shape=shape, dtype="float32", name=INPUT)]
-
-    @property
-    def json(self) -> str:
-        """The description as text."""
-        return json.dumps(self.description)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from resnet_layers._support import signals
-from resnet_layers.serving import DisagreementError
+from resnet_layers._support.errors import DisagreementError
 from resnet_layers.shell import convert, evaluate, export, listing, options, predict, train, tune
 from resnet_layers.shell.errors import InputError
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return code
     except InputError as error:
         return _fail(2, str(error))
-    except (train.DisagreementError, DisagreementError) as error:
+    except DisagreementError as error:
         return _fail(1, str(error))
     except KeyboardInterrupt:
         return _fail(130, signals.INTERRUPTED)

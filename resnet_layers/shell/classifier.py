@@ -10,14 +10,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from resnet_layers._support.errors import first_line
 from resnet_layers.layers.head import last_activation
 from resnet_layers.networks.model import ResNet
-from resnet_layers.shell import images, labelled
-from resnet_layers.shell.batches import Batches
+from resnet_layers.shell import labelled
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.images import Preprocessing, PublishedPreprocessing
+from resnet_layers.shell.images import Reader
 from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting
+from resnet_layers.training.batches import Batches
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,14 @@ class Classifier(Predictor):
         labels = outputs[data.labels]
         compile_classifier(self.model)
         how = {"verbose": verbose, "return_dict": True}
-        if isinstance(self.preprocessing, PublishedPreprocessing):
-            prepared = self.preprocessing(data.sources)
-            scores = self.model.evaluate(prepared, labels, batch_size=batch_size, **how)
+        if self.reader.takes_squares:
+            squares = self.reader.squares(data.sources, verbose)
+            scores = self.model.evaluate(
+                Batches(squares, labels, self.reader.normalize, batch_size), **how
+            )
         else:
-            size, interpolation = self.preprocessing.image_size, self.preprocessing.interpolation
-            squares = images.read(data.sources, size, interpolation, verbose)
-            batches = Batches(squares, labels, self.preprocessing, batch_size)
-            scores = self.model.evaluate(batches, **how)
+            prepared = self.reader(data.sources)
+            scores = self.model.evaluate(prepared, labels, batch_size=batch_size, **how)
         return {"images": len(labels), "loss": scores["loss"], "accuracy": scores["accuracy"]}
 
     def test_images(self, folder: Path | None = None) -> Labelled:
@@ -96,20 +97,18 @@ class Classifier(Predictor):
                 )
 
 
-def metadata(
-    data: Labelled, test: Labelled, preprocessing: Preprocessing, seed: int
-) -> dict[str, Any]:
+def metadata(data: Labelled, test: Labelled, reader: Reader, seed: int) -> dict[str, Any]:
     """What `load` needs to know, for `ResNet(metadata=...)`.
 
     Args:
         data: All images.
         test: Those left for the test.
-        preprocessing: How images become the network's input.
+        reader: Makes the network's input of images.
         seed: What the test images were chosen by.
     """
     return {
         "class_names": data.class_names,
-        "preprocessing": dataclasses.asdict(preprocessing),
+        "preprocessing": keras.saving.serialize_keras_object(reader.layer),
         "split": {
             "data": data.kind,
             "seed": seed,
@@ -153,22 +152,9 @@ def open_model(path: Path) -> ResNet:
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras and h5py raise all kinds for contents that do not fit
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise InputError(f"The model file '{path}' cannot be opened: {reason}") from error
     return model
-
-
-def bare(model: ResNet, metadata: dict[str, Any]) -> ResNet:
-    """The same layers without the optimizer, whose learning rate has come down to zero."""
-    return ResNet(
-        model.stem,
-        model.stages,
-        model.head,
-        norm=model.norm,
-        input_shape=model.input_shape,
-        metadata=metadata,
-        name=model.name,
-    )
 
 
 def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:

@@ -87,4 +87,4 @@ def _images(found: classifier.Classifier, folder: Path) -> tuple[Any, Any]:
         chosen = np.random.default_rng(0).permutation(len(data.labels))[:MOST_IMAGES]
         data = data.select(np.sort(chosen))
     outputs = np.array([found.class_names.index(name) for name in data.class_names])
-    return found.preprocessing(data.sources), outputs[data.labels]
+    return found.reader(data.sources), outputs[data.labels]

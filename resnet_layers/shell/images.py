@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_layers._support import checks
+from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, for_squares
 from resnet_layers.shell.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,54 +23,31 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # An image: the path of a JPEG or PNG file, or an array of uint8, grey, RGB or RGBA.
-Source = str | Path | NDArray[np.uint8]
+ImageSource = str | Path | NDArray[np.uint8]
 
 ENDINGS = (".jpg", ".jpeg", ".png")
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """What happens to an image before a network sees it; saved with the network.
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Image files as a network takes them.
 
     Args:
-        image_size: Height and width in pixels.
-        mean: Mean of each channel of the training images, in units of 0 to 255.
-        std: Standard deviation of each channel, likewise; above 0.
-        interpolation: How pixels are resized: `"nearest"`, `"bilinear"`, `"bicubic"` or
-            `"lanczos"`.
-
-    Raises:
-        ValueError: If a value is out of range.
-        TypeError: If a value has the wrong type.
+        layer: The network's preprocessing. Where it is that of `train`, Pillow resizes the images
+            to squares of whole numbers, as it did for training; otherwise the layer does.
 
     Example:
 
-    >>> from resnet_layers.shell.images import Preprocessing
-    >>> prepare = Preprocessing(image_size=8, mean=(0.0,) * 3, std=(255.0,) * 3)
+    >>> from resnet_layers.layers.preprocessing import for_squares
+    >>> prepare = Reader(for_squares(image_size=8, mean=(0.0,) * 3, std=(255.0,) * 3))
     >>> prepare([np.full((20, 30), 255, np.uint8)]).shape
     (1, 8, 8, 3)
     """
 
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str = "bilinear"
-
-    def __post_init__(self) -> None:
-        set_field = object.__setattr__
-        set_field(self, "image_size", checks.integer("image_size", self.image_size))
-        set_field(self, "mean", tuple(map(float, self.mean)))
-        set_field(self, "std", tuple(checks.positive("std", value) for value in self.std))
-        checks.choice("interpolation", self.interpolation, INTERPOLATIONS)
-        if (len(self.mean), len(self.std)) != (3, 3):
-            raise ValueError(
-                "`mean` and `std` must have one number for each of 3 channels. "
-                f"Received: mean={self.mean}, std={self.std}"
-            )
+    layer: Preprocessing
 
     @classmethod
-    def fit(cls, squares: NDArray[np.uint8]) -> "Preprocessing":
+    def fit(cls, squares: NDArray[np.uint8]) -> "Reader":
         """The preprocessing for training on such images, (N, size, size, 3)."""
         axes = (0, 1, 2)
         total, total_of_squares = np.zeros((2, 3))
@@ -82,19 +59,40 @@ class Preprocessing:
         variance = total_of_squares / count - mean**2
         # Images of one colour have no deviation to divide by.
         std = np.sqrt(np.maximum(variance, 1.0))
-        return cls(image_size=squares.shape[1], mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        return cls(for_squares(squares.shape[1], mean.tolist(), std.tolist()))
 
-    def __call__(self, sources: Sequence[Source]) -> NDArray[np.float32]:
-        """Paths or arrays to what the network takes, (N, size, size, 3)."""
-        return self.normalize(read(sources, self.image_size, self.interpolation))
+    @property
+    def image_size(self) -> Any:
+        """Height and width in pixels."""
+        return self.layer.image_size
+
+    @property
+    def takes_squares(self) -> bool:
+        """Whether it is the preprocessing of `train`."""
+        return self.layer.name == SQUARES
+
+    def __call__(self, sources: Sequence[ImageSource]) -> NDArray[np.float32]:
+        """Paths or arrays to what the network takes, (N, *image_size, 3)."""
+        if self.takes_squares:
+            return self.normalize(self.squares(sources))
+        with _quiet():
+            prepared = [self.layer(np.asarray(_decoded(source))) for source in sources]
+        return np.stack([keras.ops.convert_to_numpy(image) for image in prepared])
+
+    def squares(self, sources: Sequence[ImageSource], verbose: int = 0) -> NDArray[np.uint8]:
+        """All images as squares of whole numbers, (N, size, size, 3)."""
+        return read(sources, self.image_size, self.layer.interpolation, verbose)
 
     def normalize(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels to numbers with mean 0 and deviation 1 over the training images."""
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return (squares.astype(np.float32) - mean) / std
+        mean, std = (np.array(v) * 255 for v in (self.layer.mean, self.layer.std))
+        centred = squares.astype(np.float32) - mean.astype(np.float32)
+        return np.divide(centred, std.astype(np.float32), dtype=np.float32)
 
 
-def square(source: Source, image_size: int, interpolation: str = "bilinear") -> NDArray[np.uint8]:
+def square(
+    source: ImageSource, image_size: int, interpolation: str = "bilinear"
+) -> NDArray[np.uint8]:
     """The middle of an image as a square of RGB pixels.
 
     The shorter side becomes `image_size`, the longer one is cut evenly at both ends. Files are
@@ -126,34 +124,15 @@ def square(source: Source, image_size: int, interpolation: str = "bilinear") -> 
     return np.asarray(ImageOps.fit(_decoded(source), (image_size, image_size), method))
 
 
-@dataclasses.dataclass(frozen=True)
-class PublishedPreprocessing:
-    """The preprocessing of published weights, in place of that of `train`.
-
-    Args:
-        layer: `resnet_layers.Preprocessing`, as `from_pretrained` keeps it with a network.
-    """
-
-    layer: keras.layers.Layer
-
-    @property
-    def image_size(self) -> Any:
-        """Height and width in pixels."""
-        return self.layer.image_size
-
-    def __call__(self, sources: Sequence[Source]) -> NDArray[np.float32]:
-        """Paths or arrays to what the network takes, (N, size, size, 3)."""
-        with _quiet():
-            prepared = [self.layer(np.asarray(_decoded(source))) for source in sources]
-        return np.stack([keras.ops.convert_to_numpy(image) for image in prepared])
-
-
-def _decoded(source: Source) -> "Image":
+def _decoded(source: ImageSource) -> "Image":
     return _rgb(_from_array(source) if isinstance(source, np.ndarray) else _from_file(source))
 
 
 def read(
-    sources: Sequence[Source], image_size: int, interpolation: str = "bilinear", verbose: int = 0
+    sources: Sequence[ImageSource],
+    image_size: int,
+    interpolation: str = "bilinear",
+    verbose: int = 0,
 ) -> NDArray[np.uint8]:
     """All images as squares, (N, image_size, image_size, 3), decoded on all cores.
 
@@ -191,7 +170,7 @@ def read(
     return squares
 
 
-def shorter_side(source: Source) -> int:
+def shorter_side(source: ImageSource) -> int:
     """The smaller of height and width in pixels, without decoding the image."""
     if isinstance(source, np.ndarray):
         return min(source.shape[:2])

@@ -30,7 +30,7 @@ class Labelled:
 
     kind: str
     title: str
-    sources: Sequence[images.Source]
+    sources: Sequence[images.ImageSource]
     labels: NDArray[np.int64]
     class_names: list[str]
     names: list[str]

@@ -9,8 +9,8 @@ from resnet_layers.serving.formats import FORMATS, PRECISIONS
 from resnet_layers.shell import train, tune
 from resnet_layers.tuning.parts import PRESETS
 
-DEFAULTS = train.Settings()
-SEARCH = tune.Settings()
+DEFAULTS = train.TrainSettings()
+SEARCH = tune.TuneSettings()
 # By command: a line for the list of commands, and what its own help says first.
 _HELP = {
     "train": (

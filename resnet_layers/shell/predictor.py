@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers import serving
+from resnet_layers._support import checks
+from resnet_layers.layers.preprocessing import from_metadata
 from resnet_layers.shell import images
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.images import Preprocessing, PublishedPreprocessing
+from resnet_layers.shell.images import Reader
 
 BATCH_SIZE = 64
 
@@ -26,18 +28,18 @@ class Predictor:
         outputs: From images to outputs, (N, classes).
         gives_logits: Whether these are logits, and not probabilities.
         class_names: Names of the outputs.
-        preprocessing: How images become the network's input.
+        reader: Makes the network's input of images.
     """
 
     path: Path
     outputs: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     gives_logits: bool
     class_names: list[str]
-    preprocessing: Preprocessing | PublishedPreprocessing
+    reader: Reader
 
-    def probabilities(self, sources: Sequence[images.Source]) -> NDArray[np.float32]:
+    def probabilities(self, sources: Sequence[images.ImageSource]) -> NDArray[np.float32]:
         """The probability of each class for each image, (N, classes)."""
-        outputs = self.outputs(self.preprocessing(sources))
+        outputs = self.outputs(self.reader(sources))
         if not self.gives_logits:
             return outputs
         return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
@@ -80,13 +82,13 @@ def fitting(
     Raises:
         InputError: If they are missing, or do not fit.
     """
-    class_names, preprocessing = _described(path, metadata, output_shape)
+    class_names, reader = _described(path, metadata, output_shape)
     if activation not in (None, "linear", "softmax"):
         raise InputError(
             f"The model of '{path}' must return logits or the probabilities of a softmax. "
             f"Received: {activation=}"
         )
-    sizes = _pair(preprocessing.image_size)
+    sizes = _pair(reader.image_size)
     if not _takes(input_shape, sizes):
         raise InputError(
             f"The model of '{path}' must take the images that its preprocessing makes, "
@@ -99,31 +101,26 @@ def fitting(
         )
     return {
         "class_names": class_names,
-        "preprocessing": preprocessing,
+        "reader": reader,
         "gives_logits": activation != "softmax",
     }
 
 
-def _described(
-    path: Path, metadata: dict[str, Any], output_shape: Any
-) -> tuple[list[str], Preprocessing | PublishedPreprocessing]:
+def _described(path: Path, metadata: dict[str, Any], output_shape: Any) -> tuple[list[str], Reader]:
     """The class names and the preprocessing that metadata tell."""
     missing = (
         f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
         "writes them"
     )
-    preprocessing = metadata.get("preprocessing")
-    if isinstance(preprocessing, dict) and "class_name" in preprocessing:
-        # Published weights come without the names of their classes.
-        names = metadata.get("class_names", range(output_shape[-1]))
-        layer = keras.saving.deserialize_keras_object(preprocessing)
-        return [str(name) for name in names], PublishedPreprocessing(layer)
-    if not {"class_names", "preprocessing"} <= set(metadata):
+    described = metadata.get("preprocessing")
+    published = isinstance(described, dict) and "class_name" in described
+    if not {"preprocessing"} <= set(metadata) or not (published or "class_names" in metadata):
         received = ", ".join(map(repr, metadata)) or "none"
         raise InputError(f"{missing}. Received: {received}")
     try:
-        names = [str(name) for name in metadata["class_names"]]
-        return names, Preprocessing(**metadata["preprocessing"])
+        # Published weights come without the names of their classes.
+        names = [str(name) for name in metadata.get("class_names", range(output_shape[-1]))]
+        return names, Reader(from_metadata(described))
     except (TypeError, ValueError) as error:
         raise InputError(f"{missing}: {error}") from None
 
@@ -134,8 +131,4 @@ def _pair(image_size: Any) -> tuple[int, int]:
 
 def _takes(input_shape: Any, sizes: tuple[int, int]) -> bool:
     """Whether an input shape is for RGB images of a size, in either data format."""
-    return any(
-        len(input_shape) == 3
-        and all(known in (None, made) for known, made in zip(input_shape, shape, strict=True))
-        for shape in ((*sizes, 3), (3, *sizes))
-    )
+    return any(checks.fits(shape, input_shape) for shape in ((*sizes, 3), (3, *sizes)))

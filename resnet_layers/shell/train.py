@@ -15,52 +15,39 @@ import keras
 import numpy as np
 
 from resnet_layers._support import checks
+from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier, errors, images, labelled
-from resnet_layers.shell.batches import Batches
 from resnet_layers.shell.errors import InputError, values
+from resnet_layers.shell.settings import Settings
+from resnet_layers.training.batches import Batches
+from resnet_layers.training.schedules import warm_up_cosine
 
 # One row of history.csv: train_loss, train_accuracy, test_loss, test_accuracy.
-Row = dict[str, float]
+Scores = dict[str, float]
 
 MODEL, HISTORY, CURVES = FILES = "model.keras", "history.csv", "curves.png"
 
 
-class DisagreementError(RuntimeError):
-    """A new process does not find in the file what this one wrote."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainSettings(Settings):
     """What `train` is asked for.
 
     Args:
-        data: Folder of images with one subfolder for each class; `None` for scikit-learn's
-            digits.
         variant: A name from `list_variants()`.
-        epochs: How often each training image is seen, positive, at most a million.
-        batch_size: Number of images for each step, positive.
         learning_rate: The largest one, positive; it rises to it over a tenth of the steps and
             falls to zero along a cosine.
-        image_size: Height and width in pixels that images are brought to, positive; `None` for
-            the median of their shorter sides, but at least 16 and at most 64.
-        seed: Of the split, the weights, the order and the shifts; at least 0, below 2³².
-        output: Folder for what is written; it is made if need be.
 
     Raises:
         ValueError: If a value is out of range; for a variant it lists the closest names.
         TypeError: If a value has the wrong type.
     """
 
-    data: Path | None = None
     variant: str = "cifar_resnet20"
     epochs: int = 15
-    batch_size: int = 64
     learning_rate: float = 0.1
-    image_size: int | None = None
-    seed: int = 0
     output: Path = Path("resnet_run")
 
     def __post_init__(self) -> None:
@@ -70,27 +57,21 @@ class Settings:
                 f"`variant` must be a network for images. Received: variant={self.variant!r}, with "
                 f"{rank} axes of pixels"
             )
-        if checks.integer("epochs", self.epochs) > 10**6:
-            raise ValueError(f"`epochs` must be at most 1000000. Received: epochs={self.epochs}")
-        checks.integer("batch_size", self.batch_size)
+        super().__post_init__()
         checks.positive("learning_rate", self.learning_rate)
-        if self.image_size is not None:
-            checks.integer("image_size", self.image_size)
-        if checks.integer("seed", self.seed, minimum=0) >= 2**32:
-            raise ValueError(f"`seed` must be below 2**32. Received: seed={self.seed}")
 
 
 def run(**chosen: Any) -> int:
     """Trains, writes, and has a new process check what was written."""
     with values():
-        settings = Settings(**chosen)
+        settings = TrainSettings(**chosen)
     last = train(settings)
     print(f"Wrote {', '.join(FILES)} into '{settings.output}'", flush=True)
     print(check_in_new_process(settings, last))
     return 0
 
 
-def train(settings: Settings) -> Row:
+def train(settings: TrainSettings) -> Scores:
     """Trains a network and writes `model.keras`, `history.csv` and `curves.png`.
 
     Args:
@@ -113,10 +94,10 @@ def train(settings: Settings) -> Row:
     test_squares = images.read(test.sources, size, verbose=verbose)
 
     keras.utils.set_random_seed(settings.seed)
-    preprocessing = images.Preprocessing.fit(train_squares)
-    model = _network(settings, size, classifier.metadata(data, test, preprocessing, settings.seed))
+    reader = images.Reader.fit(train_squares)
+    model = _network(settings, size, classifier.metadata(data, test, reader, settings.seed))
     batches = Batches(
-        train_squares, training.labels, preprocessing, settings.batch_size, settings.seed
+        train_squares, training.labels, reader.normalize, settings.batch_size, settings.seed
     )
     classifier.compile_classifier(model, _optimizer(settings, len(batches)))
     print(
@@ -126,7 +107,7 @@ def train(settings: Settings) -> Row:
     history = model.fit(
         batches,
         epochs=settings.epochs,
-        validation_data=Batches(test_squares, test.labels, preprocessing, settings.batch_size),
+        validation_data=Batches(test_squares, test.labels, reader.normalize, settings.batch_size),
         shuffle=False,  # the batches do it, from the seed
         callbacks=[keras.callbacks.TerminateOnNaN()],
         verbose=verbose,
@@ -149,7 +130,7 @@ def train(settings: Settings) -> Row:
     return rows[-1]
 
 
-def check_in_new_process(settings: Settings, row: Row) -> str:
+def check_in_new_process(settings: Settings, row: Scores) -> str:
     """Opens the written file in a new process, which chooses the test images and evaluates again.
 
     Args:
@@ -202,7 +183,7 @@ def usual_size(data: labelled.Labelled) -> int:
     return int(np.clip(np.median(sides), 16, 64))
 
 
-def _network(settings: Settings, size: int, metadata: dict[str, Any]) -> ResNet:
+def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> ResNet:
     pooling = variants.find(settings.variant).head.get("pooling")
     return ResNet.from_variant(
         settings.variant,
@@ -213,22 +194,15 @@ def _network(settings: Settings, size: int, metadata: dict[str, Any]) -> ResNet:
     )
 
 
-def _optimizer(settings: Settings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    steps = settings.epochs * steps_per_epoch
-    warmup = max(1, steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 10,
-        max(1, steps - warmup),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup,
-    )
+def _optimizer(settings: TrainSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    schedule = warm_up_cosine(settings.learning_rate, settings.epochs * steps_per_epoch)
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=5e-4)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 
 
-def _write(output: Path, model: ResNet, rows: list[Row]) -> None:
-    network = classifier.bare(model, model.metadata)
+def _write(output: Path, model: ResNet, rows: list[Scores]) -> None:
+    network = model.replace()  # without the optimizer, whose rate has come down to zero
     try:
         with replacing(*(output / name for name in FILES)) as paths:
             network.save(paths[0])
@@ -238,14 +212,14 @@ def _write(output: Path, model: ResNet, rows: list[Row]) -> None:
         raise errors.not_writable(output, error) from None
 
 
-def _write_history(path: Path, rows: list[Row]) -> None:
+def _write_history(path: Path, rows: list[Scores]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["epoch", *rows[0]])
         writer.writeheader()
         writer.writerows({"epoch": i, **row} for i, row in enumerate(rows, start=1))
 
 
-def _write_curves(path: Path, rows: list[Row]) -> None:
+def _write_curves(path: Path, rows: list[Scores]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")

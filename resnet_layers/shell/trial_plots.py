@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_layers.shell.trials import Row, Table, shown
+from resnet_layers.shell.trials import Table, Trial, shown
 
 # Fewer trials than this say nothing about what mattered.
 _FEWEST = 4
@@ -116,7 +116,7 @@ class _Axis:
     @classmethod
     def of(cls, table: Table, name: str) -> "_Axis":
         """The values of all finished trials, the worst first."""
-        rows: list[Row] = table.finished[::-1]
+        rows: list[Trial] = table.finished[::-1]
         values = [row.values.get(name) for row in rows]
         known = [value for value in values if value is not None]
         if all(isinstance(value, float) for value in known):

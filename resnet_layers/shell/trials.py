@@ -11,7 +11,7 @@ import keras_tuner
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Trial:
     """One trial.
 
     Args:
@@ -39,7 +39,7 @@ class Table:
         logarithmic: Those whose logarithm is what is drawn evenly.
     """
 
-    rows: list[Row]
+    rows: list[Trial]
     columns: list[str]
     logarithmic: frozenset[str] = frozenset()
 
@@ -49,7 +49,7 @@ class Table:
         space = tuner.oracle.get_space().space
         free = [hp for hp in space if not isinstance(hp, keras_tuner.engine.hyperparameters.Fixed)]
         rows = [
-            Row(trial.trial_id, trial.status, trial.score, _own(trial), trial.message)
+            Trial(trial.trial_id, trial.status, trial.score, _own(trial), trial.message)
             for trial in tuner.oracle.trials.values()
         ]
         rows.sort(key=lambda row: (row.score is None, -(row.score or 0.0), row.trial))
@@ -57,7 +57,7 @@ class Table:
         return cls(rows, [hp.name for hp in free], frozenset(logarithmic))
 
     @property
-    def finished(self) -> list[Row]:
+    def finished(self) -> list[Trial]:
         """Those with a score, the best first."""
         return [row for row in self.rows if row.status == "COMPLETED" and row.score is not None]
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras_tuner
 import numpy as np
@@ -16,8 +16,9 @@ from resnet_layers._support import checks
 from resnet_layers._support.files import replacing
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier, errors, images, labelled, train, trial_plots, trials
-from resnet_layers.shell.batches import Batches
 from resnet_layers.shell.errors import InputError, values
+from resnet_layers.shell.settings import Settings
+from resnet_layers.training.batches import Batches
 from resnet_layers.tuning import HyperResNet
 from resnet_layers.tuning.parts import PRESETS
 
@@ -26,53 +27,37 @@ FILES = ("model.keras", "trials.csv", "parallel_coordinates.png", "importance.pn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What `tune` is asked for.
+class TuneSettings(Settings):
+    """What `tune` is asked for; `epochs` are those of each network.
 
     Args:
-        data: Folder of images with one subfolder for each class; `None` for scikit-learn's
-            digits.
-        preset: `"small-images"` or `"imagenet"`.
+        preset: `"small-images"` or `"imagenet"`; with the latter images have 224 pixels unless
+            `image_size` is given.
         tuner: `"bayesian"`, `"random"`, `"hyperband"` or `"grid"`.
         trials: How many networks are trained, positive; Hyperband decides it by itself.
-        epochs: How often each of them sees each image, positive, at most a million.
-        batch_size: Number of images for each step, positive.
-        image_size: Height and width in pixels that images are brought to, positive; `None` for
-            the median of their shorter sides, but at least 16 and at most 64, or 224 with the
-            preset `"imagenet"`.
-        max_parameters: Most numbers that a network may have, positive, or `None`.
+        max_parameters: Maximum number of parameters, positive, or `None`.
         max_macs: Most multiply-adds that it may take for an image, positive, or `None`.
-        seed: Of the split, the search and the networks; at least 0, below 2³¹.
-        output: Folder for what is written, and for the search itself, which can go on there.
 
     Raises:
         ValueError: If a value is out of range.
         TypeError: If a value has the wrong type.
     """
 
-    data: Path | None = None
+    seed_bits: ClassVar[int] = 31
+
     preset: str = "small-images"
     tuner: str = "bayesian"
     trials: int = 12
     epochs: int = 8
-    batch_size: int = 64
-    image_size: int | None = None
     max_parameters: float | None = None
     max_macs: float | None = None
-    seed: int = 0
     output: Path = Path("resnet_search")
 
     def __post_init__(self) -> None:
         checks.known_name("preset", self.preset, PRESETS)
         checks.choice("tuner", self.tuner, TUNERS)
         checks.integer("trials", self.trials)
-        if checks.integer("epochs", self.epochs) > 10**6:
-            raise ValueError(f"`epochs` must be at most 1000000. Received: epochs={self.epochs}")
-        checks.integer("batch_size", self.batch_size)
-        if self.image_size is not None:
-            checks.integer("image_size", self.image_size)
-        if checks.integer("seed", self.seed, minimum=0) >= 2**31:
-            raise ValueError(f"`seed` must be below 2**31. Received: seed={self.seed}")
+        super().__post_init__()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +67,7 @@ class _Data:
     every: labelled.Labelled
     test: labelled.Labelled
     size: int
-    preprocessing: images.Preprocessing
+    reader: images.Reader
     training_arrays: tuple[NDArray[np.float32], NDArray[np.int64]]
     validation_arrays: tuple[NDArray[np.float32], NDArray[np.int64]]
     test_squares: NDArray[np.uint8]
@@ -91,18 +76,18 @@ class _Data:
 def run(**chosen: Any) -> int:
     """Searches, writes the best network, and has a new process check it."""
     with values():
-        settings = Settings(**chosen)
+        settings = TuneSettings(**chosen)
     row = tune(settings)
     if row is not None:
         print(f"Wrote {', '.join(FILES)} into '{settings.output}'", flush=True)
-        written = train.Settings(
+        written = train.TrainSettings(
             data=settings.data, output=settings.output, batch_size=settings.batch_size
         )
         print(train.check_in_new_process(written, row))
     return 0
 
 
-def tune(settings: Settings) -> train.Row | None:
+def tune(settings: TuneSettings) -> train.Scores | None:
     """Searches, and writes the best network, a table of the trials, and two plots.
 
     In a worker of keras-tuner (its environment variables say so) it only searches; the chief
@@ -147,7 +132,7 @@ def tune(settings: Settings) -> train.Row | None:
     return _finish(settings, data, tuner)
 
 
-def make_tuner(settings: Settings, hypermodel: keras_tuner.HyperModel) -> keras_tuner.Tuner:
+def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> keras_tuner.Tuner:
     """keras-tuner's tuner, telling about each trial."""
     limits = {"max_trials": settings.trials}
     kind, limits = {
@@ -191,7 +176,7 @@ def is_worker() -> bool:
     return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
 
 
-def _read(settings: Settings) -> _Data:
+def _read(settings: TuneSettings) -> _Data:
     every = labelled.folder(settings.data) if settings.data else labelled.digits()
     seen, test = every.split(settings.seed)
     fitted, validation = seen.split(settings.seed)
@@ -199,19 +184,19 @@ def _read(settings: Settings) -> _Data:
     size, verbose = settings.image_size or usual, images.verbosity()
     print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
     squares = [images.read(part.sources, size, verbose=verbose) for part in (fitted, validation)]
-    preprocessing = images.Preprocessing.fit(squares[0])
+    reader = images.Reader.fit(squares[0])
     return _Data(
         every=every,
         test=test,
         size=size,
-        preprocessing=preprocessing,
-        training_arrays=(preprocessing.normalize(squares[0]), fitted.labels),
-        validation_arrays=(preprocessing.normalize(squares[1]), validation.labels),
+        reader=reader,
+        training_arrays=(reader.normalize(squares[0]), fitted.labels),
+        validation_arrays=(reader.normalize(squares[1]), validation.labels),
         test_squares=images.read(test.sources, size, verbose=verbose),
     )
 
 
-def _keep_settings(settings: Settings, data: _Data) -> None:
+def _keep_settings(settings: TuneSettings, data: _Data) -> None:
     """Writes the settings beside the search, or compares them with those that are there."""
     path = settings.output / "settings.json"
     # A search can go on elsewhere, with the same images in another place, and for longer.
@@ -241,7 +226,7 @@ def _keep_settings(settings: Settings, data: _Data) -> None:
         raise errors.not_writable(settings.output, error) from None
 
 
-def _announcement(settings: Settings, data: _Data) -> str:
+def _announcement(settings: TuneSettings, data: _Data) -> str:
     count = len(data.training_arrays[1]), len(data.validation_arrays[1]), len(data.test.labels)
     how_many = "" if settings.tuner == "hyperband" else f"{settings.trials} trials of "
     return (
@@ -250,18 +235,20 @@ def _announcement(settings: Settings, data: _Data) -> str:
     )
 
 
-def _finish(settings: Settings, data: _Data, tuner: keras_tuner.Tuner) -> train.Row:
+def _finish(settings: TuneSettings, data: _Data, tuner: keras_tuner.Tuner) -> train.Scores:
     """Writes what the search found."""
     table = trials.Table.of(tuner)
     if not table.finished:
         raise InputError(f"No trial succeeded. The last one ended so: {table.last_message()}")
     found: ResNet = tuner.get_best_models(1)[0]
     classifier.compile_classifier(found)  # as `evaluate` will
-    batches = Batches(data.test_squares, data.test.labels, data.preprocessing, settings.batch_size)
+    batches = Batches(
+        data.test_squares, data.test.labels, data.reader.normalize, settings.batch_size
+    )
     scores = found.evaluate(batches, verbose=0, return_dict=True)
-    metadata = classifier.metadata(data.every, data.test, data.preprocessing, settings.seed)
+    metadata = classifier.metadata(data.every, data.test, data.reader, settings.seed)
     metadata["hyperparameters"] = table.finished[0].values
-    model = classifier.bare(found, metadata)
+    model = found.replace(metadata=metadata)  # without the optimizer
     print()
     print(table.best(5))
     print(

@@ -6,12 +6,13 @@ import keras
 import keras_tuner
 import numpy as np
 
-from resnet_layers.tuning.training import Labels
+from resnet_layers.training.batches import is_tf_data
+from resnet_layers.training.objective import Objective
 
 _FatalValueError = keras_tuner.errors.FatalValueError
 
 
-def standardize(fit: dict[str, Any], labels: Labels | None, augments: bool, mixes: bool) -> None:
+def check(fit: dict[str, Any], labels: Objective | None, augments: bool, mixes: bool) -> None:
     """Checks the keywords of `fit`, and makes arrays of lists of labels.
 
     A search would otherwise spend its trials on what cannot work, or learn from labels that mean
@@ -52,16 +53,11 @@ def standardize(fit: dict[str, Any], labels: Labels | None, augments: bool, mixe
                 f"There must be a label for each image. Received: {x.shape[0]} images, "
                 f"{len(y)} labels"
             )
-        _check(y, labels)
+        _check_labels(y, labels)
     held_out = fit.get("validation_data")
     if isinstance(held_out, (tuple, list)) and len(held_out) > 1:
         fit["validation_data"] = (held_out[0], _array(held_out[1]), *held_out[2:])
-        _check(fit["validation_data"][1], labels)
-
-
-def is_tf_data(x: Any) -> bool:
-    """Whether it is a `tf.data.Dataset`, without importing TensorFlow."""
-    return hasattr(x, "element_spec") and hasattr(x, "map")
+        _check_labels(fit["validation_data"][1], labels)
 
 
 def _is_batches(x: Any) -> bool:
@@ -72,7 +68,7 @@ def _array(labels: Any) -> Any:
     return np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
 
 
-def _check(given: Any, labels: Labels | None) -> None:
+def _check_labels(given: Any, labels: Objective | None) -> None:
     if labels is None:
         return
     values = np.asarray(given)
@@ -87,7 +83,7 @@ def _check(given: Any, labels: Labels | None) -> None:
         raise _FatalValueError(f"Labels must be {wanted}. Received: {found}")
 
 
-def _fault(values: Any, labels: Labels) -> str | None:
+def _fault(values: Any, labels: Objective) -> str | None:
     """What is wrong with labels, if something is."""
     if values.dtype.kind not in "biuf":
         return f"an array of {values.dtype}"

@@ -11,10 +11,12 @@ from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
 from resnet_layers.layers._layout import Layout
 from resnet_layers.networks.model import ResNet
-from resnet_layers.tuning import data, network, repairs, training
-from resnet_layers.tuning.augmentation import Augmentation, augment
+from resnet_layers.training.augmentation import Augmentation, augment
+from resnet_layers.training.objective import Objective
+from resnet_layers.training.schedules import WarmUpCosine
+from resnet_layers.tuning import data, network, optimizers, repairs
 from resnet_layers.tuning.budget import Budget
-from resnet_layers.tuning.parts import Part, standardize
+from resnet_layers.tuning.parts import Part, complete
 from resnet_layers.tuning.space import Space
 
 
@@ -111,9 +113,7 @@ class HyperResNet(keras_tuner.HyperModel):
             classifier_activation,
             (None, "softmax" if one_of_several else "sigmoid"),
         )
-        self.labels = training.Labels(
-            self.classes, self.multi_label, self.classifier_activation is None
-        )
+        self.labels = Objective(self.classes, self.multi_label, self.classifier_activation is None)
         self.loss = loss
         self.labels.loss(loss)  # or an error now, not in the first trial
         if metrics is not None and not isinstance(metrics, (list, tuple)):
@@ -123,10 +123,8 @@ class HyperResNet(keras_tuner.HyperModel):
         self.metrics = metrics
         self.labels.metrics(metrics)
         self.dtype = None if dtype is None else keras.dtype_policies.get(dtype)
-        self.seed = None if seed is None else checks.integer("seed", seed, minimum=0)
-        if self.seed is not None and self.seed >= 2**32:
-            raise ValueError(f"`seed` must be below 2**32. Received: seed={seed}")
-        self.space = Space(standardize(preset, parts))
+        self.seed = None if seed is None else checks.seed(seed)
+        self.space = Space(complete(preset, parts))
         self.budget = Budget(self.space, self.classes, self.input_shape, max_parameters, max_macs)
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
@@ -157,7 +155,7 @@ class HyperResNet(keras_tuner.HyperModel):
 
     def make_model(self, hp: keras_tuner.HyperParameters) -> ResNet:
         """The network of a sample, not compiled; for subclasses that change it."""
-        return network.make(
+        return network.make_network(
             self.space.sample(hp),
             self.classes,
             self.input_shape,
@@ -169,7 +167,7 @@ class HyperResNet(keras_tuner.HyperModel):
         """Gives loss, metrics and optimizer to a network; for subclasses that change them."""
         sample = self.space.sample(hp)
         model.compile(
-            training.optimizer(sample, model),
+            optimizers.make_optimizer(sample, model),
             self.labels.loss(self.loss, sample["label_smoothing"]),
             metrics=self.labels.metrics(self.metrics),
         )
@@ -195,10 +193,10 @@ class HyperResNet(keras_tuner.HyperModel):
         self.budget.leave_grid(hp, callbacks)
         mixes = self.space.may_be("mixup", True)
         augments = mixes or self.space.may_be("augmentation", "flip", "shift", "shift_flip")
-        data.standardize(fit, self.labels if self.loss is None else None, augments, mixes)
+        data.check(fit, self.labels if self.loss is None else None, augments, mixes)
         sample = self.space.sample(hp)
         if sample["schedule"] == "cosine":
-            callbacks.insert(0, training.WarmUpCosine(sample["warmup"]))
+            callbacks.insert(0, WarmUpCosine(sample["warmup"]))
         callbacks.insert(0, keras.callbacks.TerminateOnNaN())
         if sample["augmentation"] != "none" or sample["mixup"]:
             classes = self.classes if self.labels.one_of_several else None

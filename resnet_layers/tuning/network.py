@@ -38,7 +38,7 @@ def row(sample: Sample) -> Variant:
     )
 
 
-def make(
+def make_network(
     sample: Sample,
     classes: int,
     input_shape: Sequence[int | None],

@@ -161,7 +161,7 @@ PRESETS: dict[str, dict[str, Part]] = {
 DEFAULTS: dict[str, float] = {"blocks": 2, "warmup": 0.05}
 
 
-def standardize(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:
+def complete(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:
     """All parts, checked: those given, and the preset's.
 
     Returns:

@@ -74,7 +74,7 @@ class Space:
     """All hyperparameters that a sample can have.
 
     Args:
-        parts: From `parts.standardize`.
+        parts: From `parts.complete`.
     """
 
     def __init__(self, parts: dict[str, Part]) -> None:

@@ -14,7 +14,7 @@ from resnet_layers.layers.stage import ResNetStage
 from resnet_layers.weights import dialects, plan
 from resnet_layers.weights.dialects import Dialect
 from resnet_layers.weights.parts import Parts
-from resnet_layers.weights.plan import Row
+from resnet_layers.weights.plan import NamedTensor
 from resnet_layers.weights.sources import Source, open_source
 
 _RGB = 3
@@ -65,10 +65,10 @@ def load_weights_from(model: Parts, source: Any, *, skip: Iterable[str] = ()) ->
     """
     if not isinstance(model, Parts):
         raise TypeError(f"`model` must be a ResNet. Received: model={model!r}")
-    left_out = _check_skip(skip, plan.parts(model))
+    left_out = _check_skip(skip, plan.named_parts(model))
     with open_source(source) as found:
         dialect = plan.keras_dialect(model) if found.is_keras else plan.torch_dialect(model)
-        planned = plan.make(model, dialect, left_out)
+        planned = plan.named_tensors(model, dialect, left_out)
         _check_tensors(found, planned, dialect, left_out)
         rows = [row for row in planned if row.variable is not None]
         _check_values(found, rows)
@@ -96,7 +96,7 @@ def _check_skip(skip: Any, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_tensors(
-    source: Source, rows: list[Row], dialect: Dialect, skip: tuple[str, ...]
+    source: Source, rows: list[NamedTensor], dialect: Dialect, skip: tuple[str, ...]
 ) -> None:
     """Names, shapes and dtypes, all of them before any array is read."""
     problems = list(_problems(source, rows, dialect, skip))
@@ -115,7 +115,7 @@ def _check_tensors(
 
 
 def _problems(
-    source: Source, rows: list[Row], dialect: Dialect, skip: tuple[str, ...]
+    source: Source, rows: list[NamedTensor], dialect: Dialect, skip: tuple[str, ...]
 ) -> Iterator[tuple[str | None, str]]:
     """What does not fit, and to which part it belongs."""
     for row in rows:
@@ -135,11 +135,11 @@ def _problems(
             yield part, f" + {name}"
 
 
-def _shapes(row: Row) -> tuple[tuple[int, ...], ...]:
+def _shapes(row: NamedTensor) -> tuple[tuple[int, ...], ...]:
     return (row.shape, row.shape_for(_RGB)) if row.reads_input else (row.shape,)
 
 
-def _check_values(source: Source, rows: list[Row]) -> None:
+def _check_values(source: Source, rows: list[NamedTensor]) -> None:
     """A pass over all values before the one that assigns them."""
     bad = [row.name for row in rows if not _is_finite(source.read(row.name), row.variable.dtype)]
     if bad:
@@ -154,7 +154,7 @@ def _is_finite(value: np.ndarray, dtype: str) -> bool:
         return bool(np.isfinite(value.astype(dtype, copy=False)).all())
 
 
-def _value(row: Row, value: np.ndarray) -> Any:
+def _value(row: NamedTensor, value: np.ndarray) -> Any:
     """What the variable gets: in Keras' layout, and in memory of its own.
 
     A tensor of the backend can share the memory of an array, which might be that of a file.
@@ -190,7 +190,7 @@ def _warn_of_numerics(model: Parts, dialect: Dialect, skip: tuple[str, ...]) -> 
 
 def _differences(model: Parts, dialect: Dialect, skip: tuple[str, ...]) -> Iterator[str]:
     """Fields with values that no network of the dialect with such tensors has."""
-    for name, part in plan.parts(model).items():
+    for name, part in plan.named_parts(model).items():
         if name in skip or not hasattr(part, "style"):
             continue
         for field in _NUMERICS:

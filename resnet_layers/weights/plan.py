@@ -33,7 +33,7 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class NamedTensor:
     """One tensor of a source.
 
     Args:
@@ -105,17 +105,17 @@ def is_preactivated(model: Parts) -> bool:
 
 
 def _styles(model: Parts) -> list[styles.BlockStyle]:
-    return [part.style for part in parts(model).values() if isinstance(part, _STYLED)]
+    return [part.style for part in named_parts(model).values() if isinstance(part, _STYLED)]
 
 
-def parts(model: Parts) -> dict[str, Any]:
+def named_parts(model: Parts) -> dict[str, Any]:
     """The parts of a model by the names that `skip` takes."""
     stages = {f"stage{i + 1}": stage for i, stage in enumerate(model.stages)}
     norm = {} if model.norm is None else {"norm": model.norm}
     return {"stem": model.stem, **stages, **norm, "head": model.head}
 
 
-def make(model: Parts, dialect: Dialect, skip: tuple[str, ...] = ()) -> list[Row]:
+def named_tensors(model: Parts, dialect: Dialect, skip: tuple[str, ...] = ()) -> list[NamedTensor]:
     """All tensors that a source in that dialect must have for this model.
 
     Args:
@@ -130,7 +130,7 @@ def make(model: Parts, dialect: Dialect, skip: tuple[str, ...] = ()) -> list[Row
         TypeError: If a part that is not skipped is not the package's.
         ValueError: If the dialect has no name for a layer.
     """
-    chosen = {name: part for name, part in parts(model).items() if name not in skip}
+    chosen = {name: part for name, part in named_parts(model).items() if name not in skip}
     rows = []
     for name, part in chosen.items():
         if part is not None:
@@ -150,7 +150,7 @@ def _check_part(name: str, part: Any) -> None:
         )
 
 
-def _check_complete(name: str, part: Any, rows: list[Row]) -> None:
+def _check_complete(name: str, part: Any, rows: list[NamedTensor]) -> None:
     planned = {id(row.variable) for row in rows}
     extra = [variable.path for variable in part.weights if id(variable) not in planned]
     if extra:
@@ -223,7 +223,7 @@ def _normalization_units(role: str, layer: Any, i: int = 0) -> Iterator[Unit]:
         yield Unit(role, layer.normalization, i=i)
 
 
-def _rows(part: str, unit: Unit, dialect: Dialect) -> Iterator[Row]:
+def _rows(part: str, unit: Unit, dialect: Dialect) -> Iterator[NamedTensor]:
     template = dialect.layers.get(unit.role)
     if template is None:
         raise ValueError(
@@ -245,7 +245,7 @@ def _rows(part: str, unit: Unit, dialect: Dialect) -> Iterator[Row]:
         if transposes:
             pixels = (1,) * (4 - len(shape)) if unit.role in dialect.pointwise else shape[:-2]
             shape = (shape[-1], shape[-2], *pixels)  # (O, I, pixels)
-        yield Row(
+        yield NamedTensor(
             name=layer + dialect.separator + dialect.variables[variable.name],
             shape=shape,
             part=part,
@@ -255,4 +255,4 @@ def _rows(part: str, unit: Unit, dialect: Dialect) -> Iterator[Row]:
             reads_input=unit.role in _READS_INPUT and unit.i == 0 and variable.name == "kernel",
         )
     if dialect.is_torch and isinstance(unit.layer, keras.layers.BatchNormalization):
-        yield Row(layer + dialect.separator + dialects.COUNTER, (), part, unit.role, None)
+        yield NamedTensor(layer + dialect.separator + dialects.COUNTER, (), part, unit.role, None)

@@ -9,25 +9,20 @@ from typing import Any
 import keras
 
 from resnet_layers._support import checks
-from resnet_layers.layers.preprocessing import Preprocessing
-from resnet_layers.weights import load_weights_from, tags
+from resnet_layers._support.errors import first_line
+from resnet_layers.layers.preprocessing import Preprocessing, from_metadata
+from resnet_layers.weights import load_weights_from, readers, tags
 from resnet_layers.weights.parts import Parts
 from resnet_layers.weights.tags import Tag
 
 _ENDINGS = (".safetensors", ".pth", ".npz", ".h5")
 # What a repository on the Hugging Face hub holds.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_KERAS_CLASSES = {
-    "keras_resnet50": "ResNet50",
-    "keras_resnet101": "ResNet101",
-    "keras_resnet152": "ResNet152",
-    "keras_resnet50v2": "ResNet50V2",
-    "keras_resnet101v2": "ResNet101V2",
-    "keras_resnet152v2": "ResNet152V2",
-}
+# By the names of the variants.
+_KERAS_CLASSES = {f"keras_{name.lower()}": name for name in readers.KERAS_APPLICATIONS.values()}
 
 
-def make(
+def load(
     create: Callable[..., Any],
     tag: str,
     folder: str | os.PathLike[str] | None,
@@ -102,19 +97,19 @@ def preprocessing(source: str | Parts, *, test: bool = False) -> Preprocessing:
     TensorShape([1, 224, 224, 3])
     """
     if isinstance(source, Parts):
-        config = source.metadata.get("preprocessing")
-        name = config.get("registered_name") if isinstance(config, dict) else None
-        if name != "resnet_layers>Preprocessing":
+        try:
+            layer = from_metadata(source.metadata["preprocessing"])
+        except (KeyError, TypeError, ValueError):
             raise ValueError(
                 "`source` must be a tag, or a model whose metadata has the preprocessing of "
-                f"published weights. Received: source=<ResNet '{source.name}'>"
-            )
+                f"published weights or of `train`. Received: source=<ResNet '{source.name}'>"
+            ) from None
         if test:
             raise ValueError(
                 "`test` must be False where `source` is a model: its tag knows the size of tests. "
                 f"Received: source=<ResNet '{source.name}'>, test=True"
             )
-        return keras.saving.deserialize_keras_object(config)
+        return layer
     return tags.find(source).preprocessing(test=test, data_format="channels_last")
 
 
@@ -173,7 +168,7 @@ def _from_keras(tag: Tag, places: list[Path]) -> tuple[Any, str]:
         return getattr(keras.applications, name)(weights="imagenet"), f"keras.applications.{name}"
     except Exception as error:  # of the network and the disk
         looked = f" Looked for {', '.join(map(str, places))}" if places else ""
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise FileNotFoundError(
             f"The weights '{tag.name}' could not be downloaded by keras.applications: {reason}. "
             f"A folder given by `folder` can have them as {_keras_file(tag)}.{looked}"
@@ -193,7 +188,7 @@ def _download(tag: Tag, places: list[Path]) -> str:
     try:
         return huggingface_hub.hf_hub_download(tag.repository, _HUB_FILES[0])
     except Exception as error:  # of the network, the hub and the disk
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise FileNotFoundError(
             f"The weights '{tag.name}' could not be downloaded from {tag.repository}: {reason}. "
             f"{looked}"

@@ -29,7 +29,7 @@ _NPY_HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 # By the numbers of convolutions and of normalizations.
-_KERAS_APPLICATIONS = {
+KERAS_APPLICATIONS = {
     (53, 53): "ResNet50",
     (104, 104): "ResNet101",
     (155, 155): "ResNet152",
@@ -152,7 +152,7 @@ def _keras_applications_model(file: Any) -> keras.Model:
     """The model that a weight file of Keras 3 belongs to; it numbers layers, and names none."""
     layers = file.get("layers", {})
     kinds = Counter(name.rstrip("0123456789").rstrip("_") for name in layers)
-    name = _KERAS_APPLICATIONS.get((kinds["conv2d"], kinds["batch_normalization"]))
+    name = KERAS_APPLICATIONS.get((kinds["conv2d"], kinds["batch_normalization"]))
     if name is None:
         raise ValueError("it holds no weights of a ResNet from keras.applications")
     top = {"classes": layers["dense/vars/0"].shape[1]} if kinds["dense"] else {}

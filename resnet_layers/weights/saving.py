@@ -10,7 +10,7 @@ import numpy as np
 from resnet_layers._support.files import replacing
 from resnet_layers.weights import plan
 from resnet_layers.weights.parts import Parts
-from resnet_layers.weights.plan import Row
+from resnet_layers.weights.plan import NamedTensor
 
 
 def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:
@@ -44,7 +44,7 @@ def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:
     if not path.parent.is_dir():
         raise ValueError(f"`path` must be in a folder that exists. Received: path='{path}'")
     dialect = plan.torch_dialect(model)
-    rows = plan.make(model, dialect)
+    rows = plan.named_tensors(model, dialect)
     biases = [row.name for row in rows if row.is_convolution_bias]
     if biases:
         raise ValueError(
@@ -61,7 +61,7 @@ def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:
         beside.chmod(mode)  # safetensors makes files that their owner alone reads
 
 
-def _value(row: Row) -> np.ndarray[Any, Any]:
+def _value(row: NamedTensor) -> np.ndarray[Any, Any]:
     if row.variable is None:
         return np.zeros((), "int64")
     value = keras.ops.convert_to_numpy(row.variable)

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from resnet_layers._support.errors import first_line
 from resnet_layers.weights import readers
 from resnet_layers.weights.dialects import looks_like_keras
 from resnet_layers.weights.tensors import Tensor, of_keras_model, of_mapping, unique
@@ -102,11 +103,6 @@ def _open_file(path: Path) -> Iterator[dict[str, Tensor]]:
                 f"Received: source='{path}', which cannot be read: {first_line(error)}"
             ) from error
         yield tensors
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, without advice to people who call the library themselves."""
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _with_plain_names(source: Source) -> Source:

@@ -25,7 +25,7 @@ class StandardizesKernel:
         return super().convolution_op(inputs, ops.cast(standard, inputs.dtype))  # type: ignore[misc]
 
 
-def standardize(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+def standardized_kernel(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     """What `StandardizesKernel` makes of a kernel, exactly."""
     variance = kernel.var(_inputs(kernel), keepdims=True)
     return (kernel - kernel.mean(_inputs(kernel), keepdims=True)) / np.sqrt(variance + _EPSILON)

@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from resnet_layers.serving.job import Job
-from resnet_layers.serving.runs import Run, described
+from resnet_layers.serving.description import Description
+from resnet_layers.serving.job import Job, Run
 
 # A .tflite file can be a zip archive as well: that is where its metadata belong.
 _DESCRIPTION = "resnet_layers.json"
@@ -28,10 +28,10 @@ def write(model: Any, path: Path, job: Job) -> None:
     how = {"input_signature": job.signature, "verbose": False}
     model.export(str(path), format="litert", **how, **options)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(_DESCRIPTION, job.json)
+        archive.writestr(_DESCRIPTION, job.description.text)
 
 
-def load(path: Path) -> tuple[Run, dict[str, Any]]:
+def load(path: Path) -> tuple[Run, Description]:
     """Opens a `.tflite` file that `write` has written."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -39,7 +39,7 @@ def load(path: Path) -> tuple[Run, dict[str, Any]]:
         with zipfile.ZipFile(path) as archive:
             return archive.read(_DESCRIPTION).decode("utf-8")
 
-    description = described(path, read)
+    description = Description.read(path, read)
     interpreter = Interpreter(str(path), num_threads=os.cpu_count())
     (source,), (sink,) = interpreter.get_input_details(), interpreter.get_output_details()
     lock = threading.Lock()  # an interpreter has one set of tensors

@@ -4,8 +4,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from resnet_layers.serving.job import INPUT, OUTPUT, Job
-from resnet_layers.serving.runs import Run, described
+from resnet_layers.serving.description import Description
+from resnet_layers.serving.job import INPUT, OUTPUT, Job, Run
 
 
 def write(model: Any, path: Path, job: Job) -> None:
@@ -30,7 +30,7 @@ def write(model: Any, path: Path, job: Job) -> None:
         node.input[:] = [OUTPUT if name == output.name else name for name in node.input]
     output.name = OUTPUT
     _fuse_pads(proto)
-    onnx.helper.set_model_props(proto, {"resnet_layers": job.json})
+    onnx.helper.set_model_props(proto, {"resnet_layers": job.description.text})
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, path)
 
@@ -62,11 +62,11 @@ def _fuse_pads(proto: Any) -> None:
         graph.initializer.remove(tensor)
 
 
-def load(path: Path) -> tuple[Run, dict[str, Any]]:
+def load(path: Path) -> tuple[Run, Description]:
     """Opens an ONNX file that `write` has written."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     properties = session.get_modelmeta().custom_metadata_map
-    description = described(path, lambda: properties["resnet_layers"])
+    description = Description.read(path, lambda: properties["resnet_layers"])
     return lambda images: session.run([OUTPUT], {INPUT: images})[0], description

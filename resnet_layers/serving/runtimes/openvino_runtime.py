@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from resnet_layers.serving.job import OUTPUT, Job
-from resnet_layers.serving.runs import Run, described
+from resnet_layers.serving.description import Description
+from resnet_layers.serving.job import OUTPUT, Job, Run
 
 # On processors that have bfloat16, the runtime would take it for float32 as well.
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -28,20 +28,20 @@ def write(model: Any, path: Path, job: Job) -> None:
         if job.calibration is not None and job.precision == "int8":
             graph = _quantized(graph, job)
         graph.output(0).tensor.set_names({OUTPUT})
-        graph.set_rt_info(job.json, "resnet_layers")
+        graph.set_rt_info(job.description.text, "resnet_layers")
         ov.save_model(graph, path, compress_to_fp16=False)
 
 
-def load(path: Path) -> tuple[Run, dict[str, Any]]:
+def load(path: Path) -> tuple[Run, Description]:
     """Opens an `.xml` file that `write` has written."""
     import openvino as ov
 
     core = ov.Core()
     graph = core.read_model(path)
-    description = described(path, lambda: graph.get_rt_info("resnet_layers").astype(str))
+    description = Description.read(path, lambda: graph.get_rt_info("resnet_layers").astype(str))
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": _HINTS[description["precision"]],
+        "INFERENCE_PRECISION_HINT": _HINTS[description.precision],
     }
     compiled = core.compile_model(graph, "CPU", hints)
     threads = threading.local()  # a request is of one thread at a time

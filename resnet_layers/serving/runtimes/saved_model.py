@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from resnet_layers.serving.job import INPUT, Job
+from resnet_layers.serving.description import Description
+from resnet_layers.serving.job import INPUT, Job, Run
 from resnet_layers.serving.precision import with_dtype
-from resnet_layers.serving.runs import Run, described
 
 # The folder that SavedModels have for what their programs do not read.
 _DESCRIPTION = Path("assets.extra", "resnet_layers.json")
@@ -32,7 +32,7 @@ def write(model: Any, path: Path, job: Job) -> None:
         archive.add_endpoint("serve", _frozen(model, job))
         archive.write_out(str(path), verbose=False)
     (path / _DESCRIPTION).parent.mkdir(exist_ok=True)
-    (path / _DESCRIPTION).write_text(job.json, encoding="utf-8")
+    (path / _DESCRIPTION).write_text(job.description.text, encoding="utf-8")
 
 
 def _frozen(model: Any, job: Job) -> Any:
@@ -57,10 +57,10 @@ def _frozen(model: Any, job: Job) -> Any:
     return serve
 
 
-def load(path: Path) -> tuple[Run, dict[str, Any]]:
+def load(path: Path) -> tuple[Run, Description]:
     """Opens the folder of a SavedModel that `write` has written."""
     import tensorflow as tf
 
-    description = described(path, lambda: (path / _DESCRIPTION).read_text(encoding="utf-8"))
+    description = Description.read(path, lambda: (path / _DESCRIPTION).read_text(encoding="utf-8"))
     loaded = tf.saved_model.load(str(path))
     return lambda images: loaded.serve(images).numpy(), description

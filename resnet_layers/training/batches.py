@@ -1,12 +1,12 @@
-"""`Batches`: images as a network takes them in training and in evaluation."""
+"""Batches of images, as a network takes them in training and in evaluation."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-
-from resnet_layers.shell.images import Preprocessing
 
 
 class Batches(keras.utils.PyDataset):
@@ -19,7 +19,7 @@ class Batches(keras.utils.PyDataset):
     Args:
         squares: Images, uint8, (N, size, size, 3).
         labels: Their classes, (N,).
-        preprocessing: How they are normalized.
+        normalize: Makes the network's input of them.
         batch_size: Largest number of images in a batch, positive.
         seed: For training; `None` keeps order and place.
     """
@@ -28,14 +28,14 @@ class Batches(keras.utils.PyDataset):
         self,
         squares: NDArray[np.uint8],
         labels: NDArray[np.int64],
-        preprocessing: Preprocessing,
+        normalize: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
         batch_size: int,
         seed: int | None = None,
     ) -> None:
         super().__init__()
         self._squares = squares
         self._labels = labels
-        self._preprocessing = preprocessing
+        self._normalize = normalize
         self._seed = seed
         self._epoch = 0
         self._length = -(-len(squares) // batch_size)
@@ -53,7 +53,7 @@ class Batches(keras.utils.PyDataset):
         if self._seed is not None:
             rng = np.random.default_rng([self._seed, self._epoch, index])
             squares = shifted(squares, rng)
-        return self._preprocessing.normalize(squares), self._labels[chosen]
+        return self._normalize(squares), self._labels[chosen]
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
@@ -68,3 +68,30 @@ def shifted(squares: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     top, left = rng.integers(0, 2 * reach + 1, (2, count))
     moved = windows[np.arange(count), top, left]  # (N, 3, size, size)
     return moved.transpose(0, 2, 3, 1)
+
+
+class ArrayBatches(keras.utils.PyDataset):
+    """Batches of arrays, as `fit` would make them."""
+
+    def __init__(self, arrays: tuple[Any, ...], batch_size: int, shuffle: bool) -> None:
+        super().__init__()
+        self.arrays, self.batch_size, self.shuffle = arrays, batch_size, shuffle
+        self._order = np.arange(len(arrays[0]))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        start = index * self.batch_size
+        chosen = self._order[start : start + self.batch_size]
+        return tuple(array[chosen] for array in self.arrays)
+
+    def on_epoch_end(self) -> None:
+        if self.shuffle:
+            np.random.shuffle(self._order)  # what `keras.utils.set_random_seed` seeds
+
+
+def is_tf_data(x: Any) -> bool:
+    """Whether it is a `tf.data.Dataset`, without importing TensorFlow."""
+    return hasattr(x, "element_spec") and hasattr(x, "map")

@@ -1,12 +1,11 @@
 """Images and labels that change from epoch to epoch: flips, shifts, mixup."""
 
-import math
 from typing import Any
 
 import keras
 import numpy as np
 
-from resnet_layers.tuning.data import is_tf_data
+from resnet_layers.training.batches import ArrayBatches, is_tf_data
 
 _SHIFT = 0.1  # of the side, both ways
 
@@ -85,33 +84,11 @@ class Augmented(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
 
-class _Arrays(keras.utils.PyDataset):
-    """Batches of arrays, as `fit` would make them."""
-
-    def __init__(self, arrays: tuple[Any, ...], batch_size: int, shuffle: bool) -> None:
-        super().__init__()
-        self.arrays, self.batch_size, self.shuffle = arrays, batch_size, shuffle
-        self._order = np.arange(len(arrays[0]))
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._order) / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        start = index * self.batch_size
-        chosen = self._order[start : start + self.batch_size]
-        return tuple(array[chosen] for array in self.arrays)
-
-    def on_epoch_end(self) -> None:
-        if self.shuffle:
-            np.random.shuffle(self._order)  # what `keras.utils.set_random_seed` seeds
-
-
 def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
     """The keywords of `fit` with augmented images in place of the given ones.
 
     Args:
-        fit: Keywords of `keras.Model.fit`, as `data.standardize` leaves them.
+        fit: Keywords of `keras.Model.fit`, as `data.check` leaves them.
         augmentation: What happens to the images.
     """
     x, fit = fit["x"], dict(fit)
@@ -129,5 +106,5 @@ def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
         first = int(len(arrays[0]) * (1.0 - held_out))
         fit["validation_data"] = tuple(array[first:] for array in arrays)
         arrays = [array[:first] for array in arrays]
-    batches = _Arrays(tuple(arrays), batch_size, fit.pop("shuffle", True))
+    batches = ArrayBatches(tuple(arrays), batch_size, fit.pop("shuffle", True))
     return {**fit, "x": Augmented(batches, augmentation), "shuffle": False}

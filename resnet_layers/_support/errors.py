@@ -1,0 +1,14 @@
+"""Errors that users catch, and what is told of those of others."""
+
+
+class DisagreementError(ArithmeticError, RuntimeError):
+    """What was written does not compute what its model computes.
+
+    `export` raises it for an artifact, which is not kept, and `resnet-layers train` and `tune` for
+    a file that a new process evaluates otherwise.
+    """
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, without advice to people who call the library themselves."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
