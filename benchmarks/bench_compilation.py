@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import pytest
 
-from benchmarks import execution, twins
-from benchmarks.paired import Contender
-from benchmarks.report import Comparison, Results
+from benchmarks.harness import execution, twins
+from benchmarks.harness.paired import Contender
+from benchmarks.harness.report import Comparison, Results
 
 # Network, forward or training step, mode: graphs are traced; under XLA they are compiled as well.
 Case = tuple[str, str, str]

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from benchmarks import twins
-from benchmarks.paired import stopwatch
+from benchmarks.harness import twins
+from benchmarks.harness.paired import stopwatch
 
 Case = tuple[str]
 CASES: list[Case] = [("keras_resnet50",), ("cifar_resnet20",)]

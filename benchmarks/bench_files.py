@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import keras
 
 import resnet_layers as rl
-from benchmarks import twins
-from benchmarks.paired import stopwatch
-from tests.randomize import assert_same_weights, randomize
+from benchmarks.harness import twins
+from benchmarks.harness.paired import stopwatch
+from tests.support.randomize import assert_same_weights, randomize
 
 # What is done, with which network. timm has no names for the biases of keras.applications.
 Case = tuple[str, str]

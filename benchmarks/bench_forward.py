@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import resnet_layers as rl
-from benchmarks import devices, execution, twins
+from benchmarks.harness import devices, execution, twins
 
 # Network, mode, precision, batch, device.
 Case = tuple[str, str, str, int, str]

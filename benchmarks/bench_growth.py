@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
-from benchmarks import devices, execution, twins
-from benchmarks.execution import Execution
-from benchmarks.paired import Contender, Match, rounds_within, stopwatch
-from benchmarks.report import Growth, Results
-from tests.randomize import images, randomize, value
+from benchmarks.harness import devices, execution, twins
+from benchmarks.harness.execution import Execution
+from benchmarks.harness.paired import Contender, Match, rounds_within, stopwatch
+from benchmarks.harness.report import Growth, Results
+from tests.support.randomize import images, randomize, value
 
 # Cost, mode, device, what grows, and its sizes.
 Case = tuple[Any, ...]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import execution, flat, twins
-from benchmarks.paired import stopwatch
-from tests.randomize import images
+from benchmarks.harness import execution, flat, twins
+from benchmarks.harness.paired import stopwatch
+from tests.support.randomize import images
 
 DELAY = 0.05  # seconds
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.paired import Contender
+from benchmarks.harness.paired import Contender
 
 PROGRAM = """
 import time

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
-from benchmarks import devices, execution, memory, twins
-from benchmarks.report import Memory, Results
+from benchmarks.harness import devices, execution, memory, twins
+from benchmarks.harness.report import Memory, Results
 
 # How the network is made.
 PLAIN, OWN, SCOPE, STOCK = "plain", "rematerialize=True", "RematScope", "stock Keras"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import devices, peers, twins
-from benchmarks.child import Child, children
-from benchmarks.report import Comparison, Results
+from benchmarks.harness import devices, peers, twins
+from benchmarks.harness.child import Child, children
+from benchmarks.harness.report import Comparison, Results
 
 # What is done, precision, batch, device.
 Case = tuple[str, str, int, str]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import resnet_layers as rl
-from benchmarks import devices, execution, roofline, twins
 from benchmarks.bench_growth import MODES
-from benchmarks.execution import Execution
-from benchmarks.paired import Match, rounds_within, stopwatch
-from benchmarks.report import Results
-from tests.randomize import images, randomize
+from benchmarks.harness import devices, execution, roofline, twins
+from benchmarks.harness.execution import Execution
+from benchmarks.harness.paired import Match, rounds_within, stopwatch
+from benchmarks.harness.report import Results
+from tests.support.randomize import images, randomize
 
 # Network, batch, pixels, device.
 Case = tuple[str, int, int, str]

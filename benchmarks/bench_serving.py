@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.paired import stopwatch
-from benchmarks.serving_contenders import FORMATS, Contenders
-from tests.randomize import images
+from benchmarks.harness.paired import stopwatch
+from benchmarks.serving.contenders import FORMATS, Contenders
+from tests.support.randomize import images
 
 # Runtime, precision, images.
 Case = tuple[str, str, int]

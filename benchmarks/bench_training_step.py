@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import devices, execution, twins
 from benchmarks.bench_forward import FULL as FULL
 from benchmarks.bench_forward import Case, columns
+from benchmarks.harness import devices, execution, twins
 
 CASES: list[Case] = [
     ("IdentityBlock", "XLA", "float32", 8, "cpu:0"),

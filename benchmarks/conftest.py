@@ -19,11 +19,11 @@ import keras
 import pytest
 from pytest_benchmark.logger import PytestBenchmarkWarning
 
-from benchmarks import tables
-from benchmarks.execution import Execution
-from benchmarks.machine import machine
-from benchmarks.paired import Contender, Match, rounds_within, stopwatch
-from benchmarks.report import Comparison, Results
+from benchmarks.harness import tables
+from benchmarks.harness.execution import Execution
+from benchmarks.harness.machine import machine
+from benchmarks.harness.paired import Contender, Match, rounds_within, stopwatch
+from benchmarks.harness.report import Comparison, Results
 
 RESULTS = pytest.StashKey[Results]()
 # Idle threads of one runtime spin a while before they sleep, and would slow down the next.

@@ -12,7 +12,7 @@ from resnet_layers.layers.styles import STYLES
 from resnet_layers.networks.variants import VARIANTS
 
 FOLDER = Path(__file__).parent
-sys.path.append(str(FOLDER.parent))  # `benchmarks` is not installed
+sys.path += [str(FOLDER), str(FOLDER.parent)]  # `architecture` and `benchmarks` are not installed
 
 
 def in_words(values: Sequence[Any]) -> str:
@@ -87,7 +87,7 @@ def variants_page() -> str:
 
 def serving_speed_page() -> str:
     """The page of serving, from one measurement for each machine."""
-    from benchmarks import serving_tables
+    from benchmarks.serving import tables as serving_tables
 
     files = sorted((FOLDER / "data").glob("serving*.json"))
     return serving_tables.page([json.loads(file.read_text(encoding="utf-8")) for file in files])
@@ -95,7 +95,7 @@ def serving_speed_page() -> str:
 
 def tuning_worth_page() -> str:
     """The page of what a search is worth, from one run."""
-    from benchmarks import tuning_tables
+    from benchmarks.tuning_worth import tables as tuning_tables
 
     file = FOLDER / "data" / "tuning.json"
     return tuning_tables.page(json.loads(file.read_text(encoding="utf-8")))
@@ -109,8 +109,8 @@ def measured() -> dict[str, Path]:
 
 def speed_page() -> str:
     """The page of speed, one part for each machine: figures, and the tables that they show."""
-    from benchmarks import plots, tables
-    from benchmarks.report import Results
+    from benchmarks.harness import plots, tables
+    from benchmarks.harness.report import Results
 
     lines = [
         "# Speed",
@@ -147,7 +147,7 @@ def speed_page() -> str:
 
 def write_figures() -> None:
     """The figures of the page of speed; those of data that are gone go as well."""
-    from benchmarks import plots
+    from benchmarks.harness import plots
 
     images = FOLDER / "images"
     written = [
@@ -158,7 +158,15 @@ def write_figures() -> None:
             path.unlink()
 
 
+def architecture_picture() -> str:
+    """The rooms of the package, and which imports which."""
+    import architecture
+
+    return architecture.picture()
+
+
 PAGES = {
+    "images/architecture.svg": architecture_picture,
     "variants.md": variants_page,
     "serving_speed.md": serving_speed_page,
     "tuning_worth.md": tuning_worth_page,

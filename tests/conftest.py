@@ -13,7 +13,7 @@ import keras
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("tests.messages")  # for what it compares to be shown
+pytest.register_assert_rewrite("tests.support.messages")  # for what it compares to be shown
 
 # `HYPOTHESIS_PROFILE=thorough pytest` looks further; the quick profile is the default.
 settings.register_profile("quick", max_examples=12, deadline=None, print_blob=True)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 import resnet_layers as rl
-from tests.randomize import images, randomize, value
+from tests.support.randomize import images, randomize, value
 
 FOLDER = Path(__file__).parent
 PATHS = FOLDER / "weight_paths.json"

@@ -1,0 +1,1 @@
+"""How fast exported networks are: `python -m benchmarks.serving`."""

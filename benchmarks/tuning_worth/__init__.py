@@ -1,0 +1,1 @@
+"""What a search is worth: `python -m benchmarks.tuning_worth`."""

@@ -1,0 +1,81 @@
+"""README and docs: every block runs, every name is there, every link leads somewhere."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import runpy
+from pathlib import Path
+
+import keras
+import pytest
+
+import resnet_layers as rl
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@page
+def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = path.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    if not blocks:
+        pytest.skip("no code on this page")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": path.stem}
+    for block in blocks:
+        line = text[: block.start()].count("\n") + 1
+        code = "\n" * line + block[1]  # so that a traceback shows the line of the page
+        exec(compile(code, str(path), "exec"), namespace)
+
+
+@page
+def test_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    for link in links:
+        assert link.startswith("https://") or (path.parent / link).exists(), link
+
+
+def test_every_public_name_has_an_example_in_the_api_page() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    code = "\n".join(BLOCK.findall(text))
+    for name in rl.__all__:
+        assert re.search(rf"\brl\.{name}\b", code), name
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for path in PAGES[1:]:
+        assert path.name == "index.md" or f"({path.name})" in index, path.name
+
+
+def test_generated_pages_are_current() -> None:
+    pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+    for name, make in pages.items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == make(), (
+            f"{name} is not what its data says: run `python docs/generate.py`"
+        )
+
+
+MODULES = [module.name for module in pkgutil.walk_packages(rl.__path__, "resnet_layers.")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str, request: pytest.FixtureRequest) -> None:
+    module = importlib.import_module(name)
+    names = {public: getattr(rl, public) for public in rl.__all__}
+    names |= {"keras": keras, "getfixture": request.getfixturevalue}
+    result = doctest.testmod(module, extraglobs=names)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", rl.__all__)
+def test_docstring_has_the_sections_of_the_house(name: str) -> None:
+    doc = getattr(rl, name).__doc__
+    sections = ["Args:", "Example:"]
+    if isinstance(getattr(rl, name), type) and issubclass(getattr(rl, name), keras.Layer):
+        sections += ["Input shape:", "Output shape:", "Raises:", "Reference:"]
+    assert [section for section in sections if section not in doc] == []

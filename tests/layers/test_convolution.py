@@ -1,0 +1,112 @@
+"""Grouped convolutions: the same numbers and gradients by every way of computing them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet_layers.layers.primitives import convolution
+from resnet_layers.layers.primitives.convolution import GroupedConv1D, GroupedConv2D, GroupedConv3D
+from tests.support.randomize import images, randomize, relative_difference
+
+CLASSES: dict[int, Any] = {1: GroupedConv1D, 2: GroupedConv2D, 3: GroupedConv3D}
+TOLERANCE = {"float32": 1e-5, "mixed_bfloat16": 0.02, "mixed_float16": 0.005, "float64": 1e-12}
+
+
+def made(rank: int, policy: str, **keywords: Any) -> Any:
+    keywords = {"groups": 4, "padding": "same", "use_bias": False, "dtype": policy} | keywords
+    layer = CLASSES[rank](16, 3, **keywords)
+    layer.build((None, *(None,) * rank, 8))
+    return randomize(layer)
+
+
+def split(layer: Any, x: Any) -> Any:
+    """One convolution for each group."""
+    kernel = tf.cast(layer.kernel.value, x.dtype)
+    parts = zip(tf.split(x, 4, -1), tf.split(kernel, 4, -1), strict=True)
+    how = {"strides": layer.strides, "dilations": layer.dilation_rate, "padding": "SAME"}
+    return tf.concat([tf.nn.convolution(part, k, **how) for part, k in parts], -1)
+
+
+def gradients(function: Any, layer: Any, x: Any) -> list[Any]:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+        total = tf.reduce_sum(tf.square(tf.cast(y, "float64")))
+    return [y, *tape.gradient(total, [x, layer.kernel.value])]
+
+
+@pytest.mark.parametrize("policy", TOLERANCE)
+@pytest.mark.parametrize(
+    "keywords", [{}, {"strides": 2}, {"dilation_rate": 2}], ids=["plain", "strided", "dilated"]
+)
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+def test_groups_are_convolutions_side_by_side(
+    policy: str, keywords: dict[str, Any], rank: int, graph: bool
+) -> None:
+    layer = made(rank, policy, **keywords)
+    x = tf.cast(images(2, *(9, 7)[:rank], 8), layer.compute_dtype)
+    call = tf.function(layer) if graph else layer
+    found = gradients(call, layer, x)
+    expected = gradients(lambda x: split(layer, x), layer, x)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert relative_difference(ours, theirs) < TOLERANCE[policy]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_keras_computes_where_tensorflow_has_no_gradients(
+    rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its way has the same numbers, and that of all ranks is tried."""
+    layer = made(rank, "float32")
+    x = tf.constant(images(2, *(6, 5, 4)[:rank], 8))
+    found = gradients(layer, layer, x)
+    monkeypatch.setattr(convolution, "_has_gradients", lambda dtype: False)
+    for ours, theirs in zip(found, gradients(layer, layer, x), strict=True):
+        assert relative_difference(ours, theirs) < 1e-5
+
+
+def operators(policy: str) -> list[str]:
+    layer = made(2, policy)
+    spec = tf.TensorSpec((None, 8, 8, 8), layer.compute_dtype)
+    graph = tf.function(layer).get_concrete_function(spec).graph
+    return [node.type for node in graph.get_operations()]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.skipif(
+    not convolution._has_gradients("float32"), reason="this TensorFlow has no such gradients"
+)
+def test_convolution_is_tensorflows_operator(policy: str) -> None:
+    found = operators(policy)
+    assert "Conv2D" in found
+    assert "StatefulPartitionedCall" not in found
+    assert "PartitionedCall" not in found
+
+
+def test_gradients_are_looked_for_once_and_outside_of_what_is_traced() -> None:
+    convolution._has_gradients.cache_clear()
+    answers = []
+
+    @tf.function
+    def traced(x: Any) -> Any:
+        answers.append(convolution._has_gradients("float32"))
+        return x
+
+    graph = traced.get_concrete_function(tf.constant(1.0)).graph
+    assert "Conv2D" not in {node.type for node in graph.get_operations()}
+    assert answers == [convolution._has_gradients("float32")]
+    assert convolution._has_gradients.cache_info().misses == 1
+
+
+def test_a_grouped_network_trains_in_half_precision() -> None:
+    """TensorFlow on a CPU lacks the gradients of float16."""
+    layer = made(2, "mixed_float16")
+    model = keras.Sequential([keras.Input((8, 8, 8)), layer, keras.layers.GlobalAveragePooling2D()])
+    model.compile("sgd", "mse")
+    before = np.array(layer.kernel)
+    model.fit(images(4, 8, 8, 8), np.ones((4, 16), "float32"), verbose=0)
+    assert np.any(np.array(layer.kernel) != before)

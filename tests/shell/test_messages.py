@@ -1,0 +1,661 @@
+"""Every error of the commands: its type and its whole text."""
+
+import functools
+import json
+import subprocess
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import resnet_layers as rl
+from resnet_layers.layers.preprocessing import for_squares
+from resnet_layers.shell import (
+    classifier,
+    convert,
+    errors,
+    evaluate,
+    images,
+    labelled,
+    listing,
+    predict,
+    predictor,
+    train,
+    tune,
+)
+from resnet_layers.shell import export as export_command
+from resnet_layers.shell.errors import InputError
+from resnet_layers.tuning.parts import PRESETS
+from tests.shell.test_images import encoded, picture
+from tests.shell.test_labelled import counted, touch
+from tests.support.messages import ANY, Row, check, ids, missing
+from tests.tuning.test_space import ONE
+
+WING = "shell"
+PREPROCESSING: dict[str, Any] = {"image_size": 8, "mean": (127.0,) * 3, "std": (64.0,) * 3}
+TAG = "resnet18.a1_in1k"
+
+
+def network(**metadata: Any) -> rl.ResNet:
+    return rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3), metadata=metadata)
+
+
+@functools.cache
+def saved() -> bytes:
+    """The file of a network."""
+    network().save("saved.keras")
+    return Path("saved.keras").read_bytes()
+
+
+def write_saved() -> Path:
+    Path("model.keras").write_bytes(saved())
+    return Path("model.keras")
+
+
+def write_photos(*counts: int) -> Path:
+    """A folder with so many images of each class."""
+    for name, count in zip("abc", counts, strict=False):
+        Path("photos", name).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.full((9, 9, 3), 20 * i, np.uint8)
+            Image.fromarray(pixels).save(Path("photos", name, f"{i}.png"))
+    return Path("photos")
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+def known(split: Any) -> classifier.Classifier:
+    """What `load` finds in a file with such a split, without the network."""
+    nothing: Any = None
+    return classifier.Classifier(
+        path=Path("model.keras"),
+        model=nothing,
+        outputs=nothing,
+        gives_logits=True,
+        class_names=["a", "b"],
+        reader=images.Reader(for_squares(**PREPROCESSING)),
+        split=split,
+    )
+
+
+def split(data: str, **changes: Any) -> dict[str, Any]:
+    return {"data": data, "seed": 0, "test_digest": "", **changes}
+
+
+def open_bytes(content: bytes) -> None:
+    Path("model.keras").write_bytes(content)
+    classifier.open_model(Path("model.keras"))
+
+
+def open_archive(name: str, config: Any) -> None:
+    with zipfile.ZipFile("model.keras", "w") as archive:
+        archive.writestr(name, json.dumps(config))
+    classifier.open_model(Path("model.keras"))
+
+
+def fit_to(
+    metadata: Any, input_shape: Any = (None, None, 3), classes: int = 3, activation: Any = None
+) -> None:
+    """A network with such metadata."""
+    predictor.fitting(Path("model.keras"), metadata, input_shape, (None, classes), activation)
+
+
+SPLIT = (
+    "The metadata of 'model.keras' must say in `split` which images training left out, unless "
+    "`--data` and `--all` choose others"
+)
+DAMAGED = "'model.keras' is not a .keras file, or it is damaged"
+METADATA = (
+    "The metadata of 'model.keras' must have `class_names` and `preprocessing`, as `train` writes "
+    "them"
+)
+NAMED = {"class_names": list("abc"), "preprocessing": PREPROCESSING}
+
+MODELS: list[Row] = [
+    *[
+        (functools.partial(known(wrong).test_images, Path("photos")), InputError, SPLIT)
+        for wrong in (
+            *({}, 3, None),
+            *(split("folder", seed="x"), split("folder", seed=-1), split("zzz")),
+        )
+    ],
+    (
+        lambda: known(split("folder")).test_images(),
+        InputError,
+        "'model.keras' was trained on a folder of images: name it with `--data`",
+    ),
+    (
+        lambda: known(split("digits")).test_images(Path("photos")),
+        InputError,
+        "'model.keras' was trained on scikit-learn's digits, which leave out no image of "
+        "'photos': take every image with `--all`",
+    ),
+    (
+        lambda: known(split("folder")).test_images(write_photos(2, 2)),
+        InputError,
+        "The images of the folder 'photos' must be those that 'model.keras' was trained on, by "
+        "name, so that the same ones are left for the test; `--all` takes every image",
+    ),
+    *[
+        (
+            call,
+            InputError,
+            "The classes of the folder 'photos' must be among those of 'model.keras'. "
+            "Received: 'c'",
+        )
+        for call in (
+            lambda: known(split("folder")).test_images(write_photos(2, 2, 2)),
+            lambda: known({}).all_images(write_photos(2, 2, 2)),
+        )
+    ],
+    (
+        lambda: classifier.open_model(Path("model.bin")),
+        InputError,
+        "The name of a model file must end in '.keras'. Received: 'model.bin'",
+    ),
+    (
+        lambda: classifier.open_model(Path("model.keras")),
+        InputError,
+        "The model file 'model.keras' cannot be read: No such file or directory",
+    ),
+    (lambda: open_bytes(b""), InputError, DAMAGED),
+    (lambda: open_bytes(b"text"), InputError, DAMAGED),
+    (lambda: open_bytes(saved()[:-1000]), InputError, DAMAGED),
+    (lambda: open_archive("readme.txt", "no model"), InputError, DAMAGED),
+    (
+        lambda: open_archive("config.json", {"registered_name": None, "class_name": "Sequential"}),
+        InputError,
+        "'model.keras' must hold a `resnet_layers.ResNet`. Received: Sequential",
+    ),
+    (
+        lambda: open_archive("config.json", {"registered_name": "resnet_layers>ResNet"}),
+        InputError,
+        f"The model file 'model.keras' cannot be opened: {ANY}",
+    ),
+    # What predicts
+    (
+        lambda: predictor.load_exported(Path("model.onnx")),
+        InputError,
+        "There is no file 'model.onnx'",
+    ),
+    (lambda: fit_to({}), InputError, f"{METADATA}. Received: none"),
+    (
+        lambda: fit_to({"class_names": list("abc")}),
+        InputError,
+        f"{METADATA}. Received: 'class_names'",
+    ),
+    (
+        lambda: fit_to({"preprocessing": PREPROCESSING}),
+        InputError,
+        f"{METADATA}. Received: 'preprocessing'",
+    ),
+    (
+        lambda: fit_to({**NAMED, "preprocessing": {**PREPROCESSING, "image_size": 0}}),
+        InputError,
+        f"{METADATA}: `image_size` must be a positive integer. Received: image_size=0",
+    ),
+    (
+        lambda: fit_to({**NAMED, "class_names": 3}),
+        InputError,
+        f"{METADATA}: 'int' object is not iterable",
+    ),
+    (
+        lambda: fit_to(NAMED, activation="sigmoid"),
+        InputError,
+        "The model of 'model.keras' must return logits or the probabilities of a softmax. "
+        "Received: activation='sigmoid'",
+    ),
+    *[
+        (
+            functools.partial(fit_to, NAMED, shape),
+            InputError,
+            "The model of 'model.keras' must take the images that its preprocessing makes, "
+            f"8×8 pixels in 3 channels. Received: input_shape={shape}",
+        )
+        for shape in ((None, None, 1), (16, None, 3))
+    ],
+    (
+        lambda: fit_to(NAMED, classes=2),
+        InputError,
+        "The model of 'model.keras' must have one output for each of its 3 class names. "
+        "Received: output_shape=(None, 2)",
+    ),
+]
+
+# --- images --------------------------------------------------------------------------------------
+
+
+def decode(content: bytes) -> None:
+    Path("a.png").write_bytes(content)
+    images.square("a.png", 8)
+
+
+def decode_many_pixels() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 16 - 1)
+        decode(encoded("PNG"))
+
+
+def decode_folder() -> None:
+    Path("a.png").mkdir()
+    images.square("a.png", 8)
+
+
+def read_folder(*names: str) -> None:
+    for name in names:
+        touch(Path(name))
+    labelled.folder(Path("photos"))
+
+
+ARRAY = (
+    "An image must be an array of uint8 of shape (height, width) or (height, width, channels) "
+    "with 1, 3 or 4 channels, and not empty. Received: "
+)
+NO_IMAGE = "'a.png' is not a JPEG or PNG image"
+DAMAGED_IMAGE = "The image 'a.png' cannot be read: it is damaged"
+MEMORY = "There is not enough memory for 2 images of"
+
+IMAGES: list[Row] = [
+    (lambda: decode(b""), InputError, NO_IMAGE),
+    (lambda: decode(b"no image"), InputError, NO_IMAGE),
+    (lambda: decode(encoded("GIF")), InputError, NO_IMAGE),
+    (lambda: decode(encoded("PNG")[:-60]), InputError, DAMAGED_IMAGE),
+    (lambda: decode(encoded("JPEG")[:-60]), InputError, DAMAGED_IMAGE),
+    (
+        lambda: images.square("a.png", 8),
+        InputError,
+        "The image 'a.png' cannot be read: No such file or directory",
+    ),
+    (decode_folder, InputError, "The image 'a.png' cannot be read: Is a directory"),
+    (
+        decode_many_pixels,
+        InputError,
+        "The image 'a.png' cannot be read: it has too many pixels",
+    ),
+    (
+        lambda: images.square(np.zeros((4, 4), np.float32), 8),
+        ValueError,
+        f"{ARRAY}dtype=float32, shape=(4, 4)",
+    ),
+    (
+        lambda: images.square(np.zeros((4, 4, 2), np.uint8), 8),
+        ValueError,
+        f"{ARRAY}dtype=uint8, shape=(4, 4, 2)",
+    ),
+    (
+        lambda: images.square(np.zeros(4, np.uint8), 8),
+        ValueError,
+        f"{ARRAY}dtype=uint8, shape=(4,)",
+    ),
+    (
+        lambda: images.square(np.zeros((0, 4), np.uint8), 8),
+        ValueError,
+        f"{ARRAY}dtype=uint8, shape=(0, 4)",
+    ),
+    (
+        lambda: images.read([picture(1, 1)] * 2, 10**8),
+        InputError,
+        f"{MEMORY} {10**8}×{10**8} pixels, 55879354.5 GiB",
+    ),
+    (
+        lambda: images.read([picture(1, 1)] * 2, 10**10),
+        InputError,
+        f"{MEMORY} {10**10}×{10**10} pixels, 558793544769.3 GiB",
+    ),
+    # Folders
+    (
+        read_folder,
+        InputError,
+        "The folder 'photos' cannot be read: No such file or directory",
+    ),
+    (
+        lambda: read_folder("photos"),
+        InputError,
+        "The folder 'photos' cannot be read: Not a directory",
+    ),
+    (
+        lambda: read_folder("photos/a.png"),
+        InputError,
+        "The folder 'photos' must have a subfolder of images for each class. Received: none",
+    ),
+    (
+        lambda: read_folder("photos/cat/a.png", "photos/dog/a.txt"),
+        InputError,
+        "The class folder 'photos/dog' must have images (.jpg, .jpeg, .png) in itself. "
+        "Received: none",
+    ),
+    (
+        lambda: read_folder("photos/train/cat/a.png"),
+        InputError,
+        "The class folder 'photos/train' must have images (.jpg, .jpeg, .png) in itself. "
+        "Received: none",
+    ),
+    (
+        lambda: counted(5).split(0),
+        InputError,
+        "The images of the folder 'photos' must belong to two or more classes, with a subfolder "
+        "for each. Received: 1 class, 'class 0'",
+    ),
+    (
+        lambda: counted(5, 1, 3).split(0),
+        InputError,
+        "Each class of the folder 'photos' must have two or more images, one to train on and one "
+        "to test on. Received: one image of 'class 1'",
+    ),
+]
+
+# --- outputs -------------------------------------------------------------------------------------
+
+
+def check_loop() -> None:
+    """As Python up to 3.12 finds a link that leads to itself."""
+
+    def fail(path: Path) -> None:
+        raise RuntimeError(f"Symlink loop from '{path}'")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "resolve", fail)
+        errors.check_output(Path("loop"), Path("photos"), ())
+
+
+def check_file() -> None:
+    Path("run").touch()
+    errors.check_output(Path("run"), None, ())
+
+
+def check_folder_in_place_of_a_file() -> None:
+    Path("run/curves.png").mkdir(parents=True)
+    errors.check_output(Path("run"), None, ("model.keras", "curves.png"))
+
+
+NOWHERE = "The output folder 'nowhere' cannot be written to: No such file or directory"
+
+OUTPUTS: list[Row] = [
+    (
+        check_loop,
+        InputError,
+        "The output folder 'loop' cannot be found: Symlink loop from 'loop'",
+    ),
+    (
+        lambda: errors.check_output(Path("photos/run"), Path("photos"), ()),
+        InputError,
+        "The output folder must not lie in the folder of images, where it would be a class. "
+        "Received: 'photos/run' in 'photos'",
+    ),
+    (check_file, InputError, "The output folder 'run' cannot be written to: File exists"),
+    (
+        check_folder_in_place_of_a_file,
+        InputError,
+        "'run/curves.png' must not be a folder, since a file is written there",
+    ),
+]
+
+# --- train ---------------------------------------------------------------------------------------
+
+
+def train_to_infinity() -> None:
+    """With a loss that is no number after the only epoch."""
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    history = SimpleNamespace(history={name: [np.nan] for name in names})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", lambda *_, **__: history)
+        patch.setattr(train, "_network", lambda *_: network())
+        photos, output = write_photos(2, 2), Path("run")
+        train.train(train.TrainSettings(data=photos, output=output, image_size=8))
+
+
+def check_process(code: int = 0, out: str = "", err: str = "") -> None:
+    """With such an answer of the other process."""
+    with pytest.MonkeyPatch.context() as patch:
+        answer = subprocess.CompletedProcess([], code, out, err)
+        patch.setattr(subprocess, "run", lambda *_, **__: answer)
+        row = {"test_loss": 0.25, "test_accuracy": 0.5}
+        train.check_in_new_process(train.TrainSettings(output=Path("run")), row)
+
+
+FAILED = f"A new process could not evaluate '{ANY}/run/model.keras' and"
+DISAGREES = f"A new process does not agree about '{ANY}/run/model.keras':"
+
+TRAIN: list[Row] = [
+    (
+        lambda: train.TrainSettings(variant="r3d_18"),
+        ValueError,
+        "`variant` must be a network for images. Received: variant='r3d_18', with 3 axes of pixels",
+    ),
+    (
+        lambda: train.TrainSettings(epochs=10**7),
+        ValueError,
+        "`epochs` must be at most 1000000. Received: epochs=10000000",
+    ),
+    (
+        lambda: train.TrainSettings(seed=2**32),
+        ValueError,
+        "`seed` must be below 2**32. Received: seed=4294967296",
+    ),
+    (
+        train_to_infinity,
+        InputError,
+        "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. "
+        "Received: learning_rate=0.1",
+    ),
+    (lambda: train._write(Path("nowhere"), network(), []), InputError, NOWHERE),
+    (
+        lambda: check_process(-9, err="first line\nlast line\n"),
+        rl.DisagreementError,
+        f"{FAILED} ended with exit code -9: last line",
+    ),
+    (
+        lambda: check_process(out="hello\n"),
+        rl.DisagreementError,
+        f"{FAILED} printed: hello",
+    ),
+    (
+        lambda: check_process(out='{"images": 3, "loss": 0.2501, "accuracy": 0.5}'),
+        rl.DisagreementError,
+        f"{DISAGREES} loss 0.250100, accuracy 50.00% there, loss 0.250000, accuracy 50.00% here",
+    ),
+    (
+        lambda: check_process(out='{"images": 3, "loss": 0.25, "accuracy": 0.75}'),
+        rl.DisagreementError,
+        f"{DISAGREES} loss 0.250000, accuracy 75.00% there, loss 0.250000, accuracy 50.00% here",
+    ),
+]
+
+# --- tune ----------------------------------------------------------------------------------------
+
+
+def tune_small() -> None:
+    """With a budget that no network keeps to."""
+    settings = tune.TuneSettings(
+        data=write_photos(3, 3), output=Path("run"), image_size=8, max_parameters=10
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "small-images", ONE)
+        tune.tune(settings)
+
+
+def keep_settings(settings: str | None, output: str = "run", **changes: Any) -> None:
+    """In a folder with those of another search."""
+    if settings is not None:
+        Path("run").mkdir()
+        Path("run/settings.json").write_text(settings, encoding="utf-8")
+    data: Any = SimpleNamespace(every=counted(2, 2))
+    tune._keep_settings(tune.TuneSettings(output=Path(output), **changes), data)
+
+
+def finish(*rows: Any) -> None:
+    """A search with such trials, in a folder that is gone."""
+    oracle = SimpleNamespace(
+        get_space=lambda: SimpleNamespace(space=[]), trials=dict(enumerate(rows))
+    )
+    model = network()
+    scores = {"loss": 0.0, "accuracy": 0.0}
+    tuner: Any = SimpleNamespace(oracle=oracle, get_best_models=lambda _: [model])
+    squares = np.zeros((4, 8, 8, 3), np.uint8)
+    data: Any = SimpleNamespace(
+        every=counted(2, 2),
+        test=counted(2, 2),
+        reader=images.Reader(for_squares(**PREPROCESSING)),
+        test_squares=squares,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "evaluate", lambda *_, **__: scores)
+        tune._finish(tune.TuneSettings(output=Path("nowhere")), data, tuner)
+
+
+def trial(**changes: Any) -> Any:
+    parameters = SimpleNamespace(values={})
+    known = {"trial_id": "0", "status": "COMPLETED", "score": 0.5, "message": None}
+    return SimpleNamespace(**{**known, "hyperparameters": parameters, **changes})
+
+
+TUNE: list[Row] = [
+    (
+        lambda: tune.TuneSettings(epochs=10**7),
+        ValueError,
+        "`epochs` must be at most 1000000. Received: epochs=10000000",
+    ),
+    (
+        lambda: tune.TuneSettings(seed=2**31),
+        ValueError,
+        "`seed` must be below 2**31. Received: seed=2147483648",
+    ),
+    (
+        tune_small,
+        InputError,
+        "The budget must let the smallest network of the space through, which has 5082 parameters "
+        "and takes 142880 multiply-adds. Received: max_parameters=10.0, max_macs=None",
+    ),
+    (
+        lambda: keep_settings("["),
+        InputError,
+        "'run/settings.json' is damaged: choose another folder with `--output`",
+    ),
+    (
+        lambda: keep_settings('{"preset": "small-images"}'),
+        InputError,
+        "The folder 'run' holds a search with other settings, which can only go on with its own: "
+        "choose another with `--output`. Received: tuner='bayesian', there tuner=None",
+    ),
+    (lambda: keep_settings(None, "nowhere"), InputError, NOWHERE),
+    (finish, InputError, "No trial succeeded. The last one ended so: no trial was made"),
+    (
+        lambda: finish(trial(score=None, message="Traceback\nRuntimeError: no luck\n")),
+        InputError,
+        "No trial succeeded. The last one ended so: RuntimeError: no luck",
+    ),
+    (lambda: finish(trial()), InputError, NOWHERE),
+]
+
+# --- the other commands --------------------------------------------------------------------------
+
+
+def to_keras(
+    output: str = "model.keras", variant: str | None = None, tag: str | None = None
+) -> None:
+    convert.to_keras(Path("weights.npz"), Path(output), variant, tag)
+
+
+def to_torch_with_biases() -> None:
+    stem = rl.Stem(4, style={"use_bias": True})
+    rl.ResNet(stem, [rl.ResNetStage(4, 1)], rl.ClassifierHead(2)).save("model.keras")
+    convert.to_torch(Path("model.keras"), Path("weights.safetensors"))
+
+
+def export(format: str = "onnx", precision: str = "float32", **changes: Any) -> None:
+    """The file of a network, if the options come so far."""
+    chosen = {"output": None, "calibration": None, "image_size": None, **changes}
+    export_command.export(write_saved(), format=format, precision=precision, **chosen)
+
+
+OTHERS: list[Row] = [
+    (
+        lambda: to_keras(tag=TAG, variant="resnet34"),
+        InputError,
+        f"`--tag` must be one of the network. Received: variant='resnet34', tag='{TAG}'",
+    ),
+    (
+        to_keras,
+        InputError,
+        "The network must be named with `--variant`, since the name of 'weights.npz' is no tag of "
+        "published weights",
+    ),
+    (
+        lambda: to_keras(variant="resnet18"),
+        InputError,
+        "`source` must be a file that exists. Received: source='weights.npz'",
+    ),
+    (
+        lambda: to_keras("model.h5", "resnet18"),
+        InputError,
+        "The name of the output must end in '.keras'. Received: 'model.h5'",
+    ),
+    (
+        lambda: to_keras("none/model.keras", "resnet18"),
+        InputError,
+        "The folder of the output must exist. Received: 'none/model.keras'",
+    ),
+    (
+        lambda: convert.to_torch(Path("model.keras"), Path("weights.pth")),
+        InputError,
+        "The name of the output must end in '.safetensors'. Received: 'weights.pth'",
+    ),
+    (
+        to_torch_with_biases,
+        InputError,
+        "`model` must have no biases in its convolutions, since timm's networks have none. "
+        "Received: conv1.bias",
+    ),
+    (
+        lambda: export("openvino", "int8"),
+        InputError,
+        "`--calibration` must name a folder of images for int8, with a subfolder for each class: "
+        "some hundred images like those that the network will see",
+    ),
+    (
+        lambda: export(image_size=[8, 9, 10]),
+        InputError,
+        "`--image-size` must be one number, or one for each of 2 pixel axes. Received: 8 9 10",
+    ),
+    (
+        lambda: export(output=Path("model.tflite")),
+        InputError,
+        "`path` must have a name that ends in '.onnx' for ONNX. Received: path='model.tflite'",
+    ),
+    (
+        lambda: evaluate.run(Path("model.keras"), None, True, 64, False),
+        InputError,
+        "`--all` must come with `--data`, the folder of the images",
+    ),
+    (
+        lambda: predict.run(Path("model.keras"), [], 0),
+        InputError,
+        "`top` must be a positive integer. Received: top=0",
+    ),
+    (
+        lambda: convert.run(Path("a.keras"), Path("a.safetensors"), "resnet18", None, "torch"),
+        InputError,
+        "`--variant` and `--tag` must be left out with `--to torch`",
+    ),
+    (
+        lambda: listing.run("vgg*"),
+        InputError,
+        "There is no variant that matches 'vgg*'",
+    ),
+]
+ERRORS = [*MODELS, *IMAGES, *OUTPUTS, *TRAIN, *TUNE, *OTHERS]
+
+
+@pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
+def test_error_has_type_and_whole_text(row: Row) -> None:
+    check(row)
+
+
+def test_every_raise_is_in_the_table() -> None:
+    assert missing(WING, ERRORS) == []

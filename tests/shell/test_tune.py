@@ -1,0 +1,239 @@
+"""The command `tune`: what it prints, writes, continues and refuses."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from PIL import Image
+
+import resnet_layers as rl
+from resnet_layers.shell import trial_plots, tune
+from resnet_layers.shell.trials import Table, Trial
+from resnet_layers.tuning import HyperResNet, Range
+from resnet_layers.tuning.parts import PRESETS
+from tests.shell.test_command_line import run, write_photos
+from tests.tuning.test_space import ONE
+
+TINY = {
+    **ONE,
+    "blocks": (1, 2),
+    "width": (4, 8),
+    "schedule": ("cosine", "constant"),
+    "dropout": Range(0.0, 0.2),
+    "optimizer": ("sgd", "adamw"),
+    "learning_rate": Range(0.01, 0.1, log=True),
+}
+OPTIONS = ("--epochs", 1, "--batch-size", 4, "--image-size", 8, "--seed", 2)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A space whose networks train in no time."""
+    monkeypatch.setitem(PRESETS, "small-images", TINY)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("data") / "photos")
+
+
+def test_a_search_writes_what_it_found(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "search"
+    arguments = ("tune", "--data", photos, *OPTIONS, "--output", output)
+    code, out, err = run(capsys, *arguments, "--trials", 2)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"Reading 15 images of 3 classes: the folder '{photos}'"
+    assert (
+        "Searching (bayesian): 2 trials of 1 epochs on 9 images of 8×8 pixels; 3 to choose by, "
+        "3 for the test" in lines
+    )
+    assert [line.partition(":")[0] for line in lines if line.startswith("Trial ")] == [
+        "Trial 1 of 2",
+        "Trial 2 of 2",
+    ]
+    assert lines[-2] == f"Wrote {', '.join(tune.FILES)} into '{output}'"
+    assert lines[-1].startswith("A new process agrees: loss ")
+    with (output / "trials.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 2
+    assert float(rows[0]["val_accuracy"]) >= float(rows[1]["val_accuracy"])
+    assert {"width", "schedule", "dropout", "sgd_learning_rate"} <= set(rows[0])
+    assert "block" not in rows[0]  # fixed
+    model = keras.saving.load_model(output / "model.keras")
+    assert type(model) is rl.ResNet
+    assert getattr(model, "optimizer", None) is None
+    assert model.metadata["class_names"] == sorted(["blau grün", "rot", "weiß"])
+    assert str(model.metadata["hyperparameters"]["width"]) == rows[0]["width"]
+    for name in ("parallel_coordinates.png", "importance.png"):
+        with Image.open(output / name) as image:
+            assert image.size[0] > 200
+    # More trials of the same search: those that are there are kept.
+    code, out, _ = run(capsys, *arguments, "--trials", 3)
+    assert code == 0
+    assert [line[:14] for line in out.splitlines() if line.startswith("Trial ")] == [
+        "Trial 3 of 3: "
+    ]
+    with (output / "trials.csv").open(encoding="utf-8") as file:
+        again = {row["trial"]: row for row in csv.DictReader(file)}
+    assert len(again) == 3
+    assert all(again[row["trial"]] == row for row in rows)
+    # Of another search nothing is mixed in.
+    code, out, err = run(capsys, *arguments, "--epochs", 3)
+    assert code == 2
+    assert err == (
+        f"resnet-layers: The folder '{output}' holds a search with other settings, which can only "
+        "go on with its own: choose another with `--output`. Received: epochs=3, there epochs=1\n"
+    )
+    (output / "settings.json").write_text("[")
+    code, out, err = run(capsys, *arguments)
+    assert err == (
+        f"resnet-layers: '{output / 'settings.json'}' is damaged: choose another folder with "
+        "`--output`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--trials", 0], "`trials` must be a positive integer. Received: trials=0"),
+        (["--epochs", -1], "`epochs` must be a positive integer. Received: epochs=-1"),
+        (["--epochs", 10**7], "`epochs` must be at most 1000000. Received: epochs=10000000"),
+        (["--seed", 2**31], "`seed` must be below 2**31. Received: seed=2147483648"),
+        (
+            ["--max-parameters", 10],
+            "The budget must let the smallest network of the space through, which has {} "
+            "parameters and takes {} multiply-adds. Received: max_parameters=10.0, max_macs=None",
+        ),
+        (["--max-macs", 0], "`max_macs` must be a positive number. Received: max_macs=0.0"),
+        (["--data", "nowhere"], "The folder 'nowhere' cannot be read: No such file or directory"),
+    ],
+    ids=str,
+)
+def test_bad_options_are_one_sentence(
+    options: list[Any], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "tune", "--output", tmp_path / "x", *options)
+    assert code == 2
+    start, _, end = sentence.partition("{}")
+    assert err.startswith(f"resnet-layers: {start}")
+    assert err.endswith(f"{end.rpartition('{}')[2]}\n" if end else f"{start}\n")
+    assert not (tmp_path / "x" / "search").exists()
+
+
+def test_a_search_where_all_fails_says_why(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("resnet_layers.tuning.HyperResNet.fit", fail)
+    code, out, err = run(
+        capsys, "tune", "--data", photos, *OPTIONS, "--trials", 2, "--output", tmp_path
+    )
+    assert code == 2
+    assert re.search(r"^Trial 1 of 2 failed after \d+ s: no luck$", out, re.MULTILINE)
+    assert err.endswith("No trial succeeded. The last one ended so: RuntimeError: no luck\n")
+
+
+@pytest.mark.parametrize("kind", tune.TUNERS)
+def test_every_tuner_can_be_chosen(kind: str, tmp_path: Path) -> None:
+    settings = tune.TuneSettings(tuner=kind, output=tmp_path, trials=5, epochs=3)
+    hypermodel = HyperResNet(3, (8, 8, 3))
+    tuner = tune.make_tuner(settings, hypermodel)
+    expected = {
+        "bayesian": keras_tuner.BayesianOptimization,
+        "random": keras_tuner.RandomSearch,
+        "hyperband": keras_tuner.Hyperband,
+        "grid": keras_tuner.GridSearch,
+    }[kind]
+    assert isinstance(tuner, expected)
+    assert tuner.oracle.seed == 1
+    assert getattr(tuner.oracle, "max_epochs", 3) == 3
+
+
+def make_table(count: int) -> Table:
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(count):
+        width = (8, 16)[i % 2]
+        values: dict[str, Any] = {"width": width, "rate": float(10 ** -rng.uniform(1, 3))}
+        values |= {"flip": bool(i % 3), "kind": "ab"[i % 2], "same": 1}
+        if i % 2:
+            values["only"] = float(rng.uniform())
+        rows.append(Trial(str(i), "COMPLETED", 0.5 + width / 40 + values["rate"] / 10, values))
+    rows.sort(key=lambda row: -(row.score or 0))
+    failed = Trial("x", "FAILED", None, {"width": 8}, "Traceback\nValueError: no")
+    columns = ["width", "rate", "flip", "kind", "only", "same"]
+    return Table([*rows, failed], columns, frozenset({"rate"}))
+
+
+def test_table_shows_the_best_side_by_side() -> None:
+    rows = [
+        Trial("3", "COMPLETED", 0.9876, {"width": 8, "rate": 0.012345, "kind": "b"}),
+        Trial("0", "COMPLETED", 0.5, {"width": 16, "rate": 3e-5}),
+        Trial("1", "FAILED", None, {"width": 16}),
+    ]
+    assert Table(rows, ["width", "rate", "kind", "never"]).best(5) == (
+        "trial          3       0\n"
+        "accuracy  98.76%  50.00%\n"
+        "width          8      16\n"
+        "rate      0.0123   3e-05\n"
+        "kind           b"
+    )
+
+
+def test_importance_is_that_of_what_the_score_depends_on() -> None:
+    found = trial_plots.importances(make_table(40))
+    assert found is not None
+    names = trial_plots._varied(make_table(40))
+    assert names == ["width", "rate", "flip", "kind", "only"]
+    shares = dict(zip(names, found[0], strict=True))
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["width"] + shares["kind"] + shares["only"] > 0.7  # one follows from the other
+    assert shares["flip"] < 0.02
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_plots_of_few_and_many_trials(count: int, tmp_path: Path) -> None:
+    table = make_table(count)
+    assert (trial_plots.importances(table) is None) == (count < 4)
+    for plot in (trial_plots.parallel_coordinates, trial_plots.importance):
+        plot(table, tmp_path / "plot.png")
+        pixels = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB"))
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_a_line_of_the_plot_is_a_trial() -> None:
+    axis = trial_plots._Axis.of(make_table(6), "rate")
+    finished = make_table(6).finished[::-1]
+    np.testing.assert_allclose(axis.numbers, np.log10([row.values["rate"] for row in finished]))
+    assert {min(axis.heights()), max(axis.heights())} == {0.0, 1.0}
+    gaps = trial_plots._Axis.of(make_table(6), "only").heights()
+    assert np.isnan(gaps).tolist() == ["only" not in row.values for row in finished]
+
+
+def test_metadata_of_the_best_are_plain(tmp_path: Path) -> None:
+    table = make_table(3)
+    table.write(tmp_path / "trials.csv")
+    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == [row.trial for row in table.rows]
+    assert rows[-1] == {
+        **dict.fromkeys(["val_accuracy", "rate", "flip", "kind", "only", "same"], ""),
+        "trial": "x",
+        "status": "FAILED",
+        "width": "8",
+    }
+    assert json.loads(json.dumps(table.finished[0].values)) == table.finished[0].values

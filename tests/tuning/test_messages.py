@@ -1,0 +1,308 @@
+"""Every error of the search space: its type and its whole text."""
+
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import pytest
+from keras_tuner.src.engine.tuner_utils import TunerCallback
+
+import resnet_layers as rl
+from resnet_layers.tuning import HyperResNet, Range, build_model
+from resnet_layers.tuning.budget import OverBudgetError
+from resnet_layers.tuning.parts import KINDS
+from tests.support.messages import Row, check, ids, missing
+from tests.tuning.test_space import ONE
+
+WING = "tuning"
+SHAPE = (8, 8, 3)
+
+
+def fit(*data: Any, validation_data: Any = None, **changes: Any) -> None:
+    hypermodel = HyperResNet(**{"classes": 3, "input_shape": SHAPE, **ONE, **changes})
+    model = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
+    hp = keras_tuner.HyperParameters()
+    hypermodel.fit(hp, model, *data, validation_data=validation_data)
+
+
+def weighted(images: Any, **keywords: Any) -> None:
+    hypermodel = HyperResNet(3, SHAPE, **{**ONE, "mixup": [False, True]})
+    model = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
+    hypermodel.fit(keras_tuner.HyperParameters(), model, images, **keywords)
+
+
+def weighted_dataset() -> None:
+    import tensorflow as tf
+
+    data = (np.ones((2, *SHAPE)), np.zeros(2), np.ones(2))
+    weighted(tf.data.Dataset.from_tensor_slices(data).batch(2))
+
+
+def over_budget_in_a_grid() -> None:
+    """As `keras_tuner.GridSearch` would do it."""
+    hypermodel = HyperResNet(3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 64]})
+    tuner = object.__new__(keras_tuner.GridSearch)
+    callback = TunerCallback(tuner, None)
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"width": 64}
+    model = hypermodel.build(hp)
+    assert hp.values["width"] == 8
+    try:
+        hypermodel.fit(hp, model, np.ones((2, *SHAPE)), np.zeros(2), callbacks=[callback])
+    finally:
+        assert hp.values["width"] == 64
+
+
+def fixed_above_the_budget() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("width", 64)
+    try:
+        HyperResNet(3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 16]}).build(hp)
+    finally:
+        assert hp.values["width"] == 64
+
+
+def built_above_the_budget() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"width": 64}
+    build_model(hp, 3, SHAPE, max_parameters=6000, **{**ONE, "width": [8, 64]})
+
+
+IMAGES = np.ones((2, *SHAPE))
+
+
+def with_a_later_keras_tuner() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras_tuner, "__version__", "1.5.0")
+        HyperResNet(3, SHAPE)
+
+
+ERRORS: list[Row] = [
+    (
+        with_a_later_keras_tuner,
+        ImportError,
+        "`HyperResNet` needs keras-tuner 1.4, from 1.4.8 on. Received: keras-tuner 1.5.0",
+    ),
+    (lambda: Range(2, 1), ValueError, "`high` must be above `low`. Received: low=2, high=1"),
+    (
+        lambda: Range(0, 1, log=True),
+        ValueError,
+        "`low` must be above 0 where `log` is True. Received: low=0.0",
+    ),
+    (
+        lambda: HyperResNet(["a", "b"], SHAPE),  # type: ignore[arg-type]
+        TypeError,
+        "`classes` must be a positive integer. Received: classes=['a', 'b']",
+    ),
+    (
+        lambda: HyperResNet(0, SHAPE),
+        ValueError,
+        "`classes` must be a positive integer. Received: classes=0",
+    ),
+    (
+        lambda: HyperResNet(3, (8, 8)),
+        ValueError,
+        "`input_shape` must be (height, width, channels), without the batch: positive integers, or "
+        "None for any height or width. Received: input_shape=(8, 8)",
+    ),
+    (
+        lambda: HyperResNet(3, (0, 8, 3)),
+        ValueError,
+        "`input_shape` must be (height, width, channels), without the batch: positive integers, or "
+        "None for any height or width. Received: input_shape=(0, 8, 3)",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, preset="small"),
+        ValueError,
+        "There is no preset of that name; close names: 'small-images'. Received: preset='small'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, depth=3),
+        TypeError,
+        f"Parts of the space must be among {', '.join(KINDS)}. Received: depth",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, stem="9x9"),
+        ValueError,
+        "`stem` must be one of 'small', '7x7', 'deep'. Received: stem='9x9'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, stem=Range(1, 2)),
+        ValueError,
+        "`stem` must be one or several of 'small', '7x7', 'deep'. "
+        "Received: stem=Range(low=1, high=2, log=False)",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, width=[]),
+        ValueError,
+        "`width` must have one value or more. Received: width=[]",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, width=[8, 8]),
+        ValueError,
+        "`width` must have different values. Received: width=[8, 8]",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, width=[8, 0]),
+        ValueError,
+        "`width` must be a positive integer. Received: width=0",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, dropout=Range(0, 1)),
+        ValueError,
+        "`dropout` must be a number in [0, 1). Received: dropout=1",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, weight_decay=-1),
+        ValueError,
+        "`weight_decay` must be a number of at least 0. Received: weight_decay=-1",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, weight_decay="a"),
+        TypeError,
+        "`weight_decay` must be a number of at least 0. Received: weight_decay='a'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, blocks={1: 2, 2: 2}),
+        ValueError,
+        "`blocks` must have a value for each of 1, 2, 3, or one for all. "
+        "Received: blocks={1: 2, 2: 2}",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, groups=[1, 3]),
+        ValueError,
+        "`width` must be divisible by `groups`. Received: width=32, groups=3",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, groups=Range(1, 3)),
+        ValueError,
+        "`groups` must be one or several numbers, no range, where there are groups, since they "
+        "divide the width. Received: groups=Range(low=1, high=3, log=False)",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, classifier_activation="sigmoid"),
+        ValueError,
+        "`classifier_activation` must be one of None, 'softmax'. "
+        "Received: classifier_activation='sigmoid'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, max_parameters=-1),
+        ValueError,
+        "`max_parameters` must be a positive number. Received: max_parameters=-1",
+    ),
+    (
+        lambda: HyperResNet(3, (None, None, 3), max_macs=1e9),
+        ValueError,
+        "`max_macs` must be None where the size of images is unknown. Received: max_macs=1e+09, "
+        "input_shape=(None, None, 3), image_size=None",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, max_parameters=1000, max_macs=1e9, **ONE),
+        ValueError,
+        "The budget must let the smallest network of the space through, which has 5099 parameters "
+        "and takes 142896 multiply-adds. Received: max_parameters=1000.0, max_macs=1000000000.0",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, learning_rate={"sgd": 0.1, "adamw": 0.1, "admaw": 0.1}),
+        ValueError,
+        "`learning_rate` must have a value for each of 'sgd', 'adamw', or one for all. "
+        "Received: learning_rate={'sgd': 0.1, 'adamw': 0.1, 'admaw': 0.1}",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, blocks=[2, 2, 2]),
+        ValueError,
+        "`blocks` must have different values; {1: …, 2: …} gives each stage its own. "
+        "Received: blocks=[2, 2, 2]",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, metrics="accuracy"),
+        TypeError,
+        "`metrics` must be a list of names and metrics. Received: metrics='accuracy'",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, seed=2**32),
+        ValueError,
+        "`seed` must be below 2**32. Received: seed=4294967296",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 3])),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: indices from 0 to 3",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([[1], [-1]])),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: indices from -1 to 1",
+    ),
+    (
+        lambda: fit(IMAGES, [0, 0.5]),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: numbers that are not whole",
+    ),
+    (
+        lambda: fit(IMAGES, np.eye(2)),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: shape=(2, 2)",
+    ),
+    (
+        lambda: fit(IMAGES, ["a", "b"]),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: an array of <U1",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 1]), validation_data=(IMAGES, np.array([0, 9]))),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. "
+        "Received: indices from 0 to 9",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 2]), classes=1),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be numbers from 0 to 1, one for each image. Received: numbers from 0 to 2",
+    ),
+    (
+        lambda: fit(IMAGES, np.array([0, 2]), multi_label=True),
+        keras_tuner.errors.FatalValueError,
+        "Labels must be rows of 3 numbers from 0 to 1. Received: shape=(2,)",
+    ),
+    (
+        lambda: fit(IMAGES, [0, 1, 2]),
+        keras_tuner.errors.FatalValueError,
+        "There must be a label for each image. Received: 2 images, 3 labels",
+    ),
+    (
+        lambda: fit(iter([]), mixup=[False, True]),
+        keras_tuner.errors.FatalTypeError,
+        "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
+        "augmented; others need augmentation='none' and mixup=False. "
+        "Received: x=<class 'list_iterator'>",
+    ),
+    *[
+        (
+            call,
+            keras_tuner.errors.FatalValueError,
+            "Weights of samples must be left out with mixup, which mixes the samples: fix it with "
+            "mixup=False",
+        )
+        for call in (
+            weighted_dataset,
+            lambda: weighted(IMAGES, y=np.zeros(2), sample_weight=np.ones(2)),
+        )
+    ],
+    *[
+        (call, OverBudgetError, "Over budget: 298819 parameters, 8368512 multiply-adds")
+        for call in (over_budget_in_a_grid, fixed_above_the_budget, built_above_the_budget)
+    ],
+]
+
+
+@pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
+def test_error_has_type_and_whole_text(row: Row) -> None:
+    check(row)
+
+
+def test_every_raise_is_in_the_table() -> None:
+    assert missing(WING, ERRORS) == []
