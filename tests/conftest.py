@@ -1,9 +1,14 @@
 """Seeds, Hypothesis profiles and quiet logs for all tests."""
 
+import gc
+import itertools
 import os
 import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow's default depends on the processor. Without oneDNN, Keras compiles every call of a
+# grouped convolution with XLA, which takes 30 times as long; test_convolution compares the two.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # A shell that starts tests in the background has them ignore Ctrl-C, which some of them send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -12,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import keras
 import pytest
 from hypothesis import settings
+from tensorflow.python import pywrap_tfe
 
 pytest.register_assert_rewrite("tests.support.messages")  # for what it compares to be shown
 
@@ -21,10 +27,30 @@ settings.register_profile("thorough", max_examples=300, deadline=None, print_blo
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+# Keras makes objects by the million and keeps most of them: Python looks for garbage less often.
+gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no search for garbage looks at it again."""
+    gc.freeze()
+
+
+_tests = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _fresh_state() -> None:
-    """Every test starts from the same seed and the default policies."""
-    keras.utils.set_random_seed(0)
+    """Every test starts from the same seed and the default policies.
+
+    With a seed TensorFlow also forgets every kernel it has made, which takes longer to repair than
+    most tests take. The seeds that it means are those of random operations outside of functions,
+    and neither Keras nor this package has any. They are forgotten now and then, for their memory.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if next(_tests) % 50:
+            patch.setattr(pywrap_tfe, "TFE_ContextClearCaches", lambda _: None)
+        keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
 
 

@@ -1,6 +1,7 @@
 """What every layer promises, over the cases: one test for each property."""
 
 import copy
+import functools
 import inspect
 import io
 import json
@@ -39,13 +40,26 @@ def build(case: Case, **changes: Any) -> Any:
     return randomize(layer)
 
 
+@functools.cache
+def _built(name: str) -> Any:
+    return build(CASES_BY_NAME[name])
+
+
+def shared(case: Case) -> Any:
+    """What `build` returns, made once for all tests that change nothing but values.
+
+    Building takes longer than most tests of what is built.
+    """
+    return randomize(_built(case.name))
+
+
 def test_every_public_class_is_a_case() -> None:
     classes = {
         name
         for name in rl.__all__
         if inspect.isclass(getattr(rl, name)) and issubclass(getattr(rl, name), keras.Layer)
     }
-    assert classes == {type(case.create()).__name__ for case in CASES}
+    assert classes == {type(case.example).__name__ for case in CASES}
     others = {name for name in rl.__all__ if inspect.isclass(getattr(rl, name))} - classes
     assert others == {"BlockStyle"}
 
@@ -56,8 +70,8 @@ def test_cases_leave_no_argument_at_its_default() -> None:
     parameters: dict[str, set[str]] = {}
     for case in CASES:
         signature = inspect.signature(case.layer)
-        name = type(case.create()).__name__
-        config = case.create().get_config()
+        name = type(case.example).__name__
+        config = case.example.get_config()
         named = {
             p.name
             for p in signature.parameters.values()
@@ -133,7 +147,7 @@ def test_build_alone_creates_every_variable(case: Case) -> None:
 
 @every_case
 def test_second_build_adds_nothing(case: Case) -> None:
-    layer = build(case)
+    layer = shared(case)
     before = [id(v) for v in layer.variables]
     layer.build(case.input_shape)
     assert [id(v) for v in layer.variables] == before
@@ -171,7 +185,7 @@ def test_symbolic_output_equals_the_eager_one(case: Case, policy: str) -> None:
 
 @every_case
 def test_graph_and_xla_equal_eager(case: Case) -> None:
-    layer = build(case)
+    layer = shared(case)
     x = images(*case.input_shape)
     eager = layer(x, training=False)
     for jit_compile in (False, True):
@@ -218,7 +232,7 @@ def test_file_round_trip(case: Case, tmp_path: Path) -> None:
 @every_case
 def test_weights_file_replaces_every_variable_or_refuses(case: Case, tmp_path: Path) -> None:
     inputs = keras.Input(batch_shape=(None, *case.input_shape[1:]))
-    model = keras.Model(inputs, build(case)(inputs))
+    model = keras.Model(inputs, shared(case)(inputs))
     path = tmp_path / "model.weights.h5"
     model.save_weights(path)
     other_layer = build(case)
@@ -244,7 +258,7 @@ def test_pickle_and_deepcopy(case: Case) -> None:
 
 @every_case
 def test_variable_paths_are_unique_and_names_have_no_slash(case: Case) -> None:
-    layer = build(case)
+    layer = shared(case)
     paths = [v.path for v in layer.weights]
     assert len(paths) == len(set(paths))
     assert not any("/" in child.name for child in layer._flatten_layers())
@@ -278,7 +292,7 @@ def test_names_do_not_depend_on_what_was_built_before(case: Case) -> None:
     def relative_paths(layer: Any) -> list[str]:
         return [v.path.split("/", 1)[1] for v in layer.weights]
 
-    first = relative_paths(build(case))
+    first = relative_paths(shared(case))
     assert relative_paths(build(case)) == first
 
 
@@ -293,7 +307,7 @@ def test_names_do_not_depend_on_what_was_built_before(case: Case) -> None:
 def test_mixed_precision_reaches_every_convolution(
     case: Case, policy: str, compute: str, tmp_path: Path
 ) -> None:
-    exact = build(case)
+    exact = shared(case)
     keras.config.set_dtype_policy(policy)
     layer = case.create()
     keras.config.set_dtype_policy("float32")  # the layer's own policy rules from here on
@@ -324,7 +338,7 @@ def test_mixed_precision_reaches_every_convolution(
 def test_every_trainable_variable_gets_a_gradient(case: Case) -> None:
     if case.name == "preprocessing":
         pytest.skip("has no variables")
-    layer = build(case)
+    layer = shared(case)
     # Two random directions, so that a gradient that cancels in one shows in the other.
     x = images(*case.input_shape)
     with tf.GradientTape() as tape:
@@ -340,7 +354,7 @@ def test_every_trainable_variable_gets_a_gradient(case: Case) -> None:
 
 
 def _with_normalization(case: Case) -> bool:
-    layers = case.create()._flatten_layers()
+    layers = case.example._flatten_layers()
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
 
 
@@ -351,7 +365,7 @@ normalized_case = pytest.mark.parametrize(
 
 @normalized_case
 def test_training_flag_reaches_every_normalization(case: Case) -> None:
-    layer = build(case)
+    layer = shared(case)
     x = images(*case.input_shape)
     before = statistics(layer)
     inference = value(layer(x))
@@ -404,7 +418,7 @@ def test_sublayers_frozen_one_by_one_stay_frozen(case: Case, tmp_path: Path) -> 
 
 @every_case
 def test_input_of_another_rank_is_refused(case: Case) -> None:
-    if isinstance(case.create(), (rl.ResNet, rl.Preprocessing)):
+    if isinstance(case.example, (rl.ResNet, rl.Preprocessing)):
         pytest.skip(
             "refused in words of its own, see the messages of networks and test_preprocessing"
         )
@@ -416,7 +430,7 @@ def test_input_of_another_rank_is_refused(case: Case) -> None:
 
 @every_case
 def test_rows_do_not_depend_on_the_batch(case: Case) -> None:
-    layer = build(case)
+    layer = shared(case)
     x = images(*case.input_shape)
     whole = value(layer(x, training=False))
     for i in range(len(x)):
@@ -425,7 +439,7 @@ def test_rows_do_not_depend_on_the_batch(case: Case) -> None:
 
 @every_case
 def test_input_is_left_as_it_was(case: Case) -> None:
-    layer = build(case)
+    layer = shared(case)
     x = keras.ops.convert_to_tensor(images(*case.input_shape))
     before = value(x).copy()
     layer(x, training=True)
@@ -533,12 +547,11 @@ def test_argument_changes_config_and_weights_or_output(
     changes: dict[str, Any] = {argument: changed}
     if (name, argument) == ("stage_without_projection", "projection"):
         changes["style"] = case.arguments["style"].replace(shortcut="B")
-    layer, other = case.create(), case.create(**changes)
+    layer, other = shared(case), case.create(**changes)
     assert layer.get_config()[argument] != other.get_config()[argument]
     x = images(*case.input_shape)
-    layer.build(case.input_shape)
     other.build(case.input_shape)
     if [v.shape for v in layer.weights] == [v.shape for v in other.weights]:
-        other.set_weights(randomize(layer).get_weights())
+        other.set_weights(layer.get_weights())
         a, b = layer(x), other(x)
         assert a.shape != b.shape or relative_difference(a, b) > 1e-3

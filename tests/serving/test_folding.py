@@ -87,8 +87,8 @@ def foldable_cases() -> list[Case]:
     return [
         case
         for case in CASES
-        if any(isinstance(layer, rl.ConvNorm) for layer in case.create()._flatten_layers())
-        and normalizations(case.create())
+        if any(isinstance(layer, rl.ConvNorm) for layer in case.example._flatten_layers())
+        and normalizations(case.example)
     ]
 
 

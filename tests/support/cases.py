@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -83,6 +84,11 @@ class Case:
     def create(self, **changes: Any) -> Any:
         """A new instance."""
         return self.layer(**{**self.arguments, **changes})
+
+    @cached_property
+    def example(self) -> Any:
+        """One instance for all that only ask what it is made of: neither built nor changed."""
+        return self.create()
 
 
 def _model_parts() -> dict[str, Any]:
