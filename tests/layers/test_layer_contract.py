@@ -61,7 +61,7 @@ def test_every_public_class_is_a_case() -> None:
     }
     assert classes == {type(case.example).__name__ for case in CASES}
     others = {name for name in rl.__all__ if inspect.isclass(getattr(rl, name))} - classes
-    assert others == {"BlockStyle"}
+    assert others == {"BlockStyle", "DisagreementError"}
 
 
 def test_cases_leave_no_argument_at_its_default() -> None:
