@@ -6,9 +6,6 @@ import os
 import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow's default depends on the processor. Without oneDNN, Keras compiles every call of a
-# grouped convolution with XLA, which takes 30 times as long; test_convolution compares the two.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # A shell that starts tests in the background has them ignore Ctrl-C, which some of them send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

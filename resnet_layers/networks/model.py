@@ -9,14 +9,14 @@ import keras
 
 from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
-from resnet_layers.layers._composite import KeepsConstruction
 from resnet_layers.layers.stem import Stem
 from resnet_layers.networks import variants
+from resnet_layers.networks.always_built import AlwaysBuilt
 from resnet_layers.weights import pretrained
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class ResNet(KeepsConstruction, keras.Model):
+class ResNet(AlwaysBuilt):
     """`head(norm(stage_n(… stage_1(stem(x)))))`, built as soon as it is made.
 
     Any Keras layer can be the stem, a stage or the head. The convolutions need to know the
@@ -100,7 +100,7 @@ class ResNet(KeepsConstruction, keras.Model):
         # Keras' files take the build config, and its exporters the signature, from here.
         self._build_shapes_dict = {"input_shape": (None, *self.input_shape)}
         # Not `self.build`: after Keras' wrapper around it a model takes no more layers.
-        ResNet.build(self, (None, *self.input_shape))
+        AlwaysBuilt.build(self, (None, *self.input_shape))
         for part in self._parts() if not self.trainable else ():
             part.trainable = False
 
@@ -253,25 +253,9 @@ class ResNet(KeepsConstruction, keras.Model):
         return ResNet(**{**mine, **changes})
 
     @property
-    def built(self) -> bool:
-        """Whether all variables exist, those of a subclass's own layers and `build` included."""
-        own_build = type(self).build is not ResNet.build
-        return self._marked_built or (not own_build and _all_built(self))
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        self._marked_built = value
-
-    @property
     def output_shape(self) -> Any:
         """The shape of the output for an input of `input_shape`."""
         return self.compute_output_shape((None, *self.input_shape))
-
-    def build(self, input_shape: Any) -> None:
-        """Builds the parts that are not built yet, each from the output of the one before."""
-        x = keras.KerasTensor(tuple(input_shape), dtype=self.compute_dtype)
-        for part in self._parts():
-            x = part(x)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
@@ -346,32 +330,6 @@ class ResNet(KeepsConstruction, keras.Model):
             model.metadata = checks.metadata(metadata)
         return model
 
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Builds what a subclass added, before a file's weights arrive."""
-        if not self.built:
-            self.build((None, *self.input_shape))
-        self._build_by_call()
-
-    def load_own_variables(self, store: Any) -> None:
-        # Keras skips the weights of a layer that is not built without a word.
-        self._build_by_call()
-        super().load_own_variables(store)
-
-    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Exports like any Keras model; one that was never called as well."""
-        self(keras.KerasTensor((None, *self.input_shape), dtype=self.compute_dtype))
-        super().export(filepath, *args, **kwargs)
-
-    def __dir__(self) -> list[str]:
-        # Keras' files walk over these names. Without `layers`, each layer is reached once and by
-        # its attribute: a second visit would replace the error of the first.
-        return [name for name in super().__dir__() if name != "layers"]
-
-    def _build_by_call(self) -> None:
-        if not _all_built(self):
-            inputs = keras.KerasTensor((None, *self.input_shape), dtype=self.compute_dtype)
-            keras.Operation.compute_output_spec(self, inputs)
-
     def _parts(self) -> list[keras.layers.Layer]:
         parts = (self.stem, *self.stages, self.norm, self.head)
         return [part for part in parts if part is not None]
@@ -406,10 +364,6 @@ def computes_as_parts(model: ResNet) -> bool:
     """Whether a model, perhaps of a derived class, does no more than to call its parts in turn."""
     made = type(model)
     return (made.call, made.__call__) == (ResNet.call, ResNet.__call__)
-
-
-def _all_built(model: keras.Model) -> bool:
-    return all(layer.built for layer in model._flatten_layers(include_self=False))
 
 
 def _config(policy: Any) -> Any:
