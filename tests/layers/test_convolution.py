@@ -109,3 +109,14 @@ def test_a_grouped_network_trains_in_half_precision() -> None:
     before = np.array(layer.kernel)
     model.fit(images(4, 8, 8, 8), np.ones((4, 16), "float32"), verbose=0)
     assert np.any(np.array(layer.kernel) != before)
+
+
+def test_native_groups_are_those_of_a_scope_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "_has_gradients", lambda dtype: False)
+    layer, x = made(2, "float32"), tf.constant(images(2, 6, 5, 8))
+    with convolution.native_groups():
+        assert layer._is_native(x)
+        with pytest.raises(ArithmeticError), convolution.native_groups():
+            raise ArithmeticError
+        assert layer._is_native(x)
+    assert not layer._is_native(x)

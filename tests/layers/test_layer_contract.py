@@ -163,6 +163,9 @@ def test_compute_output_shape_equals_the_call_and_creates_nothing(case: Case) ->
     assert built or not layer.weights
     assert tuple(layer(images(*case.input_shape)).shape) == expected
     assert layer.compute_output_shape(list(case.input_shape)) == expected
+    if case.name != "preprocessing":  # which refuses to prepare no image
+        no_images = (0, *case.input_shape[1:])
+        assert layer.compute_output_shape(no_images) == (0, *expected[1:])
 
 
 @every_case

@@ -13,7 +13,14 @@ import tensorflow as tf
 
 import resnet_layers as rl
 from resnet_layers.networks.variants import VARIANTS
-from tests.support.randomize import images, normalizations, randomize, relative_difference, value
+from tests.support.randomize import (
+    images,
+    normalizations,
+    randomize,
+    relative_difference,
+    statistics,
+    value,
+)
 from tests.support.reference import FILES
 
 
@@ -365,6 +372,14 @@ def test_features_equal_the_stages_in_sequence() -> None:
         np.testing.assert_array_equal(value(maps[f"stage{i}"]), value(y))
         assert (value(y) >= 0).all()  # after the activation
     np.testing.assert_array_equal(value(model.head(y)), value(model(x)))
+
+
+def test_features_in_training_count_the_statistics_of_every_normalization() -> None:
+    model = randomize(tiny(stem={"filters": 4, "hidden_filters": (2, 3)}))
+    before = statistics(model)
+    model.features(images(2, 33, 17, 3), training=True)
+    for a, b in zip(before, statistics(model), strict=True):
+        assert (a != b).all()
 
 
 def test_features_make_an_extractor_that_trains_saves_and_exports(tmp_path: Any) -> None:

@@ -207,6 +207,20 @@ def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> No
     assert classifier.load(tmp_path / "model.keras").model.input_shape == (8, 8, 3)
 
 
+def test_training_lets_kernels_decay_and_nothing_else() -> None:
+    block = rl.ConvBlock(4, style={"use_bias": True, "attention": "se"})
+    block.build((None, 8, 8, 4))
+    optimizer = train._optimizer(train.TrainSettings(epochs=1, learning_rate=1.0), 1)
+    for variable in block.trainable_variables:
+        variable.assign(np.full(variable.shape, 2.0))
+    zeros = [np.zeros(variable.shape, "float32") for variable in block.trainable_variables]
+    optimizer.apply(zeros, block.trainable_variables)
+    names = {variable.name for variable in block.trainable_variables}
+    decayed = {v.name for v in block.trainable_variables if (np.array(v) < 2.0).any()}
+    assert names == {"kernel", "bias", "gamma", "beta"}
+    assert decayed == {"kernel"}
+
+
 @pytest.mark.parametrize(("side", "expected"), [(1, 16), (15, 16), (20, 20), (21, 21), (300, 64)])
 def test_images_keep_their_usual_size_within_bounds(side: int, expected: int) -> None:
     sizes = [(side, side), (side, 2 * side), (side + 3, side), (side, side)]

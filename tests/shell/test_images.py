@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +290,44 @@ def test_replacing_writes_all_files_or_none(tmp_path: Path) -> None:
         "old.txt": "after",
         "new.txt": "after",
     }
+
+
+def test_replacing_puts_the_old_folder_back_when_the_new_one_cannot_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "old.txt").touch()
+    rename = os.rename
+
+    def rename_all_but_new(source: Path, target: Path) -> None:
+        if (source / "new.txt").exists():
+            raise OSError("no space left")
+        rename(source, target)
+
+    def write() -> None:
+        with replacing(folder) as (path,):
+            path.mkdir()
+            (path / "new.txt").touch()
+
+    monkeypatch.setattr(os, "rename", rename_all_but_new)
+    with pytest.raises(OSError, match="no space left"):
+        write()
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    assert [file.name for file in folder.iterdir()] == ["old.txt"]
+
+
+def test_replacing_in_two_threads_gives_each_a_place_of_its_own(tmp_path: Path) -> None:
+    target, both = tmp_path / "target.txt", threading.Barrier(2, timeout=60)
+
+    def write(text: str) -> None:
+        with replacing(target) as (path,):
+            both.wait()
+            path.write_text(text)
+            both.wait()
+            assert path.read_text() == text
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ("first", "second")))
+    assert [file.name for file in tmp_path.iterdir()] == ["target.txt"]
+    assert target.read_text() in ("first", "second")

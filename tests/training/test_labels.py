@@ -29,6 +29,13 @@ def test_loss_without_smoothing_is_the_sparse_one() -> None:
     np.testing.assert_allclose(ours(INDICES, LOGITS), theirs(INDICES, LOGITS), rtol=1e-6)
 
 
+@pytest.mark.parametrize("index", [-1, 4, 400])
+def test_loss_of_an_index_that_no_class_has_is_not_a_number(index: int) -> None:
+    loss = CategoricalCrossentropy(from_logits=True, reduction=None)
+    found = loss(np.array([0, index, 3]), LOGITS[:3])
+    assert np.isnan(found).tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize("labels", [INDICES, INDICES[:, None], ROWS], ids=["B", "B1", "BC"])
 def test_accuracy_counts_largest_numbers(labels: Any) -> None:
     metric = CategoricalAccuracy()

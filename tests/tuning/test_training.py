@@ -253,6 +253,16 @@ def test_mixup_mixes_images_and_labels_alike() -> None:
     assert np.any((np.asarray(labels) > 0.01) & (np.asarray(labels) < 0.99))
 
 
+@pytest.mark.parametrize(("kind", "mixup"), [("flip", False), ("shift", False), ("none", True)])
+def test_augmentation_draws_by_its_seed_alone(kind: str, mixup: bool) -> None:
+    def draw(seed: int) -> tuple[Any, ...]:
+        return Augmentation(kind, mixup, 3, seed)(IMAGES, INDICES)
+
+    for first, second in zip(draw(1), draw(1), strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert (np.asarray(draw(1)[0]) != np.asarray(draw(2)[0])).any()
+
+
 def test_equal_seeds_train_equally() -> None:
     hypermodel = space(seed=3, mixup=True, augmentation="shift", dropout=0.3, drop_path=0.1)
     histories = [trained(hypermodel, IMAGES, INDICES, epochs=2)[1].history for _ in range(2)]

@@ -1,0 +1,1 @@
+"""Mutations of the package, each of which some test must notice: `python -m tests.mutations`."""
