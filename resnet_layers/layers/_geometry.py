@@ -88,7 +88,7 @@ class Geometry(Value):
             widths=None if self.widths is None else checks.integers("widths", self.widths),
         )
 
-    @property
+    @functools.cached_property
     def strided(self) -> bool:
         """Whether the block makes a step of more than one pixel."""
         return max(self.style.layout.spread(self.strides)) > 1
@@ -141,7 +141,7 @@ class Geometry(Value):
             units[i] = dataclasses.replace(unit, **changes)
         return tuple(units)
 
-    @property
+    @functools.cached_property
     def smoothed(self) -> int | None:
         """The unit whose output is smoothed, which makes the step in place of its strides."""
         if not self._smooths:
