@@ -12,7 +12,7 @@ from resnet_layers.layers._arguments import Shaped, takes
 from resnet_layers.layers._composite import build_once
 from resnet_layers.layers._geometry import Geometry
 from resnet_layers.layers.conv_norm import ConvNorm, NormAct
-from resnet_layers.layers.primitives import attention, sampling
+from resnet_layers.layers.primitives import attention, pooling
 
 
 class ResidualBlock(Shaped):
@@ -74,7 +74,7 @@ class ResidualBlock(Shaped):
         for i, unit in enumerate(self.body):
             x = unit(x, training=training)  # last: (B, ceil(H/s), ceil(W/s), output_filters)
             if i == self.geometry.smoothed:
-                x = sampling.smooth(
+                x = pooling.smooth(
                     self.style.anti_aliasing, x, self.strides, self.style.data_format
                 )
         if self.attention is not None:
@@ -233,13 +233,13 @@ class ConvBlock(ResidualBlock):
     def _pool_and_project(self, inputs: Any, activated: Any, training: bool | None) -> Any:
         data_format = self.style.data_format
         if self.geometry.strided:
-            pooled = sampling.average(activated, self.strides, data_format)
+            pooled = pooling.average(activated, self.strides, data_format)
         else:
-            pooled = sampling.average_dilated(activated, self.dilation_rate, data_format)
+            pooled = pooling.average_dilated(activated, self.dilation_rate, data_format)
         return self.projection(pooled, training=training)
 
     def _pad(self, inputs: Any, activated: Any, training: bool | None) -> Any:
-        x = sampling.subsample(inputs, self.strides, self.style.data_format)
+        x = pooling.subsample(inputs, self.strides, self.style.data_format)
         new = self.output_filters - self.layout.channels(inputs.shape)
         return self.layout.pad_channels(x, new)  # (B, ceil(H/s), ceil(W/s), output_filters)
 

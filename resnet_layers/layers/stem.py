@@ -13,7 +13,7 @@ from resnet_layers.layers import _shapes, styles
 from resnet_layers.layers._arguments import Shaped, Value, takes
 from resnet_layers.layers._geometry import Unit
 from resnet_layers.layers.conv_norm import ConvNorm
-from resnet_layers.layers.primitives import sampling
+from resnet_layers.layers.primitives import pooling
 from resnet_layers.layers.styles import BlockStyle
 
 
@@ -181,11 +181,11 @@ class Stem(Shaped):
             return inputs
         if self.pool_conv is not None:
             x = self.pool_conv(inputs, training=training)
-            return self._activate(sampling.smooth(kind, x, 2, data_format) if kind else x)
+            return self._activate(pooling.smooth(kind, x, 2, data_format) if kind else x)
         if kind == "average":
-            return sampling.average_pairs(inputs, data_format)
-        x = sampling.max_pool3(inputs, 1 if kind else 2, self._border(), data_format)
-        return sampling.smooth(kind, x, 2, data_format) if kind else x
+            return pooling.average_pairs(inputs, data_format)
+        x = pooling.max_pool3(inputs, 1 if kind else 2, self._border(), data_format)
+        return pooling.smooth(kind, x, 2, data_format) if kind else x
 
     def _border(self) -> float | None:
         """What surrounds the image: `None` for nothing, as Keras pads."""

@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
-
-from resnet_layers.training.batches import ArrayBatches, is_tf_data
+from numpy.typing import NDArray
 
 _SHIFT = 0.1  # of the side, both ways
 
@@ -51,60 +50,12 @@ class Augmentation:
         return self.cast(labels[:, None] if columns is None else labels)
 
 
-class Augmented(keras.utils.PyDataset):
-    """Another dataset's batches, each augmented.
-
-    Args:
-        batches: What they are taken from.
-        augmentation: What happens to them.
-    """
-
-    def __init__(self, batches: keras.utils.PyDataset, augmentation: Augmentation) -> None:
-        super().__init__(
-            workers=batches.workers,
-            use_multiprocessing=batches.use_multiprocessing,
-            max_queue_size=batches.max_queue_size,
-        )
-        self.batches, self.augmentation = batches, augmentation
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    @property
-    def num_batches(self) -> int | None:
-        return self.batches.num_batches
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return self.augmentation(*self.batches[index])
-
-    def on_epoch_begin(self) -> None:
-        self.batches.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self.batches.on_epoch_end()
-
-
-def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
-    """The keywords of `fit` with augmented images in place of the given ones.
-
-    Args:
-        fit: Keywords of `keras.Model.fit`, as `data.check` leaves them.
-        augmentation: What happens to the images.
-    """
-    x, fit = fit["x"], dict(fit)
-    if isinstance(x, keras.utils.PyDataset):
-        return {**fit, "x": Augmented(x, augmentation)}
-    if is_tf_data(x):
-        return {**fit, "x": x.map(augmentation)}
-    arrays = [np.asarray(fit.pop(name)) for name in ("x", "y")]
-    weights = fit.pop("sample_weight", None)
-    arrays += [] if weights is None else [np.asarray(weights)]
-    held_out = fit.pop("validation_split", 0.0)
-    batch_size = fit.pop("batch_size", None) or 32
-    fit.setdefault("validation_batch_size", batch_size)
-    if held_out and fit.get("validation_data") is None:  # the last ones, as `fit` does it
-        first = int(len(arrays[0]) * (1.0 - held_out))
-        fit["validation_data"] = tuple(array[first:] for array in arrays)
-        arrays = [array[:first] for array in arrays]
-    batches = ArrayBatches(tuple(arrays), batch_size, fit.pop("shuffle", True))
-    return {**fit, "x": Augmented(batches, augmentation), "shuffle": False}
+def shifted(squares: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Each image moved by up to a sixteenth of its size, at least one pixel, both ways."""
+    count, size = squares.shape[:2]
+    reach = max(1, size // 16)
+    padded = np.pad(squares, [(0, 0), (reach, reach), (reach, reach), (0, 0)], mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
+    top, left = rng.integers(0, 2 * reach + 1, (2, count))
+    moved = windows[np.arange(count), top, left]  # (N, 3, size, size)
+    return moved.transpose(0, 2, 3, 1)

@@ -13,8 +13,8 @@ from resnet_layers.layers.conv_norm import NormAct
 from resnet_layers.layers.stage import ResNetStage
 from resnet_layers.weights import dialects, plan
 from resnet_layers.weights.dialects import Dialect
-from resnet_layers.weights.parts import Parts
 from resnet_layers.weights.plan import NamedTensor
+from resnet_layers.weights.protocol import Parts
 from resnet_layers.weights.sources import Source, open_source
 
 _RGB = 3

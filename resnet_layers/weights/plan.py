@@ -14,7 +14,7 @@ from resnet_layers.layers.stage import ResNetStage
 from resnet_layers.layers.stem import Stem
 from resnet_layers.weights import dialects
 from resnet_layers.weights.dialects import Dialect
-from resnet_layers.weights.parts import Parts
+from resnet_layers.weights.protocol import Parts
 
 _KINDS = {"stem": Stem, "norm": NormAct, "head": ClassifierHead}  # the others are stages
 _STYLED = (Stem, ResNetStage)

@@ -12,7 +12,7 @@ from resnet_layers._support import checks
 from resnet_layers._support.errors import first_line
 from resnet_layers.layers.preprocessing import Preprocessing, from_metadata
 from resnet_layers.weights import load_weights_from, readers, tags
-from resnet_layers.weights.parts import Parts
+from resnet_layers.weights.protocol import Parts
 from resnet_layers.weights.tags import Tag
 
 _ENDINGS = (".safetensors", ".pth", ".npz", ".h5")

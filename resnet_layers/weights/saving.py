@@ -9,8 +9,8 @@ import numpy as np
 
 from resnet_layers._support.files import replacing
 from resnet_layers.weights import plan
-from resnet_layers.weights.parts import Parts
 from resnet_layers.weights.plan import NamedTensor
+from resnet_layers.weights.protocol import Parts
 
 
 def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:

@@ -326,14 +326,14 @@ MUTATIONS = (
     Mutation(
         "zeros-before-and-not-beyond",
         "layers/primitives",
-        "layers/primitives/sampling.py",
+        "layers/primitives/pooling.py",
         "(0, 1)\n            x = (x + _slice(ops.pad(x, pads), axis, 1, None)) / 2",
         "(1, 0)\n            x = (x + _slice(ops.pad(x, pads), axis, None, -1)) / 2",
     ),
     Mutation(
         "cut-windows-count-zeros",
         "layers/primitives",
-        "layers/primitives/sampling.py",
+        "layers/primitives/pooling.py",
         "return means(x) / means(ops.ones_like(one_image))",
         "return means(x)",
     ),
@@ -501,7 +501,7 @@ MUTATIONS = (
     Mutation(
         "validation-images-are-trained-on",
         "training",
-        "training/augmentation.py",
+        "training/batches.py",
         "        arrays = [array[:first] for array in arrays]\n",
         "",
     ),

@@ -15,7 +15,8 @@ from resnet_layers.shell import labelled
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader, read
 from resnet_layers.shell.labelled import Labelled, digits, folder
-from resnet_layers.training.batches import Batches, shifted
+from resnet_layers.training.augmentation import shifted
+from resnet_layers.training.batches import Batches
 
 
 def touch(path: Path) -> Path:

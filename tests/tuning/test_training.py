@@ -9,7 +9,8 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from resnet_layers.training.augmentation import Augmentation, augment
+from resnet_layers.training.augmentation import Augmentation
+from resnet_layers.training.batches import augment
 from resnet_layers.training.labels import CategoricalCrossentropy
 from resnet_layers.training.schedules import WarmUpCosine
 from resnet_layers.tuning import HyperResNet, build_model

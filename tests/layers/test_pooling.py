@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_layers.layers.primitives import sampling
+from resnet_layers.layers.primitives import pooling
 from tests.support.randomize import images, relative_difference, value
 
 Along = Callable[[np.ndarray], np.ndarray]
@@ -55,12 +55,12 @@ def largest(step: int, border: float) -> Along:
 
 # The function, and what it does along each axis, for given strides.
 STEPS: dict[str, tuple[Callable[..., Any], Callable[[int], Along]]] = {
-    "blur": (sampling.blur, blurred),
-    "average": (sampling.average, averaged),
-    "subsample": (sampling.subsample, lambda s: lambda row: row[::s]),
-    "average_pairs": (lambda x, _, f: sampling.average_pairs(x, f), lambda _: paired),
+    "blur": (pooling.blur, blurred),
+    "average": (pooling.average, averaged),
+    "subsample": (pooling.subsample, lambda s: lambda row: row[::s]),
+    "average_pairs": (lambda x, _, f: pooling.average_pairs(x, f), lambda _: paired),
     "average_dilated": (
-        sampling.average_dilated,
+        pooling.average_dilated,
         lambda s: with_the_next if s > 1 else lambda row: row,
     ),
 }
@@ -97,7 +97,7 @@ def test_maximum_equals_slow_numpy(data: st.DataObject, border: float, strides: 
     x = images(2, *sizes, 3)
 
     def step(x: Any, s: Any, f: str) -> Any:
-        return sampling.max_pool3(x, s, border, f)
+        return pooling.max_pool3(x, s, border, f)
 
     expected = along_each_axis(x, [largest(strides, border)] * rank)
     np.testing.assert_array_equal(run(step, x, strides, data_format), expected)
@@ -108,7 +108,7 @@ def test_maximum_without_a_border_is_the_one_of_keras() -> None:
         (keras.layers.MaxPool1D, keras.layers.MaxPool2D, keras.layers.MaxPool3D), start=1
     ):
         x = images(2, *(5, 2, 1)[:rank], 3)
-        y = sampling.max_pool3(keras.ops.convert_to_tensor(x), 2, None, "channels_last")
+        y = pooling.max_pool3(keras.ops.convert_to_tensor(x), 2, None, "channels_last")
         np.testing.assert_array_equal(value(y), value(layer(3, 2, "same")(x)))
 
 
@@ -139,27 +139,27 @@ def test_step_is_the_same_for_unknown_sizes_and_under_xla(name: str, strides: in
 
 def test_smooth_is_blur_or_average() -> None:
     x = keras.ops.convert_to_tensor(images(1, 5, 6, 2))
-    for kind, step in (("blur", sampling.blur), ("average", sampling.average)):
-        a, b = sampling.smooth(kind, x, 2, "channels_last"), step(x, 2, "channels_last")
+    for kind, step in (("blur", pooling.blur), ("average", pooling.average)):
+        a, b = pooling.smooth(kind, x, 2, "channels_last"), step(x, 2, "channels_last")
         np.testing.assert_array_equal(value(a), value(b))
 
 
 def test_blur_keeps_what_is_constant() -> None:
     for sizes in itertools.product((1, 2, 3), repeat=2):
         x = keras.ops.ones((1, *sizes, 1))
-        np.testing.assert_array_equal(value(sampling.blur(x, 2, "channels_last")), 1.0)
+        np.testing.assert_array_equal(value(pooling.blur(x, 2, "channels_last")), 1.0)
 
 
 def test_identity_where_nothing_is_averaged() -> None:
     x = keras.ops.convert_to_tensor(images(1, 5, 6, 2))
-    assert sampling.average(x, (1, 1), "channels_last") is x
+    assert pooling.average(x, (1, 1), "channels_last") is x
 
 
 # Every function at once, so that each rank and layout is compiled but once.
 def all_steps(x: Any, data_format: str) -> list[Any]:
     steps = [step(x, 2, data_format) for step, _ in STEPS.values()]
-    steps += [sampling.average(x, 3, data_format)]
-    return steps + [sampling.max_pool3(x, 2, v, data_format) for v in (0.0, -np.inf, None)]
+    steps += [pooling.average(x, 3, data_format)]
+    return steps + [pooling.max_pool3(x, 2, v, data_format) for v in (0.0, -np.inf, None)]
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
