@@ -177,7 +177,7 @@ def for_squares(
         interpolation: How images were resized.
     """
     return Preprocessing(
-        image_size=image_size,
+        image_size=checks.integer("image_size", image_size),
         crop_pct=1.0,
         interpolation=interpolation,
         mean=[value / 255 for value in mean],

@@ -447,7 +447,7 @@ ERRORS: list[Row] = [
         lambda: from_metadata(keras.saving.serialize_keras_object(keras.layers.Flatten(name="f"))),
         TypeError,
         "`preprocessing` must be the config of a Preprocessing. "
-        "Received: <Flatten name=f, built=True>",
+        "Received: <Flatten name=f, built=False>",
     ),
     (
         lambda: rl.Preprocessing(mean=0.5),  # type: ignore[arg-type]

@@ -541,7 +541,7 @@ TUNE: list[Row] = [
         lambda: keep_settings('{"preset": "small-images"}'),
         InputError,
         "The folder 'run' holds a search with other settings, which can only go on with its own: "
-        "choose another with `--output`. Received: tuner='bayesian', there tuner=None",
+        "choose another with `--output`. Received: epochs=8, there epochs=None",
     ),
     (lambda: keep_settings(None, "nowhere"), InputError, NOWHERE),
     (finish, InputError, "No trial succeeded. The last one ended so: no trial was made"),
