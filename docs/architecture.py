@@ -75,7 +75,11 @@ def picture() -> str:
             f'markerHeight="6" orient="auto" markerUnits="userSpaceOnUse">'
             f'<path d="M0 0 6 3 0 6z" fill="{colour}"/></marker>'
         )
-    counted = sorted(arrows().items(), key=lambda item: (at[item[0][0]].y, at[item[0][1]].y))
+    # By their places from the left within a floor, so that few of them cross.
+    counted = sorted(
+        arrows().items(),
+        key=lambda item: [(at[room].y, at[room].x) for room in item[0]],
+    )
     for (upper, lower), number in counted:
         a, b = at[upper], at[lower]
         leaves = [pair[1] for pair, _ in counted if pair[0] == upper]
