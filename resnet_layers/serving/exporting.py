@@ -3,6 +3,7 @@
 import os
 import tempfile
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing
 from resnet_layers.layers import _shapes
 from resnet_layers.layers.head import last_activation
-from resnet_layers.layers.primitives.convolution import native_groups
+from resnet_layers.layers.primitives.convolution import has_gradients, native_groups
 from resnet_layers.networks.model import ResNet
 from resnet_layers.networks.remake import as_resnet
 from resnet_layers.serving import comparison
@@ -135,7 +136,9 @@ def export(
 
 def _written(model: Any, row: Format, job: Job, path: Path) -> Run:
     """Writes the model, and opens what was written."""
-    with native_groups():
+    # TensorFlow runs SavedModels itself, and fuses grouped convolutions only by oneDNN's kernels.
+    by_keras = row.name == "tf_saved_model" and not has_gradients("float32")
+    with nullcontext() if by_keras else native_groups():
         row.write(model, path, job)
     return row.load(path)[0]
 

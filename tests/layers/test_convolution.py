@@ -64,7 +64,7 @@ def test_keras_computes_where_tensorflow_has_no_gradients(
     layer = made(rank, "float32")
     x = tf.constant(images(2, *(6, 5, 4)[:rank], 8))
     found = gradients(layer, layer, x)
-    monkeypatch.setattr(convolution, "_has_gradients", lambda dtype: False)
+    monkeypatch.setattr(convolution, "has_gradients", lambda dtype: False)
     for ours, theirs in zip(found, gradients(layer, layer, x), strict=True):
         assert relative_difference(ours, theirs) < 1e-5
 
@@ -78,7 +78,7 @@ def operators(policy: str) -> list[str]:
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_convolution_is_tensorflows_operator(policy: str) -> None:
-    if not convolution._has_gradients(made(2, policy).compute_dtype):
+    if not convolution.has_gradients(made(2, policy).compute_dtype):
         pytest.skip("this TensorFlow has no such gradients, on this processor")
     found = operators(policy)
     assert "Conv2D" in found
@@ -87,18 +87,18 @@ def test_convolution_is_tensorflows_operator(policy: str) -> None:
 
 
 def test_gradients_are_looked_for_once_and_outside_of_what_is_traced() -> None:
-    convolution._has_gradients.cache_clear()
+    convolution.has_gradients.cache_clear()
     answers = []
 
     @tf.function
     def traced(x: Any) -> Any:
-        answers.append(convolution._has_gradients("float32"))
+        answers.append(convolution.has_gradients("float32"))
         return x
 
     graph = traced.get_concrete_function(tf.constant(1.0)).graph
     assert "Conv2D" not in {node.type for node in graph.get_operations()}
-    assert answers == [convolution._has_gradients("float32")]
-    assert convolution._has_gradients.cache_info().misses == 1
+    assert answers == [convolution.has_gradients("float32")]
+    assert convolution.has_gradients.cache_info().misses == 1
 
 
 def test_a_grouped_network_trains_in_half_precision() -> None:
@@ -112,7 +112,7 @@ def test_a_grouped_network_trains_in_half_precision() -> None:
 
 
 def test_native_groups_are_those_of_a_scope_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolution, "_has_gradients", lambda dtype: False)
+    monkeypatch.setattr(convolution, "has_gradients", lambda dtype: False)
     layer, x = made(2, "float32"), tf.constant(images(2, 6, 5, 8))
     with convolution.native_groups():
         assert layer._is_native(x)

@@ -53,7 +53,7 @@ def native_groups() -> Iterator[None]:
 
 
 @cache
-def _has_gradients(dtype: str) -> bool:
+def has_gradients(dtype: str) -> bool:
     """Whether TensorFlow has the gradients of grouped convolutions of images, here and now.
 
     On a CPU they are oneDNN's, which not every build has, nor every dtype.
@@ -85,7 +85,7 @@ class DividesChannels:
             keras.backend.backend() == "tensorflow"
             and self.groups > 1
             and self.rank < 3
-            and _has_gradients(keras.backend.standardize_dtype(inputs.dtype))
+            and has_gradients(keras.backend.standardize_dtype(inputs.dtype))
         )
 
     def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
