@@ -318,12 +318,16 @@ print((status("VmHWM") - before) // 1024)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("how", ["eager", "graph", "xla"])
 def test_peak_memory_falls(how: str) -> None:
-    peaks = []
-    for rematerialize in (False, True):
-        result = run_python(PEAK, str(rematerialize), how)
-        assert result.returncode == 0, result.stderr
-        peaks.append(int(result.stdout))
+    # Eager threads free memory in no fixed order: the least of several peaks is what is needed.
+    runs = 3 if how == "eager" else 1
+    peaks = [min(peak(rematerialize, how) for _ in range(runs)) for rematerialize in (False, True)]
     assert peaks[1] < 0.6 * peaks[0], peaks
+
+
+def peak(rematerialize: bool, how: str) -> int:
+    result = run_python(PEAK, str(rematerialize), how)
+    assert result.returncode == 0, result.stderr
+    return int(result.stdout)
 
 
 def run_python(code: str, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
