@@ -42,6 +42,7 @@ parallel = True
 context = ${{PYTEST_CURRENT_TEST-outside}}
 """
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S.*?::.*?)(?: - (.*))?$", re.MULTILINE)
+_LATE = "not over within the limit of time"
 _SECONDS = {"covering": 900.0, "everything": 5400.0}
 _MEASURED = ("-n", "auto", "-q", "-p", "no:cacheprovider", "-p", "current_test", "--durations=0")
 _OPTIONS = ("-x", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", "--timeout=300")
@@ -110,7 +111,10 @@ class Laboratory:
             if judged and not self._passes_without(test):
                 continue
             late = "Timeout" in message or "timed out" in message
-            status = ("timeout" if late else "caught") if judged else "broken"
+            if not judged:
+                status = "survived" if message == _LATE else "broken"
+            else:
+                status = "timeout" if late else "caught"
             result = dataclasses.replace(result, status=status, test=test, message=message)
             break
         shutil.rmtree(copy)
@@ -128,7 +132,9 @@ class Laboratory:
         else:
             options += ["-n", "auto"]
         code, output = _run(["-m", "pytest", *options], copy, _SECONDS[run])
-        if code in (0, None, 5):  # none failed, or none within the limit, or none is left
+        if code is None:
+            return "", _LATE
+        if code in (0, 5):  # none has failed, or none is left
             return None
         failure = _FAILURE.search(output)
         last = output.strip().rpartition("\n")[2]
