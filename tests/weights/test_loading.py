@@ -16,7 +16,14 @@ import resnet_layers as rl
 from resnet_layers import weights
 from resnet_layers.weights import plan
 from tests.support.randomize import images, randomize, relative_difference, value
-from tests.weights.test_reading import TINY, assert_untouched, refused, tensors, tiny
+from tests.weights.test_reading import (
+    TINY,
+    assert_untouched,
+    keras_original,
+    refused,
+    tensors,
+    tiny,
+)
 
 MODEL = tiny()
 NAMES = [name for name, array in tensors(MODEL).items() if array.ndim]
@@ -95,7 +102,7 @@ def test_swapped_tensors_of_equal_shape_are_not_noticed() -> None:
 
 @pytest.mark.parametrize("skip", [("head",), ["stem", "stage1"], {"stage2"}])
 def test_skipped_parts_stay_as_they_are(skip: Any) -> None:
-    model, source = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1), tiny()
+    model, source = tiny(seed=1), tiny()
     before = {name: part.get_weights() for name, part in plan.named_parts(model).items()}
     rl.load_weights_from(model, tensors(source), skip=skip)
     for name, part in plan.named_parts(model).items():
@@ -319,8 +326,8 @@ def test_warning_that_is_an_error_changes_nothing() -> None:
 
 
 def test_network_of_torch_with_weights_of_keras_is_a_warning() -> None:
-    small: dict[str, Any] = {"blocks": (3, 4, 6, 3), "filters": (64, 128, 256, 512), "classes": 2}
-    original = keras.applications.ResNet50(weights=None, classes=2, input_shape=(32, 32, 3))
+    small: dict[str, Any] = {"blocks": (3, 4, 6, 3), "filters": (64, 128, 256, 512), "classes": 7}
+    original = keras_original("keras_resnet50")
     # In all that has tensors it is the network of keras.applications.
     model = rl.ResNet.from_variant("resnet50", use_bias=True, **small)
     with pytest.warns(UserWarning, match="will not be those of keras") as caught:
@@ -332,8 +339,8 @@ def test_network_of_torch_with_weights_of_keras_is_a_warning() -> None:
 
 
 def test_keras_weights_bring_their_preprocessing_once(tmp_path: Path) -> None:
-    original = keras.applications.ResNet50(weights=None, classes=2, input_shape=(32, 32, 3))
-    model = rl.ResNet.from_variant("keras_resnet50", classes=2, metadata={"a": 1})
+    original = keras_original("keras_resnet50")
+    model = rl.ResNet.from_variant("keras_resnet50", classes=7, metadata={"a": 1})
     rl.load_weights_from(model, original)
     assert rl.preprocessing(model).channels == "bgr"
     assert model.metadata["a"] == 1

@@ -23,9 +23,17 @@ from tests.support.randomize import images, randomize, relative_difference, valu
 TINY: dict[str, Any] = {"blocks": (1, 1), "filters": (4, 8), "stem": {"filters": 4}, "classes": 3}
 
 
-def tiny() -> rl.ResNet:
-    """A small network of timm's names, with random variables."""
-    return randomize(rl.ResNet.from_variant("resnet18", **TINY))
+@functools.cache
+def _tiny(seed: int) -> rl.ResNet:
+    return rl.ResNet.from_variant("resnet18", **TINY)
+
+
+def tiny(seed: int = 0) -> rl.ResNet:
+    """A small network of timm's names, with random variables.
+
+    The same one for each seed, with these values again, since most tests load or refuse a file.
+    """
+    return randomize(_tiny(seed), seed)
 
 
 def tensors(model: rl.ResNet) -> dict[str, np.ndarray]:
@@ -68,7 +76,7 @@ def save_npz(arrays: dict[str, np.ndarray], path: Path) -> None:
 )
 def test_floats_of_every_size_are_read(ending: str, dtype: str, tmp_path: Path) -> None:
     stored = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
-    model, other = tiny(), randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+    model, other = tiny(), tiny(seed=1)
     arrays = {name: array.astype(stored) for name, array in tensors(model).items() if array.ndim}
     path = tmp_path / f"weights.{ending}"
     (save_file if ending == "safetensors" else save_npz)(arrays, path)
@@ -90,7 +98,7 @@ def test_reading_safetensors_needs_no_torch(
 def test_mappings_of_arrays_and_of_variables_are_read() -> None:
     model = tiny()
     for convert in (np.asarray, keras.Variable, keras.ops.convert_to_tensor):
-        other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+        other = tiny(seed=1)
         rl.load_weights_from(other, {k: convert(v) for k, v in tensors(model).items() if v.ndim})
         assert_untouched(other, model.get_weights())
 
@@ -100,7 +108,7 @@ def test_mappings_of_arrays_and_of_variables_are_read() -> None:
 def test_what_training_scripts_put_around_is_taken_away(
     wrapper: tuple[str, ...], prefix: str
 ) -> None:
-    model, other = tiny(), randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+    model, other = tiny(), tiny(seed=1)
     source: Any = {prefix + name: array for name, array in tensors(model).items()}
     for name in wrapper:
         source = {name: source, "epoch": 3, "optimizer": {"lr": 0.1}}
@@ -122,7 +130,7 @@ def test_order_of_bytes_and_of_axes_in_memory_does_not_matter(change: Any, tmp_p
     arrays = {name: change(array) for name, array in tensors(model).items()}
     save_npz(arrays, path)
     for source in (arrays, path):
-        other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+        other = tiny(seed=1)
         rl.load_weights_from(other, source)
         assert_untouched(other, model.get_weights())
 
@@ -162,9 +170,15 @@ KERAS = {
 }
 
 
-def keras_original(name: str, **arguments: Any) -> keras.Model:
-    arguments = {"weights": None, "classes": 7, "classifier_activation": None, **arguments}
-    return randomize(KERAS[name](**arguments))
+@functools.cache
+def _keras_original(name: str, include_top: bool) -> keras.Model:
+    arguments = {"include_top": include_top, "weights": None, "input_shape": (64, 64, 3)}
+    return KERAS[name](**arguments, classes=7, classifier_activation=None)
+
+
+def keras_original(name: str, include_top: bool = True) -> keras.Model:
+    """One network for each name, with the same values again."""
+    return randomize(_keras_original(name, include_top))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +191,7 @@ def keras_original(name: str, **arguments: Any) -> keras.Model:
     ],
 )
 def test_models_and_files_of_keras_applications_are_read(name: str, tmp_path: Path) -> None:
-    original = keras_original(name, input_shape=(64, 64, 3))
+    original = keras_original(name)
     x = images(2, 64, 64, 3)
     expected = value(original(x))
     new, old = tmp_path / "new.weights.h5", tmp_path / "old.h5"
@@ -212,7 +226,7 @@ def write_legacy(group: Any, model: keras.Model) -> None:
 
 
 def test_keras_network_without_its_top_is_read_for_a_new_head(tmp_path: Path) -> None:
-    original = keras_original("keras_resnet50", include_top=False, input_shape=(64, 64, 3))
+    original = keras_original("keras_resnet50", include_top=False)
     model = rl.ResNet.from_variant("keras_resnet50", classes=2)
     original.save_weights(tmp_path / "a.weights.h5")
     x = images(1, 64, 64, 3)
@@ -235,7 +249,7 @@ def test_files_of_torch_are_read(tmp_path: Path) -> None:
         for old in (False, True):
             path = tmp_path / f"{i}{old}.pth"
             torch.save(saved, path, _use_new_zipfile_serialization=not old)
-            other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+            other = tiny(seed=1)
             rl.load_weights_from(other, path)
             assert_untouched(other, model.get_weights())
 
@@ -256,7 +270,7 @@ def test_tensors_of_torch_are_read_whatever_their_state(tmp_path: Path) -> None:
     for kind, tensors_of_torch in state.items():
         torch.save(tensors_of_torch, path)
         for source in (tensors_of_torch, path):
-            other = randomize(rl.ResNet.from_variant("resnet18", **TINY), seed=1)
+            other = tiny(seed=1)
             rl.load_weights_from(other, source)
             found = tensors(other)
             for name, array in (short if kind == "bfloat16" else arrays).items():
@@ -365,7 +379,7 @@ def test_ending_in_capitals_is_the_same(tmp_path: Path) -> None:
 
 def test_renamed_file_of_keras_3_is_refused(tmp_path: Path) -> None:
     saved, path = tmp_path / "a.weights.h5", tmp_path / "renamed.h5"
-    keras_original("keras_resnet50", input_shape=(32, 32, 3)).save_weights(saved)
+    keras_original("keras_resnet50").save_weights(saved)
     saved.rename(path)
     assert refused(path) == (
         f"{UNREADABLE}'{path}', which cannot be read: Keras 3 reads its weights from files that "
