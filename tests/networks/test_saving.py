@@ -68,76 +68,84 @@ def test_file_of_the_first_format_loads_with_its_recorded_output() -> None:
     assert model.stages[0].block_layers[0].trainable
 
 
+# Without the import first; then a whole file, and a file of weights for a network made anew.
 READ = """
 import sys
 import numpy as np
 import keras
-import resnet_layers
-model = keras.saving.load_model(sys.argv[1])
-x = np.load(sys.argv[2])
-# Operation by operation JAX compiles each one; as a whole it is quick.
-call = model if keras.backend.backend() == "tensorflow" else model.predict_on_batch
-np.savez(sys.argv[3], **{name: keras.ops.convert_to_numpy(call(x[name])) for name in x.files})
-print(keras.backend.backend())
-"""
-
-
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_file_opens_in_another_process_and_on_another_backend(backend: str, tmp_path: Path) -> None:
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f'{backend} is missing: pip install "resnet-layers[{backend}]"')
-    model = tiny(name="somebody")
-    for _ in range(3):  # advances the counters behind automatic names
-        tiny()
-    model.save(tmp_path / "model.keras")
-    x = {f"{h}x{w}": images(2, h, w, 3) for h, w in SIZES}
-    np.savez(tmp_path / "x.npz", **x)  # type: ignore[arg-type]
-    result = run_python(
-        READ,
-        *(str(tmp_path / name) for name in ("model.keras", "x.npz", "y.npz")),
-        KERAS_BACKEND=backend,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == [backend]
-    y = np.load(tmp_path / "y.npz")
-    for name, image in x.items():
-        if backend == "tensorflow":
-            np.testing.assert_array_equal(y[name], value(model(image)))
-        else:
-            assert relative_difference(y[name], model(image)) < 1e-4
-
-
-def test_file_without_the_import_names_the_class_that_is_missing(tmp_path: Path) -> None:
-    tiny().save(tmp_path / "model.keras")
-    code = "import sys, keras; keras.saving.load_model(sys.argv[1])"
-    result = run_python(code, str(tmp_path / "model.keras"))
-    assert result.returncode != 0
-    assert "ResNet" in result.stderr
-    assert "resnet_layers" in result.stderr
-
-
-def test_weights_file_loads_in_another_process(tmp_path: Path) -> None:
-    model = tiny()
-    for _ in range(2):
-        tiny()
-    model.save_weights(tmp_path / "m.weights.h5")
-    np.save(tmp_path / "x.npy", images(2, 17, 16, 3))
-    code = """
-import sys, numpy as np, keras, resnet_layers as rl
-model = rl.ResNet(
+path = sys.argv[1]
+try:
+    keras.saving.load_model(f"{path}/model.keras")
+except Exception as error:
+    print(error, file=sys.stderr)
+else:
+    sys.exit("loaded without the import")
+import resnet_layers as rl
+whole = keras.saving.load_model(f"{path}/model.keras")
+made = rl.ResNet(
     rl.Stem(4),
     [rl.ResNetStage(4, 2), rl.ResNetStage(8, 2, strides=2, bottleneck=True, groups=2)],
     rl.ClassifierHead(3),
 )
-model.load_weights(sys.argv[1])
-np.save(sys.argv[3], keras.ops.convert_to_numpy(model(np.load(sys.argv[2]))))
+made.load_weights(f"{path}/m.weights.h5")
+x = np.load(f"{path}/x.npz")
+for model, name, sizes in ((whole, "whole", x.files), (made, "made", x.files[1:2])):
+    # Operation by operation JAX compiles each one; as a whole it is quick.
+    call = model if keras.backend.backend() == "tensorflow" else model.predict_on_batch
+    y = {size: keras.ops.convert_to_numpy(call(x[size])) for size in sizes}
+    np.savez(f"{path}/{name}.npz", **y)
+print(keras.backend.backend())
 """
-    paths = [str(tmp_path / name) for name in ("m.weights.h5", "x.npy", "y.npy")]
-    result = run_python(code, *paths)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, rl.ResNet]:
+    """A folder with a network, its weights and images, and the network."""
+    path = tmp_path_factory.mktemp("written")
+    model = tiny(name="somebody")
+    for _ in range(3):  # advances the counters behind automatic names
+        tiny()
+    model.save(path / "model.keras")
+    model.save_weights(path / "m.weights.h5")
+    np.savez(path / "x.npz", **{f"{h}x{w}": images(2, h, w, 3) for h, w in SIZES})  # type: ignore[arg-type]
+    return path, model
+
+
+@pytest.fixture(scope="module", params=["tensorflow", "jax", "torch"])
+def read(
+    request: pytest.FixtureRequest, written: tuple[Path, rl.ResNet]
+) -> tuple[str, subprocess.CompletedProcess[str]]:
+    """A backend, and what its process answered that read the files."""
+    backend = request.param
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f'{backend} is missing: pip install "resnet-layers[{backend}]"')
+    return backend, run_python(READ, str(written[0]), KERAS_BACKEND=backend)
+
+
+Read = tuple[str, subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("name", ["whole", "made"])
+def test_files_open_in_another_process_and_on_another_backend(
+    read: Read, written: tuple[Path, rl.ResNet], name: str
+) -> None:
+    (backend, result), (path, model) = read, written
     assert result.returncode == 0, result.stderr
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "y.npy"), value(model(np.load(tmp_path / "x.npy")))
-    )
+    assert result.stdout.split() == [backend]
+    x, y = np.load(path / "x.npz"), np.load(path / f"{name}.npz")
+    assert y.files == (x.files if name == "whole" else x.files[1:2])
+    for size in y.files:
+        if backend == "tensorflow":
+            np.testing.assert_array_equal(y[size], value(model(x[size])))
+        else:
+            assert relative_difference(y[size], model(x[size])) < 1e-4
+
+
+def test_file_without_the_import_names_the_class_that_is_missing(read: Read) -> None:
+    result = read[1]
+    assert result.returncode == 0, result.stderr
+    assert "ResNet" in result.stderr
+    assert "resnet_layers" in result.stderr
 
 
 def test_weights_of_another_width_are_refused_with_both_shapes(tmp_path: Path) -> None:
