@@ -4,6 +4,7 @@ import gc
 import itertools
 import os
 import signal
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -11,10 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-import keras
 import pytest
 from hypothesis import settings
-from tensorflow.python import pywrap_tfe
 
 pytest.register_assert_rewrite("tests.support.messages")  # for what it compares to be shown
 
@@ -26,6 +25,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # Keras makes objects by the million and keeps most of them: Python looks for garbage less often.
 gc.set_threshold(50_000, 20, 50)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Neighbours share fixtures and networks, so that `-n` hands out tests in large pieces."""
+    if config.option.dist != "load":  # asked for
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -44,6 +53,9 @@ def _fresh_state() -> None:
     most tests take. The seeds that it means are those of random operations outside of functions,
     and neither Keras nor this package has any. They are forgotten now and then, for their memory.
     """
+    import keras  # not above: the process that hands out the tests of `-n` needs none
+    from tensorflow.python import pywrap_tfe
+
     with pytest.MonkeyPatch.context() as patch:
         if next(_tests) % 50:
             patch.setattr(pywrap_tfe, "TFE_ContextClearCaches", lambda _: None)
