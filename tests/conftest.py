@@ -29,12 +29,12 @@ gc.set_threshold(50_000, 20, 50)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Neighbours share fixtures and networks, so that `-n` hands out tests in large pieces."""
+    """The tests of a file share fixtures and networks, so that `-n` hands out whole files."""
     if config.option.dist != "load":  # asked for
         return None
-    from xdist.scheduler import WorkStealingScheduling
+    from xdist.scheduler import LoadFileScheduling
 
-    return WorkStealingScheduling(config, log)
+    return LoadFileScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -69,6 +69,23 @@ def test_keras_computes_where_tensorflow_has_no_gradients(
         assert relative_difference(ours, theirs) < 1e-5
 
 
+def test_an_eager_convolution_is_compiled_once_for_its_shapes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Keras would compile at every call."""
+    monkeypatch.setattr(convolution, "has_gradients", lambda dtype: False)
+    convolution._compiled.cache_clear()
+    x = tf.constant(images(2, 6, 5, 8))
+    for strides, compiled in ((1, 1), (1, 1), (2, 2)):
+        layer = made(2, "float32", strides=strides)
+        expected = keras.ops.conv(x, layer.kernel, strides, "same")  # Keras' own
+        for _ in range(2):
+            assert relative_difference(layer(x), expected) < 1e-6
+        assert convolution._compiled.cache_info().misses == compiled
+    layer(x[:1])
+    assert convolution._compiled.cache_info().misses == 3
+
+
 def operators(policy: str) -> list[str]:
     layer = made(2, policy)
     spec = tf.TensorSpec((None, 8, 8, 8), layer.compute_dtype)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import keras
@@ -71,7 +71,37 @@ def has_gradients(dtype: str) -> bool:
     return True
 
 
-class DividesChannels:
+@lru_cache(maxsize=256)
+def _compiled(shapes: tuple[tuple[int, ...], ...], dtype: str, **how: Any) -> Any:
+    """A convolution under XLA, of inputs and a kernel of these shapes."""
+    import tensorflow as tf
+
+    return tf.function(lambda x, kernel: ops.conv(x, kernel, **how), jit_compile=True)
+
+
+class CompilesOnce:
+    """A convolution that Keras 3.15 would compile with XLA again at every eager call."""
+
+    def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
+        if self.groups == 1 or not _is_eager(inputs):
+            return super().convolution_op(inputs, kernel)  # type: ignore[misc]
+        kernel = ops.convert_to_tensor(kernel)
+        shapes = (tuple(inputs.shape), tuple(kernel.shape))
+        how = {name: getattr(self, name) for name in ("strides", "padding", "dilation_rate")}
+        compiled = _compiled(shapes, inputs.dtype.name, data_format=self.data_format, **how)
+        return compiled(inputs, kernel)
+
+
+def _is_eager(x: Any) -> bool:
+    """Whether this is a tensor of TensorFlow outside of all tracing."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return tf.executing_eagerly() and tf.is_tensor(x)
+
+
+class DividesChannels(CompilesOnce):
     """A grouped convolution by TensorFlow's own operator, where that has gradients.
 
     Keras 3.15 compiles each one with XLA by itself, for those that have none. That took 30 times
@@ -90,7 +120,7 @@ class DividesChannels:
 
     def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
         if not self._is_native(inputs):
-            return super().convolution_op(inputs, kernel)  # type: ignore[misc]
+            return super().convolution_op(inputs, kernel)
         import tensorflow as tf
 
         def convolve(x: Any, k: Any) -> Any:

@@ -101,9 +101,10 @@ class _PerGroup(_PerChannel):
         channels = x.shape[self.axis]
         groups = math.gcd(self.groups, channels)
         means = ops.mean(x, axis=self.pixel_axes(x))  # (B, C)
-        means = ops.mean(ops.reshape(means, (-1, groups, channels // groups)), axis=2)  # (B, G)
+        shape = (-1, groups, channels // groups)
+        means = ops.mean(ops.reshape(means, shape), axis=2, keepdims=True)  # (B, G, 1)
+        means = ops.reshape(ops.tile(means, (1, 1, shape[2])), (-1, channels))
         data_format = "channels_last" if self.axis == -1 else "channels_first"
-        means = ops.repeat(means, channels // groups, axis=1)
         return Layout(len(x.shape) - 2, data_format).over_pixels(means)
 
     def centre(self, x: Any) -> Any:
