@@ -57,7 +57,7 @@ def _fresh_state() -> None:
     from tensorflow.python import pywrap_tfe
 
     with pytest.MonkeyPatch.context() as patch:
-        if next(_tests) % 50:
+        if next(_tests) % 400:
             patch.setattr(pywrap_tfe, "TFE_ContextClearCaches", lambda _: None)
         keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")

@@ -97,12 +97,12 @@ def seresnet50(shape: Shape, classes: int) -> keras.Model:
     return _imagenet(SE_BOTTLENECK, (3, 4, 6, 3), shape, classes)
 
 
-def cifar_resnet20(shape: Shape, classes: int) -> keras.Model:
+def cifar_resnet20(shape: Shape, classes: int, blocks: int = 3) -> keras.Model:
     """The article's network of 20 layers for small images, with shortcuts of option A."""
     inputs = keras.Input(shape)
     x = _conv_norm(inputs, 16, 3, name="stem_conv")
     for i, filters in enumerate((16, 32, 64), start=1):
-        for j in range(1, 4):
+        for j in range(1, blocks + 1):
             strides = 2 if i > 1 and j == 1 else 1
             shortcut = x if strides == 1 else _pad_channels(x, filters)
             x = BASIC.add(x, shortcut, filters, strides, name=f"stage{i}_block{j}")

@@ -1,6 +1,7 @@
 """The harness of the benchmarks, on clocks that tell what they are told."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import resnet_layers as rl
 from benchmarks import bench_forward, bench_peers, bench_training_step
 from benchmarks.harness import devices, execution, flat, hub, twins
 from benchmarks.harness.child import Child, Task, children
 from benchmarks.harness.paired import Match, Ratio, rounds_within, stopwatch
 
 MODULES = (bench_forward, bench_training_step, bench_peers)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network for small images with one block a stage in place of three, and its twin."""
+
+    def ours(shape: tuple[int, ...], classes: int, policy: str) -> Any:
+        of_images: Any = {"classes": classes, "input_shape": shape, "dtype": policy}
+        return rl.ResNet.from_variant("cifar_resnet20", blocks=(1, 1, 1), **of_images)
+
+    stock = functools.partial(flat.cifar_resnet20, blocks=1)
+    monkeypatch.setitem(twins.KINDS, "small", twins.Kind((8, 8, 3), ours, stock))
 
 
 class Clock:
@@ -237,18 +251,18 @@ def test_keras_hub_has_the_variables_of_ours_elsewhere() -> None:
 
 
 def test_twins_that_differ_are_refused() -> None:
-    pair = twins.make("cifar_resnet20", size=8, classes=3)
+    pair = twins.make("small", classes=3)
     x, _ = pair.batch(3)
     ours = execution.forward(pair.ours, x)
     twins.assert_same_output(ours.first, execution.forward(pair.stock, x).first)
-    statistics = pair.stock.get_layer("stage3_block3_conv2_normalization").moving_mean
+    statistics = pair.stock.get_layer("stage3_block1_conv2_normalization").moving_mean
     statistics.assign(statistics + 0.01)
     with pytest.raises(AssertionError):
         twins.assert_same_output(ours.first, execution.forward(pair.stock, x).first)
 
 
 def test_twins_that_learn_differently_are_refused() -> None:
-    pair = twins.make("cifar_resnet20", size=8, classes=3)
+    pair = twins.make("small", classes=3)
     x, y = pair.batch(3)
     pair.stock.get_layer("stem_conv_normalization").momentum = 0.5
     ours, stock = (execution.training_step(model, x, y) for model in (pair.ours, pair.stock))
@@ -259,13 +273,13 @@ def test_twins_that_learn_differently_are_refused() -> None:
 @pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
 def test_a_step_learns_what_a_tape_says(mode: str) -> None:
     """Momentum after two steps from nearly the same place: 1.9 times the first."""
-    pair = twins.make("cifar_resnet20", size=8, classes=3)
+    pair = twins.make("small", classes=3)
     x, y = pair.batch(3)
     stock = execution.training_step(pair.stock, x, y)
     kernel = pair.ours.head.dense.kernel
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     keras.utils.set_random_seed(0)
-    twin = twins.make("cifar_resnet20", size=8, classes=3).ours
+    twin = twins.make("small", classes=3).ours
     with tf.GradientTape() as tape:
         value = loss(y, twin(x, training=True))
     gradient = tape.gradient(value, twin.head.dense.kernel.value)
@@ -277,13 +291,13 @@ def test_a_step_learns_what_a_tape_says(mode: str) -> None:
 
 
 def test_twins_must_have_the_same_variables() -> None:
-    pair = twins.make("cifar_resnet20", size=8, classes=3)
+    pair = twins.make("small", classes=3)
     with pytest.raises(AssertionError):
         twins.pairs_by_path(pair.ours, flat.resnet18((8, 8, 3), 3))
 
 
 def test_twins_compute_in_the_same_precision() -> None:
-    pair = twins.make("cifar_resnet20", "bfloat16", size=8)
+    pair = twins.make("small", "bfloat16")
     assert {layer.compute_dtype for layer in pair.stock.layers} == {"bfloat16"}
     assert pair.ours.stages[0].compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
@@ -298,7 +312,7 @@ def test_flat_networks_hold_nothing_but_what_keras_has() -> None:
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
     """A small network that this backend runs in a child."""
-    pair = twins.make("cifar_resnet20", size=8, classes=3)
+    pair = twins.make("small", classes=3)
     x, y = pair.batch(2)
     pair.ours.save(tmp_path / "ours.keras")
     np.savez(tmp_path / "xy.npz", x=x, y=y)

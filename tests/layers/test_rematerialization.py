@@ -252,7 +252,11 @@ JAX = """
 import jax, keras, numpy as np
 import resnet_layers as rl
 from tests.support.randomize import images, randomize, relative_difference
-style = rl.BlockStyle(attention="se", kernel_regularizer=keras.regularizers.L2(1e-2))
+style = rl.BlockStyle(
+    attention="se",
+    kernel_regularizer=keras.regularizers.L2(1e-2),
+    kernel_initializer="zeros",  # there at once; `randomize` replaces them
+)
 for policy, bound in (("float32", 1e-4), ("mixed_bfloat16", 3e-2)):
     results = []
     for rematerialize in (False, True):
@@ -275,7 +279,7 @@ for policy, bound in (("float32", 1e-4), ("mixed_bfloat16", 3e-2)):
         ]
         run = jax.jit(jax.value_and_grad(loss, has_aux=True, argnums=(0, 2)))
         results.append(keras.tree.flatten(run(*state, images(6, 8, 8, 4))))
-        program = jax.make_jaxpr(jax.grad(loss, has_aux=True))(*state, images(6, 8, 8, 4))
+        program = jax.make_jaxpr(run)(*state, images(6, 8, 8, 4))  # which is traced already
         print("checkpoint" in str(program) or "remat" in str(program))
     a, b = results
     print(len(a) == len(b), max(map(relative_difference, a, b)) < bound)
@@ -283,7 +287,8 @@ for policy, bound in (("float32", 1e-4), ("mixed_bfloat16", 3e-2)):
 
 
 def test_a_step_is_the_same_on_jax() -> None:
-    result = run_python(JAX, KERAS_BACKEND="jax")
+    # XLA compiles in half of the time, to programs that nobody runs twice.
+    result = run_python(JAX, KERAS_BACKEND="jax", XLA_FLAGS="--xla_backend_optimization_level=0")
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["False", "True", "True", "True"] * 2
 
@@ -292,7 +297,7 @@ def test_a_step_is_the_same_on_jax() -> None:
 PEAK = """
 import sys, keras, tensorflow as tf
 import resnet_layers as rl
-stage = rl.ResNetStage(16, 16, rematerialize=sys.argv[1] == "True")
+stage = rl.ResNetStage(16, 12, rematerialize=sys.argv[1] == "True")
 stage.build((None, None, None, 16))
 
 def step(x):

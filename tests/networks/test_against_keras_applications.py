@@ -58,8 +58,10 @@ def test_resnet50_equals_keras_applications(create: Any, shape: tuple[int, int, 
     blocks = ("conv2_block3", "conv3_block4", "conv4_block6", "conv5_block3")
     names = ["conv1_relu", *(f"{block}_out" for block in blocks), "predictions"]
     image = images(2, *shape)
+    ours, theirs = model, stock
     for training, dtype, tolerance in (INFERENCE, TRAINING):
-        ours, theirs = rl.with_dtype(model, dtype), rl.with_dtype(stock, dtype)
+        if dtype != "float32":
+            ours, theirs = rl.with_dtype(model, dtype), rl.with_dtype(stock, dtype)
         outputs = [theirs.get_layer(name).output for name in names]
         expected = keras.Model(theirs.input, outputs)(image, training=training)
         maps = ours.features(image, training=training)

@@ -1,5 +1,6 @@
 """`ResNet34` against the article's network, written flat with stock Keras layers."""
 
+import functools
 import math
 from typing import Any
 
@@ -65,16 +66,20 @@ def variable_pairs(model: rl.ResNet, flat: keras.Model) -> list[tuple[Any, Any]]
     return [(ours[path], theirs[path]) for path in ours]
 
 
-def make_pair(shape: tuple[int, ...], dtype: str = "float32") -> tuple[rl.ResNet, keras.Model]:
-    """Our network and the flat one, with the same random values in all variables.
-
-    In training our normalization rounds otherwise than Keras', but not in float64.
-    """
+@functools.cache
+def pair(shape: tuple[int, ...]) -> tuple[rl.ResNet, keras.Model]:
+    """Our network and the flat one, with the same random values in all variables, to be read."""
     model, flat = rl.ResNet34(shape=shape, classes=10), flat_resnet34(shape, 10)
     randomize(model)
     for ours, theirs in variable_pairs(model, flat):
         theirs.assign(ours)
-    return rl.with_dtype(model, dtype), rl.with_dtype(flat, dtype)
+    return model, flat
+
+
+def exact_pair(shape: tuple[int, ...]) -> tuple[rl.ResNet, keras.Model]:
+    """Copies in float64, to be trained: there our normalization rounds as Keras' does."""
+    model, flat = pair(shape)
+    return rl.with_dtype(model, "float64"), rl.with_dtype(flat, "float64")
 
 
 def assert_equal_variables(model: rl.ResNet, flat: keras.Model) -> None:
@@ -105,8 +110,7 @@ def test_resnet34_has_as_many_parameters_as_the_article(
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_resnet34_equals_the_flat_network(shape: tuple[int, ...]) -> None:
     image = images(4, *shape)
-    for training, dtype in ((False, "float32"), (True, "float64")):
-        model, flat = make_pair(shape, dtype)
+    for training, (model, flat) in ((False, pair(shape)), (True, exact_pair(shape))):
         actual, expected = model(image, training=training), flat(image, training=training)
         assert relative_difference(actual, expected) < TOLERANCE, f"{training=}"
         np.testing.assert_allclose(np.sum(actual, axis=-1), 1.0, rtol=1e-5)
@@ -114,7 +118,7 @@ def test_resnet34_equals_the_flat_network(shape: tuple[int, ...]) -> None:
 
 
 def test_resnet34_learns_as_the_flat_network() -> None:
-    model, flat = make_pair((32, 32, 3), "float64")
+    model, flat = exact_pair((32, 32, 3))
     # A bias before a normalization has no gradient but rounding.
     learners = [v for v in model.trainable_weights if v.name != "bias"]
     before = [keras.ops.convert_to_numpy(variable) for variable in learners]

@@ -17,6 +17,7 @@ from tests.support.randomize import (
     relative_difference,
     value,
 )
+from tests.support.uncompiled import uncompiled
 
 
 @keras.saving.register_keras_serializable("users")
@@ -133,6 +134,7 @@ SUBCLASSES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("name", SUBCLASSES)
 @pytest.mark.parametrize("fitted", [False, True])
+@uncompiled()
 def test_subclass_reloads_equal(name: str, fitted: bool, tmp_path: Path) -> None:
     model = SUBCLASSES[name]()
     x = images(4, 16, 17, 3)
@@ -264,6 +266,7 @@ def test_features_take_a_derived_part_as_it_is(derived_parts: Any) -> None:
     assert [y.shape[1:] for y in symbolic.values()] == [tuple(y.shape[1:]) for y in maps.values()]
 
 
+@uncompiled()
 def test_derived_parts_reload_equal(derived_parts: Any, tmp_path: Path) -> None:
     model = derived_parts
     model.stages[1].gate.trainable = False

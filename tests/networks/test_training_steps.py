@@ -16,6 +16,7 @@ from tests.support.randomize import (
     statistics,
     value,
 )
+from tests.support.uncompiled import uncompiled
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -160,6 +161,7 @@ def test_zero_init_last_zeroes_one_scale_in_each_block_and_learns_it() -> None:
     assert all(value(scales[path]).any() for path in zeros)
 
 
+@uncompiled()
 def test_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     x, y = four_colours(16)
 

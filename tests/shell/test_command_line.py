@@ -25,6 +25,7 @@ from resnet_layers.networks import variants
 from resnet_layers.networks.variant import Variant
 from resnet_layers.shell import classifier, train
 from resnet_layers.shell.images import Reader
+from tests.support.uncompiled import uncompiled
 
 TINY = Variant(
     blocks=(1, 1),
@@ -166,6 +167,7 @@ def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("style", ["timm_v2", "bit", "keras_v2", "torchvision"])
+@uncompiled()
 def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str
 ) -> None:
@@ -182,6 +184,7 @@ def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
 @pytest.mark.parametrize(
     ("option", "value"), [("--batch-size", 1000), ("--image-size", 7), ("--image-size", 1)]
 )
+@uncompiled()
 def test_train_takes_unusual_sizes(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -198,6 +201,7 @@ def test_train_takes_unusual_sizes(
     assert files(tmp_path) == {"model.keras", "history.csv", "curves.png"}
 
 
+@uncompiled()
 def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fixed = dataclasses.replace(TINY, head={"pooling": "avg2x2"})
@@ -279,6 +283,7 @@ def test_disagreement_is_exit_code_1(
     assert (code, err) == (1, "resnet-layers: both numbers\n")
 
 
+@uncompiled()
 def test_a_loss_that_is_no_number_is_refused(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -420,6 +425,7 @@ def test_train_refuses_outputs_that_it_cannot_write(
     assert files(tmp_path / "run") == {"curves.png"}
 
 
+@uncompiled()
 def test_train_reports_a_disk_that_fails_late(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -439,6 +445,7 @@ def test_train_reports_a_disk_that_fails_late(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@uncompiled()
 def test_signals_while_writing_leave_the_old_files(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -813,7 +820,7 @@ def test_interrupted_process_leaves_no_file(photos: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["digits", "folder"])
+@pytest.mark.parametrize("data", ["digits", pytest.param("folder", marks=pytest.mark.huge)])
 def test_default_run_reaches_98_percent(tmp_path: Path, data: str) -> None:
     options = []
     if data == "folder":

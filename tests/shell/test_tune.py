@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 import resnet_layers as rl
-from resnet_layers.shell import trial_plots, tune
+from resnet_layers.shell import train, trial_plots, tune
 from resnet_layers.shell.trials import Table, Trial
 from resnet_layers.tuning import HyperResNet, Range
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_command_line import run, write_photos
+from tests.support.uncompiled import uncompiled
 from tests.tuning.test_space import ONE
 
 TINY = {
@@ -43,8 +44,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photos(tmp_path_factory.mktemp("data") / "photos")
 
 
+@uncompiled()
 def test_a_search_writes_what_it_found(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output = tmp_path / "search"
     arguments = ("tune", "--data", photos, *OPTIONS, "--output", output)
@@ -77,6 +82,7 @@ def test_a_search_writes_what_it_found(
         with Image.open(output / name) as image:
             assert image.size[0] > 200
     # More trials of the same search: those that are there are kept.
+    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
     code, out, _ = run(capsys, *arguments, "--trials", 3)
     assert code == 0
     assert [line[:14] for line in out.splitlines() if line.startswith("Trial ")] == [
