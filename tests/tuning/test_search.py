@@ -19,7 +19,6 @@ import pytest
 from resnet_layers.tuning import HyperResNet, build_model
 from tests.support import tuning_script
 from tests.support.tuning_script import SEARCHES, Plan
-from tests.support.uncompiled import uncompiled
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{message}:DeprecationWarning")
@@ -53,8 +52,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
 @pytest.fixture(scope="module")
 def tuners(plans: dict[str, Plan]) -> dict[str, Any]:
     """One of each kind, after its search."""
-    with uncompiled():
-        return {kind: tuning_script.search(plan) for kind, plan in plans.items()}
+    return {kind: tuning_script.search(plan) for kind, plan in plans.items()}
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +297,6 @@ def test_long_search_does_not_grow(tmp_path: Path) -> None:
     assert memory[50] <= 1.05 * memory[10], [round(m / 2**20) for m in memory[::5]]
 
 
-@uncompiled()
 def test_search_survives_networks_that_diverge(tmp_path: Path) -> None:
     """Their trials fail, and are neither scored nor the best."""
     plan = Plan(
