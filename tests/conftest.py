@@ -7,6 +7,9 @@ import signal
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# XLA compiles in two thirds of the time for programs that run once or twice. `.ci/run` has the slow
+# tests, which compile every layer again, at the level that users have.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # A shell that starts tests in the background has them ignore Ctrl-C, which some of them send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

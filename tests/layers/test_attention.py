@@ -186,6 +186,7 @@ def test_bad_arguments_and_inputs_are_refused(
         (1 / 16, (64, 128, 256, 512), (8, 8, 16, 32)),
         (1 / 16, (256, 512, 1024, 2048), (16, 32, 64, 128)),
         (0.25, (256, 512, 1024, 2048), (64, 128, 256, 512)),
+        (1 / 16, (184, 192, 320, 448), (8, 16, 24, 32)),  # halves go up, as in its make_divisible
     ],
 )
 def test_squeezed_channels_are_timms(

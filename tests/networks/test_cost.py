@@ -47,7 +47,10 @@ def _moving_statistics(row: Variant) -> int:
 
 @pytest.mark.parametrize(
     "name",
-    ["cifar_resnet20", "resnet18d", "resnetv2_18", "test_resnet", "seresnet18", "resnetblur18"],
+    [
+        *("cifar_resnet20", "resnet18d", "resnetv2_18", "test_resnet"),
+        *("seresnet18", "ecaresnet26t", "resnetblur18"),
+    ],
 )
 @pytest.mark.parametrize("shape", [(33, 46, 3), (1, 1, 4), (64, 64, 1)], ids=str)
 def test_cost_is_that_of_the_built_network(name: str, shape: tuple[int, int, int]) -> None:

@@ -70,6 +70,16 @@ def test_plan_is_a_bijection_with_the_tensors_of_the_original(name: str) -> None
     assert sum(math.prod(v.shape) for v in model.trainable_weights) == reference["params"]
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith("_pruned")])
+def test_channels_of_pruned_networks_are_those_of_the_original(name: str) -> None:
+    """In the row alone, since most of these networks are slow to build."""
+    tensors = load(name)["tensors"]
+    for s, stage in enumerate(variants.find(name).widths, start=1):
+        for b, block in enumerate(stage):
+            shapes = [tensors[f"layer{s}.{b}.conv{i}.weight"] for i in range(1, len(block) + 1)]
+            assert tuple(shape[0] for shape in shapes) == tuple(block)
+
+
 @networks()
 def test_outputs_equal_those_of_the_original(name: str) -> None:
     reference, limit = load(name), tolerance(name)

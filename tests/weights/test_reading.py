@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import resnet_layers as rl
-from resnet_layers.weights import plan
+from resnet_layers.weights import loading, plan
 from tests.support.randomize import images, randomize, relative_difference, value
 
 TINY: dict[str, Any] = {"blocks": (1, 1), "filters": (4, 8), "stem": {"filters": 4}, "classes": 3}
@@ -150,6 +150,17 @@ def test_model_shares_no_memory_with_its_source(tmp_path: Path) -> None:
         file.write(bytes(path.stat().st_size))
     for other in others:
         assert_untouched(other, model.get_weights())
+
+
+def test_what_is_assigned_shares_no_memory_on_any_backend() -> None:
+    """TensorFlow copies what is assigned; others may take the memory of an array as it is."""
+    model = randomize(rl.ResNet.from_variant("resnet50", **{**TINY, "filters": (1, 2)}))
+    arrays = tensors(model)
+    for row in plan.named_tensors(model, plan.torch_dialect(model)):
+        if row.variable is not None:
+            array = arrays[row.name]
+            assert array.dtype == "float32"
+            assert not np.shares_memory(np.asarray(loading._value(row, array)), array)
 
 
 def test_prefix_on_some_names_alone_is_a_name() -> None:
