@@ -1,7 +1,6 @@
 """Signals of a command: Ctrl-C and SIGTERM end it with one sentence and no unfinished file."""
 
 import contextlib
-import itertools
 import os
 import signal
 import sys
@@ -15,9 +14,15 @@ INTERRUPTED = "interrupted: no unfinished file is left behind"
 
 def runs_command() -> bool:
     """Whether this process was started as `python -m resnet_layers` or as `resnet-layers`."""
-    started = sys.orig_argv
-    by_module = any(pair == ("-m", "resnet_layers") for pair in itertools.pairwise(started))
-    return by_module or Path(sys.argv[0] if sys.argv else "").stem == "resnet-layers"
+    options = iter(sys.orig_argv[1:])
+    for option in options:
+        if option == "-m":
+            return next(options, "") == "resnet_layers"
+        if option in ("-W", "-X"):
+            next(options, "")  # its value
+        elif not option.startswith("-") or option == "-c":
+            break  # what comes now is the program's
+    return Path(sys.argv[0] if sys.argv else "").stem == "resnet-layers"
 
 
 def end_while_importing() -> None:

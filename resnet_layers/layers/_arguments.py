@@ -34,13 +34,13 @@ class Shaped(Composite):
     def shape_by(self, geometry: Any) -> None:
         """Keeps a geometry."""
         self.follow(geometry.style)
-        self.geometry = geometry
+        self._geometry = geometry
         for name, value in geometry.arguments("style").items():
             setattr(self, name, value)
 
     def own_config(self) -> dict[str, Any]:
         names = ("filters", *self.geometry_arguments)
-        geometry = {name: getattr(self.geometry, name) for name in names}
+        geometry = {name: getattr(self._geometry, name) for name in names}
         return {**geometry, "style": self.style.get_config()}
 
 
@@ -48,7 +48,7 @@ def takes(geometry: type[Value], *left_out: str, **defaults: Any) -> Callable[[_
     """Gives a layer's constructor an argument for each field of a geometry.
 
     Outside, signatures and configs are flat: `ConvBlock(64, strides=2, groups=32)`. Inside, the
-    constructor gets these arguments as one dict, `geometry`; `filters` and `style` it takes
+    constructor gets these arguments as one dict, `_geometry`; `filters` and `style` it takes
     itself. In the docstring of the layer, that of the fields takes the place of `**geometry`.
 
     Args:
@@ -71,13 +71,15 @@ def takes(geometry: type[Value], *left_out: str, **defaults: Any) -> Callable[[_
     def decorate(layer: Any) -> Any:
         construct = layer.__init__
         signature = inspect.signature(construct)
-        own = [p for p in signature.parameters.values() if p.name != "geometry"]
+        own = [p for p in signature.parameters.values() if p.name != "_geometry"]
         at = next(i for i, parameter in enumerate(own) if parameter.kind is keyword)
 
         @functools.wraps(construct)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            if len(args) >= at:
+                construct(self, *args, **kwargs)  # Python says how many there may be
             given = {p.name: kwargs.pop(p.name, p.default) for p in arguments}
-            construct(self, *args, geometry=given, **kwargs)
+            construct(self, *args, _geometry=given, **kwargs)
 
         flat = signature.replace(parameters=[*own[:at], *arguments, *own[at:]])
         __init__.__signature__ = flat  # type: ignore[attr-defined]

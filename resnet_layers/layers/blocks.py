@@ -19,21 +19,27 @@ class ResidualBlock(Shaped):
     """What both blocks share: the body, the addition, the activation."""
 
     def __init__(
-        self, filters: int, *, geometry: dict[str, Any], drop_path: float, style: Any, **kwargs: Any
+        self,
+        filters: int,
+        *,
+        _geometry: dict[str, Any],
+        drop_path: float,
+        style: Any,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.shape_by(Geometry(filters=filters, style=styles.get(style), **geometry))
+        self.shape_by(Geometry(filters=filters, style=styles.get(style), **_geometry))
         self.drop_path = checks.fraction("drop_path", drop_path)
-        self.output_filters = self.geometry.output_filters
+        self.output_filters = self._geometry.output_filters
         style, keywords = self.style, self.child_keywords()
         self.preactivation = (
             NormAct(style, name="preactivation", **keywords) if style.preactivation else None
         )
         self.body = tuple(
             ConvNorm(**unit.arguments(), name=f"conv{i + 1}", **keywords)
-            for i, unit in enumerate(self.geometry.units)
+            for i, unit in enumerate(self._geometry.units)
         )
-        self.attention = self._make_attention(self.geometry.regular_filters)
+        self.attention = self._make_attention(self._geometry.regular_filters)
         each_image = (None,) + (1,) * (style.rank + 1)
         self.drop = (
             keras.layers.Dropout(self.drop_path, noise_shape=each_image, name="drop", **keywords)
@@ -73,7 +79,7 @@ class ResidualBlock(Shaped):
         x = inputs
         for i, unit in enumerate(self.body):
             x = unit(x, training=training)  # last: (B, ceil(H/s), ceil(W/s), output_filters)
-            if i == self.geometry.smoothed:
+            if i == self._geometry.smoothed:
                 x = pooling.smooth(
                     self.style.anti_aliasing, x, self.strides, self.style.data_format
                 )
@@ -204,7 +210,7 @@ class ConvBlock(ResidualBlock):
         self, filters: int, *, drop_path: float = 0.0, style: Any = "torchvision", **kwargs: Any
     ) -> None:
         super().__init__(filters, drop_path=drop_path, style=style, **kwargs)
-        projection, keywords = self.geometry.projection, self.child_keywords()
+        projection, keywords = self._geometry.projection, self.child_keywords()
         self.projection: Any = projection and ConvNorm(
             **projection.arguments(), name="projection", **keywords
         )
@@ -232,7 +238,7 @@ class ConvBlock(ResidualBlock):
 
     def _pool_and_project(self, inputs: Any, activated: Any, training: bool | None) -> Any:
         data_format = self.style.data_format
-        if self.geometry.strided:
+        if self._geometry.strided:
             pooled = pooling.average(activated, self.strides, data_format)
         else:
             pooled = pooling.average_dilated(activated, self.dilation_rate, data_format)

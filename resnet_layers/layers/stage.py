@@ -69,38 +69,38 @@ class ResNetStage(Shaped):
         projection: bool = True,
         rematerialize: bool = False,
         style: Any = "torchvision",
-        geometry: Any = None,
+        _geometry: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.blocks = checks.integer("blocks", blocks)
-        self.shape_by(Geometry(filters=filters, style=styles.get(style), **geometry))
+        self.shape_by(Geometry(filters=filters, style=styles.get(style), **_geometry))
         self.projection = checks.boolean("projection", projection)
         self.rematerialize = checks.boolean("rematerialize", rematerialize)
         self.widths = checks.widths("widths", widths, self.blocks)
         self.drop_path = checks.fractions("drop_path", drop_path, self.blocks)
         if not self.projection:
             self._check_without_projection()
-        walk = self.geometry.of_blocks(self.blocks, self.projection, self.widths)
+        walk = self._geometry.of_blocks(self.blocks, self.projection, self.widths)
         self.block_layers = tuple(self._make_block(i, *place) for i, place in enumerate(walk))
         self.output_filters = self.block_layers[-1].output_filters
 
     def _check_without_projection(self) -> None:
-        if self.geometry.first_dilation_rate is not None:
+        if self._geometry.first_dilation_rate is not None:
             raise ValueError(
                 "`first_dilation_rate` must be None without a projection, since an IdentityBlock "
                 "has one rate. Received: "
-                f"first_dilation_rate={self.geometry.first_dilation_rate!r}, projection=False"
+                f"first_dilation_rate={self._geometry.first_dilation_rate!r}, projection=False"
             )
         if self.style.shortcut == "C":
             raise ValueError(
                 "`projection` must be True where a style has projections in all blocks. "
                 "Received: projection=False, style.shortcut='C'"
             )
-        if self.geometry.strided:
+        if self._geometry.strided:
             raise ValueError(
                 "`strides` must be 1 without a projection, since an IdentityBlock keeps the shape. "
-                f"Received: strides={self.geometry.strides!r}, projection=False"
+                f"Received: strides={self._geometry.strides!r}, projection=False"
             )
 
     def _make_block(self, i: int, geometry: Geometry, converts: bool) -> ResidualBlock:

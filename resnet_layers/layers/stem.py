@@ -144,13 +144,13 @@ class Stem(Shaped):
     """
 
     def __init__(
-        self, filters: int = 64, *, style: Any = "torchvision", geometry: Any = None, **kwargs: Any
+        self, filters: int = 64, *, style: Any = "torchvision", _geometry: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.shape_by(StemGeometry(filters=filters, style=styles.get(style), **geometry))
+        self.shape_by(StemGeometry(filters=filters, style=styles.get(style), **_geometry))
         keywords = self.child_keywords()
-        *hidden, last = self.geometry.units
-        pool_unit = self.geometry.pool_unit
+        *hidden, last = self._geometry.units
+        pool_unit = self._geometry.pool_unit
         self.hidden = tuple(
             ConvNorm(**unit.arguments(), name=f"hidden{i + 1}", **keywords)
             for i, unit in enumerate(hidden)

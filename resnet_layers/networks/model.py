@@ -223,7 +223,8 @@ class ResNet(AlwaysBuilt):
 
         Args:
             **changes: What differs: `stem`, `stages`, `head`, `norm`, `input_shape`, `metadata` or
-                `name`, as the constructor takes them. All else is the model's.
+                `name`, as the constructor takes them. All else is the model's, but for
+                `trainable`: frozen parts stay frozen, and new ones learn.
 
         Returns:
             A plain `ResNet` that shares its layers with this model. It is not compiled.

@@ -113,7 +113,7 @@ class Variant:
     ) -> list[ResNetStage]:
         """The stages behind a stem."""
         if isinstance(stem, Stem):
-            reach = stem.geometry.reach
+            reach = stem._geometry.reach
         elif output_stride == 32:
             reach = (1,) * self.layout.rank
         else:

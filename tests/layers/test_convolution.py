@@ -1,5 +1,7 @@
 """Grouped convolutions: the same numbers and gradients by every way of computing them."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -84,6 +86,30 @@ def test_an_eager_convolution_is_compiled_once_for_its_shapes(
         assert convolution._compiled.cache_info().misses == compiled
     layer(x[:1])
     assert convolution._compiled.cache_info().misses == 3
+
+
+def test_threads_compile_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with a tape, and all of them before anything is compiled."""
+    monkeypatch.setattr(convolution, "has_gradients", lambda dtype: False)
+    convolution._compiled.cache_clear()
+    layer, x = made(2, "float32"), tf.constant(images(2, 6, 5, 8))
+    together = threading.Barrier(4)
+
+    def step(_: int) -> list[Any]:
+        together.wait()
+        return gradients(layer, layer, x)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(step, range(4)))
+    for ours in found:
+        for a, b in zip(ours, found[0], strict=True):
+            assert relative_difference(a, b) < 1e-6
+
+
+def test_a_variable_is_convolved_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "has_gradients", lambda dtype: False)
+    layer, x = made(2, "float32"), images(2, 6, 5, 8)
+    np.testing.assert_array_equal(layer(keras.Variable(x)), layer(x))
 
 
 def operators(policy: str) -> list[str]:

@@ -100,6 +100,26 @@ def test_config_holds_every_argument_as_given(case: Case) -> None:
     assert (config["name"], config["trainable"]) == ("abc", False)
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "keywords", "text"),
+    [
+        ("ResNetStage", (8, 1, 2), {}, "takes 3 positional arguments but 4 were given"),
+        ("Stem", (8, 7), {}, "takes from 1 to 2 positional arguments but 3 were given"),
+        ("ConvBlock", (8, 2), {}, "takes 2 positional arguments but 3 were given"),
+        ("ConvBlock", (), {}, "missing 1 required positional argument: 'filters'"),
+        ("ConvBlock", (8,), {"geometry": {}}, "to ConvBlock: {'geometry': {}}"),
+        ("ResNetStage", (8, 1), {"geometry": {}}, "to ResNetStage: {'geometry': {}}"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_by_python_and_keras(
+    name: str, args: tuple[Any, ...], keywords: dict[str, Any], text: str
+) -> None:
+    """In words about what was given, and not about how a constructor hands it on."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        getattr(rl, name)(*args, **keywords)
+    assert text in str(caught.value)
+
+
 @every_case
 def test_config_round_trip(case: Case) -> None:
     layer = case.create(name="abc", trainable=False)

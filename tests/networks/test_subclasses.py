@@ -381,3 +381,22 @@ class Scaled:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Scaled":
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable("users")
+class WithGeometry(rl.ConvBlock):
+    """Has an attribute of a name that the package uses inside."""
+
+    def __init__(self, filters: int, geometry: str = "square", **kwargs: Any) -> None:
+        super().__init__(filters, **kwargs)
+        self.geometry = geometry
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "geometry": self.geometry}
+
+
+def test_geometry_is_a_name_for_users() -> None:
+    block = WithGeometry(8, "round")
+    x = images(1, 9, 9, 8)
+    copied = WithGeometry.from_config(block.get_config())
+    assert (block(x).shape, copied.geometry) == (copied(x).shape, "round")

@@ -93,3 +93,27 @@ def test_a_signal_while_keras_is_imported_ends_in_a_sentence(number: int) -> Non
     assert last == "resnet-layers: interrupted: no unfinished file is left behind"
     assert "Traceback" not in said
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("started", "expected"),
+    [
+        (["python", "-m", "resnet_layers", "list"], True),
+        (["python", "-W", "error", "-Xdev", "-m", "resnet_layers"], True),
+        (["python", "/bin/resnet-layers", "list"], True),
+        (["python", "train.py", "-m", "resnet_layers"], False),
+        (["python", "-c", "import resnet_layers", "-m", "resnet_layers"], False),
+        (["python", "-m", "pytest", "-m", "resnet_layers"], False),
+        (["python"], False),
+    ],
+    ids=str,
+)
+def test_only_the_command_takes_signals_over(
+    started: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a program that imports the package has among its own arguments."""
+    from resnet_layers._support import signals  # not above: `changes` imports this file first
+
+    monkeypatch.setattr(sys, "orig_argv", started)
+    monkeypatch.setattr(sys, "argv", started[1:])
+    assert signals.runs_command() is expected

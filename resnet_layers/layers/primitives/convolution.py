@@ -71,12 +71,25 @@ def has_gradients(dtype: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=256)
-def _compiled(shapes: tuple[tuple[int, ...], ...], dtype: str, **how: Any) -> Any:
-    """A convolution under XLA, of inputs and a kernel of these shapes."""
+def _convolve(x: Any, kernel: Any, *, data_format: str, padding: str, **how: Any) -> Any:
+    """By TensorFlow's own operator."""
     import tensorflow as tf
 
-    return tf.function(lambda x, kernel: ops.conv(x, kernel, **how), jit_compile=True)
+    axes = "DHW"[3 - len(x.shape[2:]) :]
+    layout = f"N{axes}C" if data_format == "channels_last" else f"NC{axes}"
+    how = {name: list(values) for name, values in how.items()}
+    return tf.nn.convolution(x, kernel, data_format=layout, padding=padding.upper(), **how)
+
+
+@lru_cache(maxsize=256)
+def _compiled(shapes: tuple[tuple[int, ...], ...], dtype: str, **how: Any) -> Any:
+    """A convolution under XLA, of inputs and a kernel of these shapes.
+
+    Keras' own would be a function in a function, which several threads cannot trace at once.
+    """
+    import tensorflow as tf
+
+    return tf.function(lambda x, kernel: _convolve(x, kernel, **how), jit_compile=True)
 
 
 class CompilesOnce:
@@ -85,11 +98,19 @@ class CompilesOnce:
     def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
         if self.groups == 1 or not _is_eager(inputs):
             return super().convolution_op(inputs, kernel)  # type: ignore[misc]
-        kernel = ops.convert_to_tensor(kernel)
-        shapes = (tuple(inputs.shape), tuple(kernel.shape))
-        how = {name: getattr(self, name) for name in ("strides", "padding", "dilation_rate")}
-        compiled = _compiled(shapes, inputs.dtype.name, data_format=self.data_format, **how)
-        return compiled(inputs, kernel)
+        import tensorflow as tf
+
+        x, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
+        shapes = (tuple(x.shape), tuple(kernel.shape))
+        return _compiled(shapes, x.dtype.name, **self._how())(x, kernel)
+
+    def _how(self: Any) -> dict[str, Any]:
+        return {
+            "strides": self.strides,
+            "dilations": self.dilation_rate,
+            "padding": self.padding,
+            "data_format": self.data_format,
+        }
 
 
 def _is_eager(x: Any) -> bool:
@@ -121,23 +142,14 @@ class DividesChannels(CompilesOnce):
     def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
         if not self._is_native(inputs):
             return super().convolution_op(inputs, kernel)
+        if self.rank < 3:
+            return _convolve(inputs, kernel, **self._how())
         import tensorflow as tf
 
-        def convolve(x: Any, k: Any) -> Any:
-            last = self.data_format == "channels_last"
-            layout = (
-                {1: "NWC", 2: "NHWC", 3: "NDHWC"} if last else {1: "NCW", 2: "NCHW", 3: "NCDHW"}
-            )
-            how = {"data_format": layout[self.rank], "dilations": list(self.dilation_rate)}
-            return tf.nn.convolution(x, k, list(self.strides), self.padding.upper(), **how)
-
-        if self.rank < 3:
-            return convolve(inputs, kernel)
         axis = -1 if self.data_format == "channels_last" else 1
-        pairs = zip(
-            tf.split(inputs, self.groups, axis), tf.split(kernel, self.groups, -1), strict=True
-        )
-        return tf.concat([convolve(x, k) for x, k in pairs], axis)
+        parts = (tf.split(inputs, self.groups, axis), tf.split(kernel, self.groups, -1))
+        results = [_convolve(x, k, **self._how()) for x, k in zip(*parts, strict=True)]
+        return tf.concat(results, axis)
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
