@@ -296,7 +296,7 @@ def test_a_step_is_the_same_on_jax() -> None:
 PEAK = """
 import sys, keras, tensorflow as tf
 import resnet_layers as rl
-stage = rl.ResNetStage(16, 12, rematerialize=sys.argv[1] == "True")
+stage = rl.ResNetStage(16, 16, rematerialize=sys.argv[1] == "True")
 stage.build((None, None, None, 16))
 
 def step(x):
