@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# XLA compiles in two thirds of the time for programs that run once or twice. `.ci/run` has the slow
+# XLA compiles in 70 % of the time, to programs that run once or twice. `.ci/run` has the slow
 # tests, which compile every layer again, at the level that users have.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 

@@ -18,7 +18,7 @@ def runs_command() -> bool:
     for option in options:
         if option == "-m":
             return next(options, "") == "resnet_layers"
-        if option in ("-W", "-X"):
+        if option in ("-W", "-X", "--check-hash-based-pycs"):
             next(options, "")  # its value
         elif not option.startswith("-") or option == "-c":
             break  # what comes now is the program's

@@ -101,21 +101,21 @@ def test_config_holds_every_argument_as_given(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "args", "keywords", "text"),
+    ("name", "args", "keywords", "kind", "text"),
     [
-        ("ResNetStage", (8, 1, 2), {}, "takes 3 positional arguments but 4 were given"),
-        ("Stem", (8, 7), {}, "takes from 1 to 2 positional arguments but 3 were given"),
-        ("ConvBlock", (8, 2), {}, "takes 2 positional arguments but 3 were given"),
-        ("ConvBlock", (), {}, "missing 1 required positional argument: 'filters'"),
-        ("ConvBlock", (8,), {"geometry": {}}, "to ConvBlock: {'geometry': {}}"),
-        ("ResNetStage", (8, 1), {"geometry": {}}, "to ResNetStage: {'geometry': {}}"),
+        ("ResNetStage", (8, 1, 2), {}, TypeError, "takes 3 positional arguments but 4 were given"),
+        ("Stem", (8, 7), {}, TypeError, "from 1 to 2 positional arguments but 3 were given"),
+        ("ConvBlock", (8, 2), {}, TypeError, "takes 2 positional arguments but 3 were given"),
+        ("ConvBlock", (), {}, TypeError, "missing 1 required positional argument: 'filters'"),
+        ("ConvBlock", (8,), {"geometry": {}}, ValueError, "to ConvBlock: {'geometry': {}}"),
+        ("ResNetStage", (8, 1), {"geometry": {}}, ValueError, "to ResNetStage: {'geometry': {}}"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_by_python_and_keras(
-    name: str, args: tuple[Any, ...], keywords: dict[str, Any], text: str
+    name: str, args: tuple[Any, ...], keywords: dict[str, Any], kind: type[Exception], text: str
 ) -> None:
     """In words about what was given, and not about how a constructor hands it on."""
-    with pytest.raises((TypeError, ValueError)) as caught:
+    with pytest.raises(kind) as caught:
         getattr(rl, name)(*args, **keywords)
     assert text in str(caught.value)
 

@@ -100,6 +100,7 @@ def test_a_signal_while_keras_is_imported_ends_in_a_sentence(number: int) -> Non
     [
         (["python", "-m", "resnet_layers", "list"], True),
         (["python", "-W", "error", "-Xdev", "-m", "resnet_layers"], True),
+        (["python", "--check-hash-based-pycs", "never", "-m", "resnet_layers"], True),
         (["python", "/bin/resnet-layers", "list"], True),
         (["python", "train.py", "-m", "resnet_layers"], False),
         (["python", "-c", "import resnet_layers", "-m", "resnet_layers"], False),

@@ -75,9 +75,8 @@ def _convolve(x: Any, kernel: Any, *, data_format: str, padding: str, **how: Any
     """By TensorFlow's own operator."""
     import tensorflow as tf
 
-    axes = "DHW"[3 - len(x.shape[2:]) :]
-    layout = f"N{axes}C" if data_format == "channels_last" else f"NC{axes}"
-    how = {name: list(values) for name, values in how.items()}
+    pixels = "DHW"[-len(how["strides"]) :]
+    layout = f"N{pixels}C" if data_format == "channels_last" else f"NC{pixels}"
     return tf.nn.convolution(x, kernel, data_format=layout, padding=padding.upper(), **how)
 
 
@@ -92,27 +91,6 @@ def _compiled(shapes: tuple[tuple[int, ...], ...], dtype: str, **how: Any) -> An
     return tf.function(lambda x, kernel: _convolve(x, kernel, **how), jit_compile=True)
 
 
-class CompilesOnce:
-    """A convolution that Keras 3.15 would compile with XLA again at every eager call."""
-
-    def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
-        if self.groups == 1 or not _is_eager(inputs):
-            return super().convolution_op(inputs, kernel)  # type: ignore[misc]
-        import tensorflow as tf
-
-        x, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
-        shapes = (tuple(x.shape), tuple(kernel.shape))
-        return _compiled(shapes, x.dtype.name, **self._how())(x, kernel)
-
-    def _how(self: Any) -> dict[str, Any]:
-        return {
-            "strides": self.strides,
-            "dilations": self.dilation_rate,
-            "padding": self.padding,
-            "data_format": self.data_format,
-        }
-
-
 def _is_eager(x: Any) -> bool:
     """Whether this is a tensor of TensorFlow outside of all tracing."""
     if keras.backend.backend() != "tensorflow":
@@ -122,11 +100,11 @@ def _is_eager(x: Any) -> bool:
     return tf.executing_eagerly() and tf.is_tensor(x)
 
 
-class DividesChannels(CompilesOnce):
+class DividesChannels:
     """A grouped convolution by TensorFlow's own operator, where that has gradients.
 
-    Keras 3.15 compiles each one with XLA by itself, for those that have none. That took 30 times
-    as long in a training step of ResNeXt-50 on a CPU.
+    Keras 3.15 compiles each one with XLA by itself, for those that have none, at every eager call
+    anew. That took 30 times as long in a training step of ResNeXt-50 on a CPU.
     """
 
     def _is_native(self: Any, inputs: Any) -> bool:
@@ -140,16 +118,26 @@ class DividesChannels(CompilesOnce):
         )
 
     def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
-        if not self._is_native(inputs):
-            return super().convolution_op(inputs, kernel)
-        if self.rank < 3:
-            return _convolve(inputs, kernel, **self._how())
+        native = self._is_native(inputs)
+        if not native and (self.groups == 1 or not _is_eager(inputs)):
+            return super().convolution_op(inputs, kernel)  # type: ignore[misc]
         import tensorflow as tf
 
+        how = {
+            "strides": self.strides,
+            "dilations": self.dilation_rate,
+            "padding": self.padding,
+            "data_format": self.data_format,
+        }
+        if not native:
+            x, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
+            shapes = (tuple(x.shape), tuple(kernel.shape))
+            return _compiled(shapes, x.dtype.name, **how)(x, kernel)
+        if self.rank < 3:
+            return _convolve(inputs, kernel, **how)
         axis = -1 if self.data_format == "channels_last" else 1
         parts = (tf.split(inputs, self.groups, axis), tf.split(kernel, self.groups, -1))
-        results = [_convolve(x, k, **self._how()) for x, k in zip(*parts, strict=True)]
-        return tf.concat(results, axis)
+        return tf.concat([_convolve(x, k, **how) for x, k in zip(*parts, strict=True)], axis)
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
