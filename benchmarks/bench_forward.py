@@ -62,7 +62,7 @@ def test_forward(compare: Callable[..., Any], case: Case, smoke: bool) -> None:
             pytest.skip(str(error))
         expected = contenders[pair.baseline].first if contenders else made.first
         details[contender] = {
-            "difference": twins.assert_same_output(made.first, expected, precision)
+            "difference": twins.assert_same_output(made.first, expected, precision, device)
         }
         contenders[contender] = made
     compare(

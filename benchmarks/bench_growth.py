@@ -131,7 +131,7 @@ def checked(cost: str, mode: str, device: str, setting: Setting, network: Any) -
     for weight, old in zip(network.weights, before, strict=True):
         weight.assign(old)
     made = ready(cost, mode, device, setting, network)
-    twins.assert_same_output(made.first, expected)
+    twins.assert_same_output(made.first, expected, device=device)
     return made
 
 

@@ -80,9 +80,9 @@ def _compared(
             assert np.all(np.isfinite(contender.first))
         else:
             expected = made["ours"].first
-            found = twins.difference(contender.first, expected, job.precision)
-            assert found < twins.LARGEST[job.precision], f"{name} differs by {found:.1e}"
-            detail["difference"] = found
+            detail["difference"] = twins.assert_same_output(
+                contender.first, expected, job.precision, job.device
+            )
         if isinstance(contender, Child):
             detail["compile_seconds"] = contender.compile_seconds
         contenders[name] = contender.run if isinstance(contender, Child) else contender

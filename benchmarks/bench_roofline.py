@@ -88,7 +88,7 @@ def _networks(
         both = {precision: plain, f"{precision}, folded": rl.fold_batch_norm(plain)}
         for way, network in both.items():
             made[way] = execution.forward(network, x, MODES[0], device)
-            twins.assert_same_output(made[way].first, made["float32"].first, precision)
+            twins.assert_same_output(made[way].first, made["float32"].first, precision, device)
             operations, moved = roofline.count(network, x.shape)
             ways[way] = {"precision": precision, "operations": operations, "bytes": moved}
     return made, ways
@@ -102,7 +102,7 @@ def _peaks(side: int, array: tuple[int, int], device: str) -> dict[str, Executio
         factor = keras.ops.convert_to_tensor(x, precision)
         product = _ready(roofline.Product(dtype=precision), factor, device)
         assert float(product.first) == pytest.approx(
-            float((x @ x).max()), rel=twins.LARGEST[precision]
+            float((x @ x).max()), rel=twins.LARGEST[twins.arithmetic(precision, device)]
         )
         made[f"product {precision}"] = product
     memory = _ready(roofline.Scale(), np.ones(array, "float32"), device)

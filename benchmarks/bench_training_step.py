@@ -38,7 +38,7 @@ def test_training_step(compare: Callable[..., Any], case: Case, smoke: bool) -> 
     except execution.UnavailableError as error:
         pytest.skip(str(error))
     ours = execution.training_step(pair.ours, x, y, mode, device)
-    found = twins.assert_same_change(pair, ours, stock, precision)
+    found = twins.assert_same_change(pair, ours, stock, precision, device)
     compare(
         "training step",
         columns(case, pair),

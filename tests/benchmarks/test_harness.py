@@ -261,6 +261,19 @@ def test_twins_that_differ_are_refused() -> None:
         twins.assert_same_output(ours.first, execution.forward(pair.stock, x).first)
 
 
+def test_float32_on_a_gpu_is_compared_as_tensorfloat32() -> None:
+    """Ten bits of each factor are what tensor cores of NVIDIA read."""
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((2, 64, 64), "float32")
+    rounded = [((a.view("uint32") + 0x1000) & 0xFFFFE000).view("float32") for a in (x, kernel)]
+    expected, found = x @ kernel, rounded[0] @ rounded[1]
+    assert twins.assert_same_output(found, expected, "float32", "gpu:0") < 1e-3
+    with pytest.raises(AssertionError, match="results differ by"):
+        twins.assert_same_output(found, expected, "float32", "cpu:0")
+    with pytest.raises(AssertionError, match="results differ by"):
+        twins.assert_same_output(1.02 * expected, expected, "float32", "gpu:0")
+
+
 def test_twins_that_learn_differently_are_refused() -> None:
     pair = twins.make("small", classes=3)
     x, y = pair.batch(3)

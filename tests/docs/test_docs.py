@@ -39,6 +39,21 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert link.startswith("https://") or (path.parent / link).exists(), link
 
 
+@pytest.mark.parametrize(
+    "path",
+    [*PAGES, *(ROOT / folder / "README.md" for folder in ("benchmarks", "tests/support"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_files_that_are_named_exist(path: Path) -> None:
+    """From the project, the package or the page's folder, as people write them."""
+    named = re.findall(
+        r"`([\w.-]+/[\w./*-]+\.(?:py|md|csv|json))`", path.read_text(encoding="utf-8")
+    )
+    for name in named:
+        places = (ROOT, ROOT / "resnet_layers", path.parent)
+        assert any(list(place.glob(name)) for place in places), name
+
+
 def test_every_public_name_has_an_example_in_the_api_page() -> None:
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     code = "\n".join(BLOCK.findall(text))
