@@ -30,6 +30,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 gc.set_threshold(50_000, 20, 50)
 
 
+# Files of minutes come first, or a worker is left with one of them when the others are done.
+_LONG = (
+    "tuning/test_search.py",
+    "shell/test_command_line.py",
+    "docs/test_docs.py",
+    "tuning/test_distributed.py",
+    "serving/test_export.py",
+    "layers/test_every_layer.py",
+    "tuning/test_training.py",
+    "networks/test_reference_outputs.py",
+    "networks/test_saving.py",
+    "layers/test_rematerialization.py",
+)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """The tests of a file share fixtures and networks, so that `-n` hands out whole files."""
@@ -37,6 +52,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadFileScheduling
 
+    config.option.loadscopereorder = False  # by their number of tests
     return LoadFileScheduling(config, log)
 
 
@@ -68,6 +84,7 @@ def _fresh_state() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves tests marked `slow` out unless `-m` asks for markers, or a test is named."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG))
     if config.option.markexpr or any("::" in argument for argument in config.args):
         return
     skip = pytest.mark.skip(reason="slow: run with `-m slow`")

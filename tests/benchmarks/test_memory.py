@@ -63,6 +63,7 @@ def test_a_peak_before_is_forgotten() -> None:
     assert found == pytest.approx([100 * MIB] * 2, rel=0.05)
 
 
+@pytest.mark.slow
 def test_tensors_that_are_freed_do_not_add_up() -> None:
     assert memory.in_child(tensors_in_turn, 100) == pytest.approx(100 * MIB, rel=0.05)
 

@@ -16,7 +16,7 @@ from tests.support.randomize import images, randomize, relative_difference
 # that sums its terms in another order on another machine.
 TOLERANCE = 1e-5
 # The last map of the second is 3×4 pixels, so that the head's average has a ragged edge.
-SHAPES = [(32, 32, 3), (65, 97, 3)]
+SHAPES = [(32, 32, 3), pytest.param((65, 97, 3), marks=pytest.mark.slow)]
 
 
 def flat_resnet34(shape: tuple[int, ...], classes: int) -> keras.Model:

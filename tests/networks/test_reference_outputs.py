@@ -22,7 +22,6 @@ QUICK = (
     "resnetaa34d",
     "resnetv2_18d",
     "resnetv2_50x1_bit",
-    "resnetv2_50d_evos",
     "r3d_18",
     "r2plus1d_18",
 )

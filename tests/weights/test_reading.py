@@ -196,7 +196,7 @@ def keras_original(name: str, include_top: bool = True) -> keras.Model:
     "name",
     [
         "keras_resnet50",
-        "keras_resnet50v2",
+        pytest.param("keras_resnet50v2", marks=pytest.mark.slow),
         pytest.param("keras_resnet101", marks=pytest.mark.slow),
         pytest.param("keras_resnet152v2", marks=pytest.mark.slow),
     ],
