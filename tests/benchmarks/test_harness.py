@@ -231,7 +231,14 @@ def test_parts_equal_stock_layers(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, kind in twins.KINDS.items() if kind.shape[-1] == 3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.huge if name == "keras_resnet152" else ())
+        for name, kind in twins.KINDS.items()
+        if kind.shape[-1] == 3
+    ],
+)
 def test_networks_equal_stock_ones(name: str) -> None:
     pair = twins.make(name, size=40, classes=7)
     x, _ = pair.batch(2)

@@ -323,10 +323,14 @@ print((status("VmHWM") - before) // 1024)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("how", ["eager", "graph", "xla"])
 def test_peak_memory_falls(how: str) -> None:
-    # Eager threads free memory in no fixed order: the least of several peaks is what is needed.
-    runs = 3 if how == "eager" else 1
-    peaks = [min(peak(rematerialize, how) for _ in range(runs)) for rematerialize in (False, True)]
-    assert peaks[1] < 0.6 * peaks[0], peaks
+    # Threads free memory in no fixed order: the least of several peaks is what is needed.
+    runs: list[list[int]] = []
+    while len(runs) < 3:
+        runs.append([peak(rematerialize, how) for rematerialize in (False, True)])
+        plain, rematerialized = map(min, zip(*runs, strict=True))
+        if rematerialized < 0.6 * plain:
+            return
+    pytest.fail(f"MiB, plain and rematerialized: {runs}")
 
 
 def peak(rematerialize: bool, how: str) -> int:

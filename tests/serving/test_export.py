@@ -1,5 +1,6 @@
 """`export` and `load_exported`: artifacts that agree with their model, or are not there."""
 
+import functools
 import inspect
 import json
 import warnings
@@ -234,15 +235,22 @@ KINDS: dict[str, Callable[[], rl.ResNet]] = {
 }
 
 
+@functools.lru_cache(maxsize=1)  # the formats of a kind come one after the other
+def of_kind(kind: str) -> tuple[rl.ResNet, Any, Any]:
+    """A network, images and its logits."""
+    model = KINDS[kind]()
+    x = images(2, *(size or (5, 33, 40)[i] for i, size in enumerate(model.input_shape)))
+    return model, x, logits(model, x)
+
+
 @pytest.mark.slow
 @every_format
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_network_exports(tmp_path: Path, format: str, kind: str) -> None:
-    model = KINDS[kind]()
+    model, x, expected = of_kind(kind)
     path = write(model, tmp_path, format).path
-    x = images(2, *(size or (5, 33, 40)[i] for i, size in enumerate(model.input_shape)))
     y = rl.load_exported(path)(x)
-    assert relative_difference(y, logits(model, x)) < (3e-4 if kind == "bit" else 1e-4)
+    assert relative_difference(y, expected) < (3e-4 if kind == "bit" else 1e-4)
     # tf2onnx keeps two transposes around each dilated convolution.
     if format == "onnx" and kind != "dilated":
         assert transposes(path) == (kind != "channels_first")

@@ -197,8 +197,10 @@ def keras_original(name: str, include_top: bool = True) -> keras.Model:
     [
         "keras_resnet50",
         pytest.param("keras_resnet50v2", marks=pytest.mark.slow),
-        pytest.param("keras_resnet101", marks=pytest.mark.slow),
-        pytest.param("keras_resnet152v2", marks=pytest.mark.slow),
+        *(
+            pytest.param(name, marks=[pytest.mark.slow, pytest.mark.huge])
+            for name in ("keras_resnet101", "keras_resnet152v2")
+        ),
     ],
 )
 def test_models_and_files_of_keras_applications_are_read(name: str, tmp_path: Path) -> None:
