@@ -2,7 +2,7 @@
 
 import json
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -192,6 +192,38 @@ def known_name(kind: str, value: str, names: Collection[str]) -> str:
             f"Received: {kind}={value!r}"
         )
     return value
+
+
+# What torchvision, timm and keras.applications call arguments that have another name here.
+_ELSEWHERE = {
+    **dict.fromkeys(("num_classes", "n_classes"), "`classes`"),
+    **dict.fromkeys(("weights", "pretrained"), "a tag of `ResNet.from_pretrained`"),
+    **dict.fromkeys(("in_channels", "in_chans"), "the last number of `input_shape`"),
+    **dict.fromkeys(("out_channels", "planes"), "`filters`"),
+    **dict.fromkeys(("base_width", "width_per_group"), "`group_width`"),
+    "include_top": "`head=None`, for a network without its classifier",
+    "stride": "`strides`",
+    "dilation": "`dilation_rate`",
+    "bias": "`use_bias`",
+    "layers": "`blocks`",
+    "cardinality": "`groups`",
+    "drop_path_rate": "`drop_path`",
+    "drop_rate": "`dropout` of the head",
+    "global_pool": "`pooling` of the head",
+    "act_layer": "`activation`",
+    "norm_layer": "`normalization`",
+    "zero_init_residual": "`zero_init_last`",
+    "replace_stride_with_dilation": "`output_stride`",
+}
+
+
+def own_names(given: Mapping[str, Any]) -> None:
+    """Refuses arguments by the names that other libraries have for them."""
+    for name in given:
+        if name in _ELSEWHERE:
+            raise TypeError(
+                f"`{name}` must be given as {_ELSEWHERE[name]}. Received: {name}={given[name]!r}"
+            )
 
 
 def divisible(name: str, value: int, divisor: int, by: str = "groups") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
 from resnet_layers.layers._layout import Layout
 from resnet_layers.layers.styles import BlockStyle
@@ -24,7 +25,9 @@ class KeepsConstruction:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls, *args, **kwargs)
-        if _is_derived(cls):
+        if not _is_derived(cls):  # others may have any argument
+            checks.own_names(kwargs)
+        else:
             # Past Keras' tracking, which would take these layers for sub-layers.
             object.__setattr__(layer, "_received", _bind(cls, args, kwargs))
         return layer

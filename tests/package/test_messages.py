@@ -34,6 +34,11 @@ EACH = "`drop_path` must have one value for each of 2 blocks. Received: drop_pat
 FRACTION = "`drop_path` must be a number in [0, 1). Received: drop_path="
 ERRORS: list[Row] = [
     (with_keras_2, ImportError, "resnet_layers needs Keras 3. Received: keras 2.15.0"),
+    (
+        lambda: checks.own_names({"filters": 3, "stride": 2}),
+        TypeError,
+        "`stride` must be given as `strides`. Received: stride=2",
+    ),
     # Integers
     (
         lambda: checks.integer("filters", True),
