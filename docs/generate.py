@@ -9,6 +9,7 @@ from typing import Any
 from resnet_layers.layers import styles
 from resnet_layers.layers._layout import Layout
 from resnet_layers.layers.styles import STYLES
+from resnet_layers.networks import variants
 from resnet_layers.networks.variants import VARIANTS
 
 FOLDER = Path(__file__).parent
@@ -61,13 +62,14 @@ def variants_page() -> str:
         "| name | parameters | blocks | filters | body | groups × width | stem | style | and |",
         "| --- | ---: | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, row in VARIANTS.items():
+    for name in VARIANTS:
+        row = variants.find(name)
         style, changes = nearest_style(row.style)
         if row.widths is not None:
             changes.append("irregular widths")
         cells = [
             f"`{name}`",
-            f"{row.parameters:,}",
+            f"{VARIANTS[name].parameters:,}",
             in_words(row.blocks),
             in_words(row.filters),
             body(row.bottleneck),
@@ -79,8 +81,8 @@ def variants_page() -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Sources:", ""]
     sources: dict[str, list[str]] = {}
-    for name, row in VARIANTS.items():
-        sources.setdefault(row.source, []).append(f"`{name}`")
+    for name, entry in VARIANTS.items():
+        sources.setdefault(entry.source, []).append(f"`{name}`")
     lines += [f"- {source}: {', '.join(names)}" for source, names in sources.items()]
     return "\n".join(lines) + "\n"
 

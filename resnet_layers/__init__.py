@@ -4,36 +4,37 @@ import sys
 
 from resnet_layers._support import environment, signals
 
-if signals.runs_command():  # before Keras is imported, which takes seconds
-    signals.end_while_importing()
-environment.check()
-
-from resnet_layers._support.errors import DisagreementError as DisagreementError
-from resnet_layers.layers.blocks import ConvBlock as ConvBlock
-from resnet_layers.layers.blocks import IdentityBlock as IdentityBlock
-from resnet_layers.layers.conv_norm import ConvNorm as ConvNorm
-from resnet_layers.layers.conv_norm import NormAct as NormAct
-from resnet_layers.layers.head import ClassifierHead as ClassifierHead
-from resnet_layers.layers.preprocessing import Preprocessing as Preprocessing
-from resnet_layers.layers.stage import ResNetStage as ResNetStage
-from resnet_layers.layers.stem import Stem as Stem
-from resnet_layers.layers.styles import BlockStyle as BlockStyle
-from resnet_layers.networks.article import ResNet34 as ResNet34
-from resnet_layers.networks.model import ResNet as ResNet
-from resnet_layers.networks.variants import list_variants as list_variants
-from resnet_layers.serving import export as export
-from resnet_layers.serving import load_exported as load_exported
-from resnet_layers.serving.folding import fold_batch_norm as fold_batch_norm
-from resnet_layers.serving.precision import with_dtype as with_dtype
-from resnet_layers.training import labels as labels  # saved networks were compiled with them
-from resnet_layers.weights import load_weights_from as load_weights_from
-from resnet_layers.weights import save_torch_weights as save_torch_weights
-from resnet_layers.weights.pretrained import preprocessing as preprocessing
-from resnet_layers.weights.tags import list_pretrained as list_pretrained
-
 __version__ = "0.1.0"
-from_pretrained = ResNet.from_pretrained
-sys.modules[f"{__name__}.labels"] = labels  # its documented name
+
+if signals.runs_command():  # which imports Keras, some seconds, once it knows that it must
+    signals.end_while_importing()
+else:
+    environment.check()
+    from resnet_layers._support.errors import DisagreementError as DisagreementError
+    from resnet_layers.layers.blocks import ConvBlock as ConvBlock
+    from resnet_layers.layers.blocks import IdentityBlock as IdentityBlock
+    from resnet_layers.layers.conv_norm import ConvNorm as ConvNorm
+    from resnet_layers.layers.conv_norm import NormAct as NormAct
+    from resnet_layers.layers.head import ClassifierHead as ClassifierHead
+    from resnet_layers.layers.preprocessing import Preprocessing as Preprocessing
+    from resnet_layers.layers.stage import ResNetStage as ResNetStage
+    from resnet_layers.layers.stem import Stem as Stem
+    from resnet_layers.layers.styles import BlockStyle as BlockStyle
+    from resnet_layers.networks.article import ResNet34 as ResNet34
+    from resnet_layers.networks.model import ResNet as ResNet
+    from resnet_layers.networks.variants import list_variants as list_variants
+    from resnet_layers.serving import export as export
+    from resnet_layers.serving import load_exported as load_exported
+    from resnet_layers.serving.folding import fold_batch_norm as fold_batch_norm
+    from resnet_layers.serving.precision import with_dtype as with_dtype
+    from resnet_layers.training import labels as labels  # saved networks were compiled with them
+    from resnet_layers.weights.loading import load_weights_from as load_weights_from
+    from resnet_layers.weights.pretrained import preprocessing as preprocessing
+    from resnet_layers.weights.saving import save_torch_weights as save_torch_weights
+    from resnet_layers.weights.tags import list_pretrained as list_pretrained
+
+    from_pretrained = ResNet.from_pretrained
+    sys.modules[f"{__name__}.labels"] = labels  # its documented name
 
 __all__ = [
     "BlockStyle",

@@ -4,6 +4,12 @@ import os
 import warnings
 
 
+def start() -> None:
+    """Imports Keras for a command, without what TensorFlow logs of processors and libraries."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    check()
+
+
 def check() -> None:
     """Refuses Keras 2, and warns where `tf.keras` would be Keras 2."""
     import keras  # takes seconds, and nobody has asked for it before

@@ -35,6 +35,21 @@ def end_while_importing() -> None:
             signal.signal(number, _end)
 
 
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """The same around an import within a command: what is half imported cannot be left in order."""
+    if threading.current_thread() is not threading.main_thread() or not runs_command():
+        yield
+        return
+    previous = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    end_while_importing()
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 def _end(number: int, frame: Any) -> None:
     os.write(2, f"resnet-layers: {INTERRUPTED}\n".encode())
     os._exit(130)

@@ -1,7 +1,9 @@
-"""`Variant`: what makes one named network, as a row of a table."""
+"""`Variant`: what makes one network, from the row of a table or from a sample."""
 
 import dataclasses
+import random
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from resnet_layers._support import checks
@@ -51,8 +53,6 @@ class Variant:
         stem: Keywords of the `Stem`.
         head: Keywords of the `ClassifierHead`.
         style: `BlockStyle` or its name.
-        parameters: Trainable parameters at 1000 classes.
-        source: Where the network is defined.
     """
 
     blocks: tuple[int, ...]
@@ -67,14 +67,30 @@ class Variant:
     stem: dict[str, Any] = dataclasses.field(default_factory=lambda: {"filters": 64})
     head: dict[str, Any] = dataclasses.field(default_factory=dict)
     style: Any = "torchvision"
-    parameters: int
-    source: str
+
+    @classmethod
+    def of(cls, style: str, **fields: Any) -> "Variant":
+        """From a named style, and fields that differ: those of a `Variant` and of its style."""
+        switches = {name: fields.pop(name) for name in STYLE_FIELDS & set(fields)}
+        state = random.getstate()
+        try:
+            # This checks the initializer by making one, for which Keras draws a seed.
+            return cls(style=styles.get(style).replace(**switches), **fields)
+        finally:
+            random.setstate(state)
 
     def override(self, **overrides: Any) -> tuple["Variant", dict[str, Any], dict[str, Any]]:
         """The row with other fields, the parts given as layers, and keywords of the model."""
         known = _ROW_FIELDS | _PARTS | _MODEL_KEYWORDS | STYLE_FIELDS
         unknown = sorted(set(overrides) - known)
         if unknown:
+            checks.own_names(overrides)
+            for name in unknown:
+                if close := get_close_matches(name, known):
+                    raise TypeError(
+                        "Overrides must be fields of a variant or of its style; close names: "
+                        f"{', '.join(map(repr, close))}. Received: {name}={overrides[name]!r}"
+                    )
             raise TypeError(
                 f"Overrides must be among {', '.join(sorted(known))}. "
                 f"Received: {', '.join(unknown)}"

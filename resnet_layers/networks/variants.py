@@ -1,12 +1,39 @@
-"""Named networks as rows of a table: `VARIANTS`."""
+"""Named networks as rows of a table: `VARIANTS`. Reading it takes no Keras."""
 
+import dataclasses
 import fnmatch
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnet_layers._support import checks
-from resnet_layers.layers import styles
 from resnet_layers.networks import pruned
-from resnet_layers.networks.variant import STYLE_FIELDS, Variant
+
+if TYPE_CHECKING:
+    from resnet_layers.networks.variant import Variant
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One network.
+
+    Args:
+        blocks: Number of blocks of each stage.
+        parameters: Trainable parameters at 1000 classes.
+        style: Name of its style.
+        source: Where the network is defined.
+        fields: What differs from the defaults of `Variant` and from the style.
+    """
+
+    blocks: tuple[int, ...]
+    parameters: int
+    style: str
+    source: str
+    fields: dict[str, Any]
+
+    @property
+    def rank(self) -> int:
+        """Number of pixel axes."""
+        return int(self.fields.get("rank", 2))
+
 
 # Blocks of each stage, by the usual names of the depths of bottleneck networks.
 _10, _18, _50 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
@@ -48,37 +75,27 @@ def _bit(factor: int) -> dict[str, Any]:
     return {"style": "bit", "filters": filters, "stem": stem}
 
 
-def _row(
-    blocks: tuple[int, ...], parameters: int, style: str, source: str, **fields: Any
-) -> Variant:
-    """A row from fields of `Variant` and of its style."""
-    switches = {name: fields.pop(name) for name in STYLE_FIELDS & set(fields)}
-    return Variant(
-        blocks=blocks,
-        parameters=parameters,
-        style=styles.get(style).replace(**switches),
-        source=source,
-        **fields,
-    )
+def _row(blocks: tuple[int, ...], parameters: int, style: str, source: str, **fields: Any) -> Row:
+    return Row(blocks, parameters, style, source, fields)
 
 
-def _timm(blocks: tuple[int, ...], parameters: int, **fields: Any) -> Variant:
+def _timm(blocks: tuple[int, ...], parameters: int, **fields: Any) -> Row:
     source = "timm 1.0 models/resnet.py"
     return _row(blocks, parameters, "torchvision", source, **{"bottleneck": True, **fields})
 
 
-def _v2(blocks: tuple[int, ...], parameters: int, **fields: Any) -> Variant:
+def _v2(blocks: tuple[int, ...], parameters: int, **fields: Any) -> Row:
     source = "timm 1.0 models/resnetv2.py"
     fields = {"style": "timm_v2", "source": source, "bottleneck": True, **fields}
     return _row(blocks, parameters, **fields)
 
 
-def _keras(blocks: tuple[int, ...], parameters: int) -> Variant:
+def _keras(blocks: tuple[int, ...], parameters: int) -> Row:
     source = "keras.applications resnet.py"
     return _row(blocks, parameters, "keras", source, bottleneck=True)
 
 
-def _keras_v2(blocks: tuple[int, ...], parameters: int) -> Variant:
+def _keras_v2(blocks: tuple[int, ...], parameters: int) -> Row:
     return _row(
         blocks,
         parameters,
@@ -90,7 +107,7 @@ def _keras_v2(blocks: tuple[int, ...], parameters: int) -> Variant:
     )
 
 
-def _video(parameters: int, **fields: Any) -> Variant:
+def _video(parameters: int, **fields: Any) -> Row:
     """Tran et al. 2017, A Closer Look at Spatiotemporal Convolutions."""
     stem = {"filters": 64, "kernel_size": (3, 7, 7), "strides": (1, 2, 2), "pooling": None}
     stem |= fields.pop("stem", {})
@@ -112,7 +129,7 @@ def _factorized() -> dict[str, Any]:
     return {"factorize": True, "stem": {"hidden_filters": (45,)}, "widths": widths}
 
 
-def _cifar(blocks: int, parameters: int) -> Variant:
+def _cifar(blocks: int, parameters: int) -> Row:
     """He et al. 2015, section 4.2: 6n + 2 layers, n blocks a stage."""
     return _row(
         (blocks,) * 3,
@@ -125,7 +142,7 @@ def _cifar(blocks: int, parameters: int) -> Variant:
 
 
 # fmt: off
-VARIANTS: dict[str, Variant] = {
+VARIANTS: dict[str, Row] = {
     # timm 1.0 `models/resnet.py`; torchvision's are among them
     "resnet10t": _timm(_10, 5_435_488, **_BASIC, **_T),
     "resnet14t": _timm(_10, 10_081_632, **_T),
@@ -269,6 +286,14 @@ def list_variants(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(VARIANTS, pattern))
 
 
-def find(name: str) -> Variant:
+def row(name: str) -> Row:
     """The row of that name; the error lists the closest names."""
     return VARIANTS[checks.known_name("variant", name, VARIANTS)]
+
+
+def find(name: str) -> "Variant":
+    """The network of that name, as `ResNet.from_variant` builds it."""
+    from resnet_layers.networks.variant import Variant
+
+    found = row(name)
+    return Variant.of(found.style, blocks=found.blocks, **found.fields)

@@ -1,25 +1,18 @@
-"""The commands by their names, and what a command says when it fails."""
+"""Running a command: what it takes, and what is said when it fails."""
 
 import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+from cyclopts.exceptions import UnusedCliTokensError
 
 from resnet_layers._support import signals
 from resnet_layers._support.errors import DisagreementError
-from resnet_layers.shell import convert, evaluate, export, listing, options, predict, train, tune
+from resnet_layers.shell import commands
 from resnet_layers.shell.errors import InputError
-
-COMMANDS: dict[str, Callable[..., int]] = {
-    "train": train.run,
-    "tune": tune.run,
-    "evaluate": evaluate.run,
-    "predict": predict.run,
-    "convert": convert.run,
-    "export": export.run,
-    "list": listing.run,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,11 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names in any alphabet
-    chosen = vars(options.parser(COMMANDS).parse_args(arguments))
-    command: Callable[..., int] = chosen.pop("command")
+    tokens = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with signals.as_interrupts():
-            code = command(**chosen)
+            code = _run(tokens)
             if sys.stdout is not None:  # somebody may have closed it
                 sys.stdout.flush()
             return code
@@ -51,6 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def _run(tokens: list[str]) -> int:
+    if not tokens:
+        print(commands.WELCOME)  # noqa: T201
+        return 0
+    try:
+        command, bound, _ = commands.app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except UnusedCliTokensError as error:
+        unused = " ".join(error.unused_tokens or ())
+        return _fail(2, f"There is no place for what is left over. Received: {unused}")
+    except (CycloptsError, TypeError, ValueError) as error:  # from the settings, too
+        return _fail(2, " ".join(str(error).split("\n")))
+    return command(*bound.args, **bound.kwargs) or 0
 
 
 def _fail(code: int, sentence: str) -> int:

@@ -18,6 +18,7 @@ from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting
+from resnet_layers.training import labels as labels  # whose classes files may name
 from resnet_layers.training.batches import Batches
 
 

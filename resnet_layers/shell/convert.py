@@ -4,13 +4,14 @@
 from pathlib import Path
 from typing import Any
 
-from resnet_layers import weights
 from resnet_layers._support import checks
 from resnet_layers._support.files import replacing
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier
 from resnet_layers.shell.errors import InputError
 from resnet_layers.weights import pretrained, tags
+from resnet_layers.weights.loading import load_weights_from
+from resnet_layers.weights.saving import save_torch_weights
 from resnet_layers.weights.sources import Source, open_source
 
 # The tensor whose rows are the classes, and the axis that counts them.
@@ -67,7 +68,7 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
             )
         with open_source(source) as tensors:
             model = ResNet.from_variant(variant, **_head(tensors))
-        weights.load_weights_from(model, source)
+        load_weights_from(model, source)
         if found:
             model.metadata = checks.metadata(pretrained.describe(found, model, str(source)))
     except (TypeError, ValueError, ImportError) as error:
@@ -93,7 +94,7 @@ def to_torch(source: Path, output: Path) -> ResNet:
     _check_ending(output, ".safetensors")
     model = classifier.open_model(source)
     try:
-        weights.save_torch_weights(model, output)
+        save_torch_weights(model, output)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
     return model

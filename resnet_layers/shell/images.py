@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, for_squares
+from resnet_layers.shell import progress
 from resnet_layers.shell.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,6 +80,22 @@ class Reader:
             prepared = [self.layer(np.asarray(_decoded(source))) for source in sources]
         return np.stack([keras.ops.convert_to_numpy(image) for image in prepared])
 
+    def each(self, sources: Sequence[ImageSource]) -> "Iterator[NDArray[np.float32] | InputError]":
+        """The same one by one, (1, *image_size, 3); in place of one that cannot be read, why."""
+
+        def one(source: ImageSource) -> NDArray[np.float32] | InputError:
+            try:
+                if not self.takes_squares:
+                    return self([source])
+                pixels = square(source, self.image_size, self.layer.interpolation)
+                return self.normalize(pixels[None])
+            except InputError as error:
+                return error
+
+        with _quiet(), ThreadPoolExecutor() as pool:
+            # Threads are Pillow's alone.
+            yield from pool.map(one, sources) if self.takes_squares else map(one, sources)
+
     def squares(self, sources: Sequence[ImageSource], verbose: int = 0) -> NDArray[np.uint8]:
         """All images as squares of whole numbers, (N, size, size, 3)."""
         return read(sources, self.image_size, self.layer.interpolation, verbose)
@@ -140,7 +157,7 @@ def read(
         sources: As of `square`.
         image_size: Height and width of the results in pixels, positive.
         interpolation: As of `square`.
-        verbose: As of `keras.Model.fit`: 0 for silence, 1 for a progress bar, 2 for one line.
+        verbose: As of `keras.Model.fit`: 0 for silence, 1 for a progress bar, 2 for lines.
 
     Returns:
         uint8, `(N, image_size, image_size, 3)`.
@@ -157,14 +174,14 @@ def read(
             f"There is not enough memory for {shape[0]} images of {image_size}×{image_size} "
             f"pixels, {np.prod(shape, dtype=float) / 2**30:.1f} GiB"
         ) from None
-    progress = keras.utils.Progbar(len(sources), verbose=verbose, unit_name="image")
+    count = progress.Count(len(sources), verbose)
     pool = ThreadPoolExecutor()
     try:
         with _quiet():
             images = pool.map(lambda source: square(source, image_size, interpolation), sources)
             for i, image in enumerate(images):
                 squares[i] = image
-                progress.add(1)
+                count.add_one()
     finally:
         pool.shutdown(cancel_futures=True)  # an error or Ctrl-C does not wait for the rest
     return squares

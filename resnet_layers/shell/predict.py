@@ -1,22 +1,112 @@
 # ruff: noqa: T201 (printing is what commands are for)
 """`predict`: the classes of images."""
 
+import csv
+import glob
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from resnet_layers._support import checks
 from resnet_layers.serving import formats
 from resnet_layers.shell import classifier, predictor
-from resnet_layers.shell.errors import values
+from resnet_layers.shell.errors import InputError, values
+from resnet_layers.shell.images import ENDINGS
+
+# The classes of a file, the best first, with their probabilities; or why there are none.
+Best = list[tuple[str, float]]
 
 
-def run(model: Path, image: list[Path], top: int) -> int:
-    """Prints the most probable classes of each image, the best first."""
+def run(model: Path, image: list[str], top: int, as_json: bool, as_csv: bool) -> int:
+    """Prints the most probable classes of each image, the best first.
+
+    Returns:
+        0; 1 if an image could not be read.
+    """
     with values():
         checks.integer("top", top)
+    if as_json and as_csv:
+        raise InputError("`--json` and `--csv` must not come together")
     exported = model.suffix != ".keras" and formats.of_path(model) is not None
     found = predictor.load_exported(model) if exported else classifier.load(model)
-    for path, probabilities in zip(image, found.probabilities(image), strict=True):
+    say = _say_as_json if as_json else _csv_writer() if as_csv else _say
+    failed = False
+    for path, probabilities in found.each(paths(image)):
+        if isinstance(probabilities, InputError):
+            failed = True
+            print(f"resnet-layers: {probabilities}", file=sys.stderr)
+            say(path, [], str(probabilities))
+        else:
+            say(path, _best(found.class_names, probabilities, top), None)
+    return int(failed)
+
+
+def paths(image: Sequence[str]) -> list[Path]:
+    """The files that are meant.
+
+    Args:
+        image: Files, folders with images at any depth, shell patterns, and `-` for a list of
+            those, one in each line of the standard input.
+
+    Raises:
+        InputError: If a folder or a pattern has no images, or if there are none at all.
+    """
+    found = [path for word in image for path in _meant(word)]
+    if not found:
+        raise InputError("The standard input must name one image or more. Received: none")
+    return found
+
+
+def _meant(word: str) -> Iterator[Path]:
+    if word == "-":
+        for line in sys.stdin:
+            if line.strip():
+                yield from _meant(line.rstrip("\r\n"))
+        return
+    path = Path(word)
+    below: Iterable[Path]
+    if path.is_dir():
+        below = path.rglob("*")
+    elif not path.exists() and glob.has_magic(word):
+        below = map(Path, glob.iglob(word, recursive=True))
+    else:
+        yield path
+        return
+    images = sorted(file for file in below if file.suffix.lower() in ENDINGS and file.is_file())
+    if not images:
+        raise InputError(f"There are no images ({', '.join(ENDINGS)}) in '{word}'")
+    yield from images
+
+
+def _best(names: list[str], probabilities: NDArray[np.float32], top: int) -> Best:
+    order = (-probabilities).argsort(stable=True)[:top]
+    return [(names[i], float(probabilities[i])) for i in order]
+
+
+def _say(path: Path, best: Best, error: str | None) -> None:
+    if error is None:
         print(path)
-        for i in (-probabilities).argsort(stable=True)[:top]:
-            print(f"  {probabilities[i]:8.2%}  {found.class_names[i]}")
-    return 0
+        for name, probability in best:
+            print(f"  {probability:8.2%}  {name}")
+
+
+def _say_as_json(path: Path, best: Best, error: str | None) -> None:
+    classes = [{"class": name, "probability": probability} for name, probability in best]
+    print(json.dumps({"path": str(path), "classes": classes, "error": error}, ensure_ascii=False))
+
+
+def _csv_writer() -> Callable[[Path, Best, str | None], None]:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["path", "rank", "class", "probability", "error"])
+
+    def say(path: Path, best: Best, error: str | None) -> None:
+        if error is not None:
+            writer.writerow([path, "", "", "", error])
+        for rank, (name, probability) in enumerate(best, start=1):
+            writer.writerow([path, rank, name, probability, ""])
+
+    return say

@@ -1,7 +1,8 @@
 """`Predictor`: a network in any format, with its class names and its preprocessing."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 
 BATCH_SIZE = 64
+IMAGENET_CLASSES = 1000  # those of 2012, by WordNet's words for them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,25 @@ class Predictor:
 
     def probabilities(self, sources: Sequence[images.ImageSource]) -> NDArray[np.float32]:
         """The probability of each class for each image, (N, classes)."""
-        outputs = self.outputs(self.reader(sources))
+        return self._probabilities(self.reader(sources))
+
+    def each(
+        self, paths: Sequence[Path]
+    ) -> Iterator[tuple[Path, NDArray[np.float32] | InputError]]:
+        """Each file with the probabilities of its classes, or with why it cannot be read.
+
+        Files are read and computed some at a time, in their order.
+        """
+        for start in range(0, len(paths), BATCH_SIZE):
+            some = paths[start : start + BATCH_SIZE]
+            read = list(self.reader.each(some))
+            whole = [image for image in read if not isinstance(image, InputError)]
+            rows = iter(self._probabilities(np.concatenate(whole)) if whole else ())
+            for path, image in zip(some, read, strict=True):
+                yield path, image if isinstance(image, InputError) else next(rows)
+
+    def _probabilities(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+        outputs = self.outputs(prepared)
         if not self.gives_logits:
             return outputs
         return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
@@ -118,11 +138,20 @@ def _described(path: Path, metadata: dict[str, Any], output_shape: Any) -> tuple
         received = ", ".join(map(repr, metadata)) or "none"
         raise InputError(f"{missing}. Received: {received}")
     try:
-        # Published weights come without the names of their classes.
-        names = [str(name) for name in metadata.get("class_names", range(output_shape[-1]))]
-        return names, Reader(from_metadata(described))
+        names = metadata.get("class_names") or _published_names(metadata, output_shape[-1])
+        return [str(name) for name in names], Reader(from_metadata(described))
     except (TypeError, ValueError) as error:
         raise InputError(f"{missing}: {error}") from None
+
+
+def _published_names(metadata: dict[str, Any], count: int) -> Sequence[Any]:
+    """Those of ImageNet's classes for weights that were trained on them; else numbers."""
+    pretrained = metadata.get("pretrained")
+    classes = pretrained.get("classes") if isinstance(pretrained, dict) else None
+    if not classes == count == IMAGENET_CLASSES:
+        return range(count)
+    file = resources.files("resnet_layers.shell") / "imagenet_classes.txt"
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def _pair(image_size: Any) -> tuple[int, int]:

@@ -1,10 +1,21 @@
-"""`Settings`: what `train` and `tune` are both asked for."""
+"""What `train` and `tune` are asked for: each field is an option, its docstring the help on it."""
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal, get_args
+
+from cyclopts import Group, Parameter
 
 from resnet_layers._support import checks
+from resnet_layers.networks import variants
+
+Preset = Literal["small-images", "imagenet"]
+Tuner = Literal["bayesian", "random", "hyperband", "grid"]
+
+IMAGES = Parameter(group=Group("Images", sort_key=1))
+NETWORK = Parameter(group=Group("Network", sort_key=2))
+TRAINING = Parameter(group=Group("Training", sort_key=3))
+OUTPUT = Parameter(group=Group("Output", sort_key=4))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -12,14 +23,15 @@ class Settings:
     """What training on images is asked for.
 
     Args:
-        data: Folder of images with one subfolder for each class; `None` for scikit-learn's
-            digits.
-        epochs: How often a network sees each training image, positive, at most a million.
-        batch_size: Number of images for each step, positive.
-        image_size: Height and width in pixels that images are brought to, positive; `None` for
-            the median of their shorter sides, but at least 16 and at most 64.
-        seed: Of all that is drawn; at least 0, below 2³², or 2³¹ in a search.
-        output: Folder for what is written; it is made if need be.
+        data: Folder of JPEG and PNG images with one subfolder for each class; without it,
+            scikit-learn's handwritten digits.
+        image_size: Height and width in pixels that images are brought to; without it, the median
+            of their shorter sides, but at least 16 and at most 64.
+        epochs: How often a network sees each training image.
+        batch_size: Number of images for each step.
+        seed: Equal seeds give equal runs; at least 0, below 2³², or 2³¹ in a search.
+        output: Folder to write into; it is made if need be.
+        overwrite: Replace what another run has left in the folder.
 
     Raises:
         ValueError: If a value is out of range.
@@ -28,12 +40,13 @@ class Settings:
 
     seed_bits: ClassVar[int] = 32
 
-    data: Path | None = None
-    epochs: int
-    batch_size: int = 64
-    image_size: int | None = None
-    seed: int = 0
-    output: Path
+    data: Annotated[Path | None, IMAGES] = None
+    image_size: Annotated[int | None, IMAGES] = None
+    epochs: Annotated[int, TRAINING]
+    batch_size: Annotated[int, TRAINING] = 64
+    seed: Annotated[int, TRAINING] = 0
+    output: Annotated[Path, OUTPUT]
+    overwrite: Annotated[bool, OUTPUT] = False
 
     def __post_init__(self) -> None:
         checks.epochs(self.epochs)
@@ -41,3 +54,67 @@ class Settings:
         if self.image_size is not None:
             checks.integer("image_size", self.image_size)
         checks.seed(self.seed, self.seed_bits)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings(Settings):
+    """What `train` is asked for.
+
+    Args:
+        variant: Name of the network, one of those that `resnet-layers list` prints.
+        learning_rate: The largest one; it rises to it over a tenth of the steps and falls to zero
+            along a cosine.
+
+    Raises:
+        ValueError: If a value is out of range; for a variant it lists the closest names.
+        TypeError: If a value has the wrong type.
+    """
+
+    variant: Annotated[str, NETWORK] = "cifar_resnet20"
+    epochs: Annotated[int, TRAINING] = 15
+    learning_rate: Annotated[float, TRAINING] = 0.1
+    output: Annotated[Path, OUTPUT] = Path("resnet_run")
+
+    def __post_init__(self) -> None:
+        rank = variants.row(self.variant).rank
+        if rank != 2:
+            raise ValueError(
+                f"`variant` must be a network for images. Received: variant={self.variant!r}, with "
+                f"{rank} axes of pixels"
+            )
+        super().__post_init__()
+        checks.positive("learning_rate", self.learning_rate)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuneSettings(Settings):
+    """What `tune` is asked for; `epochs` are those of each network.
+
+    Args:
+        preset: Where the search begins; with `imagenet` images have 224 pixels unless
+            `--image-size` is given.
+        tuner: How keras-tuner chooses what to try next.
+        trials: How many networks are trained; Hyperband decides it by itself.
+        max_parameters: Most parameters that a network may have.
+        max_macs: Most multiply-adds that a network may take for an image.
+
+    Raises:
+        ValueError: If a value is out of range.
+        TypeError: If a value has the wrong type.
+    """
+
+    seed_bits: ClassVar[int] = 31
+
+    preset: Annotated[Preset, NETWORK] = "small-images"
+    max_parameters: Annotated[float | None, NETWORK] = None
+    max_macs: Annotated[float | None, NETWORK] = None
+    tuner: Annotated[Tuner, TRAINING] = "bayesian"
+    trials: Annotated[int, TRAINING] = 12
+    epochs: Annotated[int, TRAINING] = 8
+    output: Annotated[Path, OUTPUT] = Path("resnet_search")
+
+    def __post_init__(self) -> None:
+        checks.known_name("preset", self.preset, get_args(Preset))
+        checks.choice("tuner", self.tuner, get_args(Tuner))
+        checks.integer("trials", self.trials)
+        super().__post_init__()

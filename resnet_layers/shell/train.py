@@ -2,77 +2,55 @@
 """The main job: train a network on images, write it down, and have another process check it."""
 
 import csv
-import dataclasses
 import json
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from resnet_layers._support import checks
 from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
-from resnet_layers.shell import classifier, errors, images, labelled
-from resnet_layers.shell.errors import InputError, values
-from resnet_layers.shell.settings import Settings
+from resnet_layers.shell import classifier, errors, images, labelled, progress, runs
+from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.runs import MODEL, SETTINGS
+from resnet_layers.shell.settings import Settings, TrainSettings
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.schedules import warm_up_cosine
 
 # One row of history.csv: train_loss, train_accuracy, test_loss, test_accuracy.
 Scores = dict[str, float]
 
-MODEL, HISTORY, CURVES = FILES = "model.keras", "history.csv", "curves.png"
+HISTORY, CURVES = "history.csv", "curves.png"
+FILES = (MODEL, HISTORY, CURVES, SETTINGS)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainSettings(Settings):
-    """What `train` is asked for.
-
-    Args:
-        variant: A name from `list_variants()`.
-        learning_rate: The largest one, positive; it rises to it over a tenth of the steps and
-            falls to zero along a cosine.
-
-    Raises:
-        ValueError: If a value is out of range; for a variant it lists the closest names.
-        TypeError: If a value has the wrong type.
-    """
-
-    variant: str = "cifar_resnet20"
-    epochs: int = 15
-    learning_rate: float = 0.1
-    output: Path = Path("resnet_run")
-
-    def __post_init__(self) -> None:
-        rank = variants.find(self.variant).layout.rank
-        if rank != 2:
-            raise ValueError(
-                f"`variant` must be a network for images. Received: variant={self.variant!r}, with "
-                f"{rank} axes of pixels"
-            )
-        super().__post_init__()
-        checks.positive("learning_rate", self.learning_rate)
-
-
-def run(**chosen: Any) -> int:
+def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) -> int:
     """Trains, writes, and has a new process check what was written."""
-    with values():
-        settings = TrainSettings(**chosen)
-    last = train(settings)
-    print(f"Wrote {', '.join(FILES)} into '{settings.output}'", flush=True)
-    print(check_in_new_process(settings, last))
+    with runs.told(quiet=quiet, as_json=as_json):
+        last = train(settings)
+        finish(settings, FILES, last)
+    if as_json:
+        print(json.dumps({"model": str(settings.output / MODEL), **last}))
     return 0
 
 
+def finish(settings: Settings, files: Sequence[str], row: Scores) -> None:
+    """Has a new process check what was written, and says what one can do with it."""
+    print(f"Wrote {', '.join(files)} into '{settings.output}'", flush=True)
+    print(check_in_new_process(settings, row))
+    print(runs.next_commands(settings))
+
+
 def train(settings: TrainSettings) -> Scores:
-    """Trains a network and writes `model.keras`, `history.csv` and `curves.png`.
+    """Trains a network and writes it, its history, its curves and the settings.
 
     Args:
         settings: What to do.
@@ -87,6 +65,8 @@ def train(settings: TrainSettings) -> Scores:
     data = labelled.folder(settings.data) if settings.data else labelled.digits()
     training, test = data.split(settings.seed)
     errors.check_output(settings.output, settings.data, FILES)
+    run = runs.record("train", settings, data)
+    runs.check_folder(settings.output, run, settings.overwrite)
     size = settings.image_size or usual_size(data)
     print(f"Reading {len(data.labels)} images of {len(data.class_names)} classes: {data.title}")
     verbose = images.verbosity()
@@ -95,7 +75,8 @@ def train(settings: TrainSettings) -> Scores:
 
     keras.utils.set_random_seed(settings.seed)
     reader = images.Reader.fit(train_squares)
-    model = _network(settings, size, classifier.metadata(data, test, reader, settings.seed))
+    metadata = {**classifier.metadata(data, test, reader, settings.seed), "run": run}
+    model = _network(settings, size, metadata)
     batches = Batches(
         train_squares, training.labels, reader.normalize, settings.batch_size, settings.seed
     )
@@ -109,8 +90,11 @@ def train(settings: TrainSettings) -> Scores:
         epochs=settings.epochs,
         validation_data=Batches(test_squares, test.labels, reader.normalize, settings.batch_size),
         shuffle=False,  # the batches do it, from the seed
-        callbacks=[keras.callbacks.TerminateOnNaN()],
-        verbose=verbose,
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            *([progress.Lines()] if verbose == 2 else []),
+        ],
+        verbose=int(verbose == 1),
     ).history
     rows = [
         {
@@ -126,7 +110,7 @@ def train(settings: TrainSettings) -> Scores:
             f"The loss is no longer a number in epoch {len(rows)}: `learning_rate` must be "
             f"smaller. Received: learning_rate={settings.learning_rate}"
         )
-    _write(settings.output, model, rows)
+    _write(settings, model, rows)
     return rows[-1]
 
 
@@ -201,13 +185,15 @@ def _optimizer(settings: TrainSettings, steps_per_epoch: int) -> keras.optimizer
     return optimizer
 
 
-def _write(output: Path, model: ResNet, rows: list[Scores]) -> None:
+def _write(settings: TrainSettings, model: ResNet, rows: list[Scores]) -> None:
+    output = settings.output
     network = model.replace()  # without the optimizer, whose rate has come down to zero
     try:
         with replacing(*(output / name for name in FILES)) as paths:
             network.save(paths[0])
             _write_history(paths[1], rows)
             _write_curves(paths[2], rows)
+            runs.write_settings(paths[3], settings)
     except OSError as error:
         raise errors.not_writable(output, error) from None
 

@@ -4,60 +4,33 @@
 import dataclasses
 import json
 import os
+import shutil
 import time
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import keras_tuner
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_layers._support import checks
 from resnet_layers._support.files import replacing
 from resnet_layers.networks.model import ResNet
-from resnet_layers.shell import classifier, errors, images, labelled, train, trial_plots, trials
-from resnet_layers.shell.errors import InputError, values
-from resnet_layers.shell.settings import Settings
+from resnet_layers.shell import (
+    classifier,
+    errors,
+    images,
+    labelled,
+    runs,
+    train,
+    trial_plots,
+    trials,
+)
+from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.runs import MODEL, SETTINGS
+from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.training.batches import Batches
 from resnet_layers.tuning import HyperResNet
-from resnet_layers.tuning.parts import PRESETS
 
-TUNERS = ("bayesian", "random", "hyperband", "grid")
-FILES = ("model.keras", "trials.csv", "parallel_coordinates.png", "importance.png")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TuneSettings(Settings):
-    """What `tune` is asked for; `epochs` are those of each network.
-
-    Args:
-        preset: `"small-images"` or `"imagenet"`; with the latter images have 224 pixels unless
-            `image_size` is given.
-        tuner: `"bayesian"`, `"random"`, `"hyperband"` or `"grid"`.
-        trials: How many networks are trained, positive; Hyperband decides it by itself.
-        max_parameters: Maximum number of parameters, positive, or `None`.
-        max_macs: Most multiply-adds that it may take for an image, positive, or `None`.
-
-    Raises:
-        ValueError: If a value is out of range.
-        TypeError: If a value has the wrong type.
-    """
-
-    seed_bits: ClassVar[int] = 31
-
-    preset: str = "small-images"
-    tuner: str = "bayesian"
-    trials: int = 12
-    epochs: int = 8
-    max_parameters: float | None = None
-    max_macs: float | None = None
-    output: Path = Path("resnet_search")
-
-    def __post_init__(self) -> None:
-        checks.known_name("preset", self.preset, PRESETS)
-        checks.choice("tuner", self.tuner, TUNERS)
-        checks.integer("trials", self.trials)
-        super().__post_init__()
+FILES = (MODEL, "trials.csv", "parallel_coordinates.png", "importance.png", SETTINGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,17 +46,14 @@ class _Data:
     test_squares: NDArray[np.uint8]
 
 
-def run(**chosen: Any) -> int:
+def run(settings: TuneSettings, *, quiet: bool = False, as_json: bool = False) -> int:
     """Searches, writes the best network, and has a new process check it."""
-    with values():
-        settings = TuneSettings(**chosen)
-    row = tune(settings)
-    if row is not None:
-        print(f"Wrote {', '.join(FILES)} into '{settings.output}'", flush=True)
-        written = train.TrainSettings(
-            data=settings.data, output=settings.output, batch_size=settings.batch_size
-        )
-        print(train.check_in_new_process(written, row))
+    with runs.told(quiet=quiet, as_json=as_json):
+        row = tune(settings)
+        if row is not None:
+            train.finish(settings, FILES, row)
+    if as_json and row is not None:
+        print(json.dumps({"model": str(settings.output / MODEL), **row}))
     return 0
 
 
@@ -105,6 +75,8 @@ def tune(settings: TuneSettings) -> train.Scores | None:
     """
     data = _read(settings)
     errors.check_output(settings.output, settings.data, FILES)
+    run = runs.record("tune", settings, data.every)
+    runs.check_folder(settings.output, run, settings.overwrite)
     try:
         hypermodel = HyperResNet(
             len(data.every.class_names),
@@ -129,7 +101,7 @@ def tune(settings: TuneSettings) -> train.Scores | None:
     if is_worker():
         print("The search is over; the chief writes what it found")
         return None
-    return _finish(settings, data, tuner)
+    return _finish(settings, data, tuner, run)
 
 
 def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> keras_tuner.Tuner:
@@ -203,7 +175,7 @@ def _keep_settings(settings: TuneSettings, data: _Data) -> None:
     mine = {
         name: value
         for name, value in dataclasses.asdict(settings).items()
-        if name not in ("data", "output", "trials")
+        if name not in ("data", "output", "overwrite", "trials")
     }
     mine |= {"classes": data.every.class_names, "images": data.every.digest()}
     try:
@@ -214,10 +186,13 @@ def _keep_settings(settings: TuneSettings, data: _Data) -> None:
         raise InputError(f"'{path}' is damaged: choose another folder with `--output`")
     for name, value in mine.items():
         if theirs.get(name) != value:
+            if settings.overwrite:
+                shutil.rmtree(settings.output / "search", ignore_errors=True)
+                break
             raise InputError(
                 f"The folder '{settings.output}' holds a search with other settings, which can "
-                f"only go on with its own: choose another with `--output`. Received: "
-                f"{name}={value!r}, there {name}={theirs.get(name)!r}"
+                f"only go on with its own: choose another with `--output`, or begin anew with "
+                f"`--overwrite`. Received: {name}={value!r}, there {name}={theirs.get(name)!r}"
             )
     try:
         with replacing(path) as (new,):
@@ -235,7 +210,9 @@ def _announcement(settings: TuneSettings, data: _Data) -> str:
     )
 
 
-def _finish(settings: TuneSettings, data: _Data, tuner: keras_tuner.Tuner) -> train.Scores:
+def _finish(
+    settings: TuneSettings, data: _Data, tuner: keras_tuner.Tuner, run: dict[str, Any]
+) -> train.Scores:
     """Writes what the search found."""
     table = trials.Table.of(tuner)
     if not table.finished:
@@ -247,7 +224,7 @@ def _finish(settings: TuneSettings, data: _Data, tuner: keras_tuner.Tuner) -> tr
     )
     scores = found.evaluate(batches, verbose=0, return_dict=True)
     metadata = classifier.metadata(data.every, data.test, data.reader, settings.seed)
-    metadata["hyperparameters"] = table.finished[0].values
+    metadata |= {"hyperparameters": table.finished[0].values, "run": run}
     model = found.replace(metadata=metadata)  # without the optimizer
     print()
     print(table.best(5))
@@ -261,6 +238,7 @@ def _finish(settings: TuneSettings, data: _Data, tuner: keras_tuner.Tuner) -> tr
             table.write(paths[1])
             trial_plots.parallel_coordinates(table, paths[2])
             trial_plots.importance(table, paths[3])
+            runs.write_settings(paths[4], settings)
     except OSError as error:
         raise errors.not_writable(settings.output, error) from None
     return {"test_loss": scores["loss"], "test_accuracy": scores["accuracy"]}

@@ -33,8 +33,6 @@ def row(sample: Sample) -> Variant:
         stem=_stem(sample["stem"], width),
         head={"dropout": sample["dropout"]},
         style=style,
-        parameters=0,
-        source="a sample of HyperResNet",
     )
 
 

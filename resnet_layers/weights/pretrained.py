@@ -11,7 +11,8 @@ import keras
 from resnet_layers._support import checks
 from resnet_layers._support.errors import first_line
 from resnet_layers.layers.preprocessing import Preprocessing, from_metadata
-from resnet_layers.weights import load_weights_from, readers, tags
+from resnet_layers.weights import readers, tags
+from resnet_layers.weights.loading import load_weights_from
 from resnet_layers.weights.protocol import Parts
 from resnet_layers.weights.tags import Tag
 

@@ -1,14 +1,16 @@
-"""The published weights, as rows of `pretrained_tags.csv`: preprocessing, classes, licence."""
+"""The published weights, as rows of `pretrained_tags.csv`. Reading them takes no Keras."""
 
 import csv
 import dataclasses
 import fnmatch
 import functools
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnet_layers._support import checks
-from resnet_layers.layers.preprocessing import Preprocessing, for_keras_applications
+
+if TYPE_CHECKING:
+    from resnet_layers.layers.preprocessing import Preprocessing
 
 _HALF = (0.5, 0.5, 0.5)
 
@@ -56,8 +58,10 @@ class Tag:
         """Whether keras.applications publishes them."""
         return self.mean in ("caffe", "tf")
 
-    def preprocessing(self, *, test: bool = False, data_format: str) -> Preprocessing:
+    def preprocessing(self, *, test: bool = False, data_format: str) -> "Preprocessing":
         """The layer from raw images to what they expect."""
+        from resnet_layers.layers.preprocessing import Preprocessing, for_keras_applications
+
         arguments: dict[str, Any] = {
             "image_size": self.test_image_size if test else self.image_size,
             "crop_pct": self.test_crop_pct if test else self.crop_pct,

@@ -5,7 +5,6 @@ import pytest
 
 import resnet_layers as rl
 from benchmarks.harness import roofline
-from resnet_layers.layers import styles
 from resnet_layers.networks import variants
 from resnet_layers.networks.cost import Cost, cost_of
 from resnet_layers.networks.variant import Variant
@@ -13,11 +12,11 @@ from resnet_layers.networks.variant import Variant
 # The networks that `cost_of` is for: of images, regular, with the strides in the first blocks.
 REGULAR = [
     name
-    for name, row in variants.VARIANTS.items()
+    for name, row in ((name, variants.find(name)) for name in variants.VARIANTS)
     if not row.widths
     and not row.head
     and row.layout.rank == 2
-    and styles.get(row.style).strided_block == "first"
+    and row.style.strided_block == "first"
 ]
 
 
@@ -33,9 +32,8 @@ def test_most_variants_are_regular() -> None:
 def test_trainable_parameters_are_those_of_the_row(name: str) -> None:
     row = variants.find(name)
     cost = cost_of(row, 1000, (224, 224, 3))
-    style = styles.get(row.style)
-    frozen = _moving_statistics(row) if style.normalization == "batch" else 0
-    assert cost.parameters - frozen == row.parameters
+    frozen = _moving_statistics(row) if row.style.normalization == "batch" else 0
+    assert cost.parameters - frozen == variants.row(name).parameters
 
 
 def _moving_statistics(row: Variant) -> int:

@@ -1,5 +1,6 @@
 """Every error of the networks: its type and its whole text."""
 
+import functools
 from typing import Any
 
 import keras
@@ -32,6 +33,10 @@ class ForgetsItsLayers(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         return cls()
+
+
+def from_resnet18(**overrides: Any) -> None:
+    rl.ResNet.from_variant("resnet18", **overrides)
 
 
 def fold_what_forgets() -> None:
@@ -183,7 +188,7 @@ ERRORS: list[Row] = [
         "Received: classes=10, classifier_activation=None",
     ),
     (
-        lambda: rl.ResNet.from_variant("resnet18", depth=3, width=2),
+        lambda: rl.ResNet.from_variant("resnet18", foo=3, quux=2),
         TypeError,
         "Overrides must be among activation, anti_aliasing, attention, attention_ratio, blocks, "
         "bottleneck, data_format, dtype, epsilon, factorize, filters, folded, group_width, "
@@ -191,8 +196,28 @@ ERRORS: list[Row] = [
         "name, normalization, normalize_shortcut, padding, preactivation, rank, reduce_first, "
         "rematerialize, shortcut, shortcut_kernel_size, standardize_kernels, stem, "
         "strided_block, strides, strides_on, style, trainable, use_bias, widths, zero_init_last. "
-        "Received: depth, width",
+        "Received: foo, quux",
     ),
+    (
+        lambda: rl.ResNet.from_variant("resnet18", width=2),
+        TypeError,
+        "Overrides must be fields of a variant or of its style; close names: 'widths', "
+        "'group_width'. Received: width=2",
+    ),
+    *[
+        (
+            functools.partial(from_resnet18, **{name: value}),
+            TypeError,
+            f"`{name}` must be given as {there}. Received: {name}={value!r}",
+        )
+        for name, value, there in (
+            ("num_classes", 10, "`classes`"),
+            ("include_top", False, "`head=None`, for a network without its classifier"),
+            ("weights", "imagenet", "a tag of `ResNet.from_pretrained`"),
+            ("pretrained", True, "a tag of `ResNet.from_pretrained`"),
+            ("stride", 1, "`strides`"),
+        )
+    ],
     (
         lambda: rl.ResNet.from_variant("resnet18", strides=(1, 2)),
         ValueError,

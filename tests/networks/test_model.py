@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import re
 from contextlib import redirect_stdout
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
+from resnet_layers.networks import variants
 from resnet_layers.networks.variants import VARIANTS
 from tests.support.randomize import (
     images,
@@ -90,6 +92,14 @@ def test_cifar_networks_have_the_papers_size(depth: int, millions: str) -> None:
     # He et al. 2015, table 6, at 10 classes. The row has 990 classes more, of 64 + 1 each.
     parameters = VARIANTS[f"cifar_resnet{depth}"].parameters - 990 * 65
     assert f"{parameters / 1e6:.{len(millions.split('.')[1])}f}" == millions
+
+
+def test_looking_a_network_up_draws_nothing() -> None:
+    """Otherwise equal seeds would train otherwise after a look at the table."""
+    before = random.getstate()
+    for name in VARIANTS:
+        variants.find(name)
+    assert random.getstate() == before
 
 
 def test_cifar_network_keeps_resolution_in_its_stem_and_ends_at_8x8() -> None:

@@ -34,7 +34,7 @@ def networks() -> pytest.MarkDecorator:
     def marks(name: str) -> list[pytest.MarkDecorator]:
         if name in QUICK:
             return []
-        huge = variants.find(name).parameters > HUGE
+        huge = variants.row(name).parameters > HUGE
         return [pytest.mark.slow, *([pytest.mark.huge] if huge else [])]
 
     names = [pytest.param(name, marks=marks(name)) for name in FILES]

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -22,21 +23,27 @@ import resnet_layers as rl
 from resnet_layers.__main__ import main
 from resnet_layers.layers.preprocessing import from_metadata
 from resnet_layers.networks import variants
-from resnet_layers.networks.variant import Variant
-from resnet_layers.shell import classifier, train
+from resnet_layers.networks.variants import Row
+from resnet_layers.shell import classifier, commands, predictor, progress, runs, train
 from resnet_layers.shell.images import Reader
+from resnet_layers.shell.settings import Preset, TrainSettings
 from tests.support.uncompiled import uncompiled
 
-TINY = Variant(
+TINY = Row(
     blocks=(1, 1),
-    filters=(4, 8),
-    stem={"filters": 4, "kernel_size": 3, "strides": 1, "pooling": None},
-    style="cifar",
     parameters=11_000,
+    style="cifar",
     source="nowhere",
+    fields={
+        "filters": (4, 8),
+        "stem": {"filters": 4, "kernel_size": 3, "strides": 1, "pooling": None},
+    },
 )
+FILES = {"model.keras", "history.csv", "curves.png", "settings.toml"}
+COMMANDS = ("train", "tune", "evaluate", "predict", "export", "convert", "list")
 COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}
 PREPROCESSING = {"image_size": 8, "mean": [127.0] * 3, "std": [64.0] * 3}
+PUBLISHED = keras.saving.serialize_keras_object(rl.preprocessing("resnet18.a1_in1k"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,7 +75,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `train` wrote for the photos."""
     output = tmp_path_factory.mktemp("trained")
-    settings = train.TrainSettings(
+    settings = TrainSettings(
         data=photos, variant="tiny", epochs=8, batch_size=4, image_size=8, output=output
     )
     train.train(settings)
@@ -78,10 +85,7 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a command."""
     capsys.readouterr()
-    try:
-        code = main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse
-        code = int(stop.code or 0)
+    code = main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -93,6 +97,18 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     assert err.endswith("\n")
     assert err.count("\n") == 1
     return err[:-1]
+
+
+def agreed(out: str) -> str:
+    """What a new process found."""
+    (line,) = (line for line in out.splitlines() if line.startswith("A new process agrees: loss "))
+    return line
+
+
+def model_run(folder: Path) -> dict[str, Any]:
+    """What a network's file says of the run that wrote it."""
+    run: dict[str, Any] = keras.saving.load_model(folder / "model.keras").metadata["run"]
+    return run
 
 
 def files(path: Path) -> set[str]:
@@ -111,7 +127,7 @@ def scores(model: keras.Model, prepare: Reader, data: Any) -> tuple[float, float
 
 
 def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> None:
-    assert files(trained) == {"model.keras", "history.csv", "curves.png"}
+    assert files(trained) == FILES
     with (trained / "history.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == [str(i) for i in range(1, 9)]
@@ -158,7 +174,7 @@ def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) 
 def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
     histories = []
     for i, seed in enumerate((1, 1, 2)):
-        settings = train.TrainSettings(
+        settings = TrainSettings(
             data=photos, variant="tiny", epochs=2, image_size=8, seed=seed, output=tmp_path / str(i)
         )
         train.train(settings)
@@ -172,9 +188,7 @@ def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str
 ) -> None:
     monkeypatch.setitem(variants.VARIANTS, "other", dataclasses.replace(TINY, style=style))
-    settings = train.TrainSettings(
-        data=photos, variant="other", epochs=1, image_size=8, output=tmp_path
-    )
+    settings = TrainSettings(data=photos, variant="other", epochs=1, image_size=8, output=tmp_path)
     last = train.train(settings)
     found = classifier.load(tmp_path / "model.keras")
     scores = found.evaluate(found.test_images(photos))
@@ -197,24 +211,26 @@ def test_train_takes_unusual_sizes(
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--output", tmp_path]
     code, out, err = run(capsys, "train", *arguments, option, value)
     assert (code, err) == (0, "")
-    assert f"Wrote model.keras, history.csv, curves.png into '{tmp_path}'\nchecked\n" in out
-    assert files(tmp_path) == {"model.keras", "history.csv", "curves.png"}
+    wrote = "Wrote model.keras, history.csv, curves.png, settings.toml"
+    assert f"{wrote} into '{tmp_path}'\nchecked\nNext:\n" in out
+    assert files(tmp_path) == FILES
 
 
 @uncompiled()
 def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        fixed = dataclasses.replace(TINY, head={"pooling": "avg2x2"})
+        fields = {**TINY.fields, "head": {"pooling": "avg2x2"}}
+        fixed = dataclasses.replace(TINY, fields=fields)
         patch.setitem(variants.VARIANTS, "fixed", fixed)
         arguments: Any = {"data": photos, "variant": "fixed", "epochs": 1, "image_size": 8}
-        train.train(train.TrainSettings(**arguments, output=tmp_path))
+        train.train(TrainSettings(**arguments, output=tmp_path))
     assert classifier.load(tmp_path / "model.keras").model.input_shape == (8, 8, 3)
 
 
 def test_training_lets_kernels_decay_and_nothing_else() -> None:
     block = rl.ConvBlock(4, style={"use_bias": True, "attention": "se"})
     block.build((None, 8, 8, 4))
-    optimizer = train._optimizer(train.TrainSettings(epochs=1, learning_rate=1.0), 1)
+    optimizer = train._optimizer(TrainSettings(epochs=1, learning_rate=1.0), 1)
     for variable in block.trainable_variables:
         variable.assign(np.full(variable.shape, 2.0))
     zeros = [np.zeros(variable.shape, "float32") for variable in block.trainable_variables]
@@ -236,7 +252,7 @@ def test_new_process_agreement(
     monkeypatch: pytest.MonkeyPatch, photos: Path, trained: Path
 ) -> None:
     """Every outcome of the other process, which one test below starts in earnest."""
-    settings = train.TrainSettings(data=photos, batch_size=7, output=trained)
+    settings = TrainSettings(data=photos, batch_size=7, output=trained)
     path = trained / "model.keras"
     row = {"test_loss": 0.25, "test_accuracy": 0.5}
     commands: list[Any] = []
@@ -352,18 +368,33 @@ def test_train_refuses_wrong_options(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--epochs", "ten"], "resnet-layers train: argument --epochs: invalid int value"),
-        (["train", "cats"], "resnet-layers: unrecognized arguments: cats"),
-        (["tain"], "resnet-layers: argument COMMAND: invalid choice: 'tain'"),
-        ([], "resnet-layers: the following arguments are required: COMMAND"),
-        (["predict", "m.keras"], "resnet-layers predict: the following arguments are required"),
+        (["train", "--epochs", "ten"], "Invalid value for --epochs: "),
+        (["train", "--epoch", "1"], "Unknown option: --epoch. Did you mean --epochs?"),
+        (["train", "cats"], "There is no place for what is left over. Received: cats"),
+        (["tain"], 'Unknown command "tain". Did you mean "train"?'),
+        (["predict", "m.keras"], 'Command "predict" parameter IMAGE requires an argument.'),
+        (["tune", "--preset", "imagenot"], 'Invalid value "imagenot" for --preset. '),
+        (
+            ["export", "m.keras", "--format", "onxx"],
+            'Invalid value "onxx" for --format. Choose from: ',
+        ),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_commands_are_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    """The wording beyond this beginning is argparse's."""
-    assert refusal(capsys, *arguments).startswith(message)
+    """The wording beyond this beginning is cyclopts'."""
+    assert refusal(capsys, *arguments).startswith(f"resnet-layers: {message}")
+
+
+def test_choices_are_those_of_what_they_choose() -> None:
+    from resnet_layers.serving.formats import FORMATS, PRECISIONS
+    from resnet_layers.tuning.parts import PRESETS
+
+    assert get_args(commands.Format) == tuple(FORMATS)
+    assert get_args(commands.Precision) == PRECISIONS
+    assert get_args(Preset) == tuple(PRESETS)
 
 
 @pytest.mark.usefixtures("untrained")
@@ -462,11 +493,148 @@ def test_signals_while_writing_leave_the_old_files(
     (tmp_path / "model.keras").write_bytes(b"old")
     before = signal.getsignal(signal.SIGTERM)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
-    code, _, err = run(capsys, "train", *arguments, "--output", tmp_path)
+    code, _, err = run(capsys, "train", *arguments, "--output", tmp_path, "--overwrite")
     assert (code, err) == (130, "resnet-layers: interrupted: no unfinished file is left behind\n")
     assert files(tmp_path) == {"model.keras"}
     assert (tmp_path / "model.keras").read_bytes() == b"old"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process, which tests above and below start in earnest."""
+    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+
+
+@pytest.mark.usefixtures("unchecked")
+@uncompiled()
+def test_a_second_run_replaces_its_like_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    options = ["--epochs", 1, "--image-size", 4, "--output", output]
+    arguments = ["--variant", "tiny", *options]
+    start = f"resnet-layers: The folder '{output}' holds the network of another run, "
+    end = ": choose another folder with `--output`, or replace it with `--overwrite`"
+    assert run(capsys, "train", "--data", photos, *arguments)[0] == 0
+    assert run(capsys, "train", "--data", photos, *arguments, "--seed", 3)[0] == 0
+    assert model_run(output)["settings"]["seed"] == 3
+    other = write_photos(tmp_path / "photos", 6)
+    written = {name: (output / name).read_bytes() for name in FILES}
+    assert refusal(capsys, "train", "--data", photos, *options) == (
+        f"{start}of the variant 'tiny'{end}"
+    )
+    assert refusal(capsys, "train", "--data", other, *arguments) == f"{start}on other images{end}"
+    assert {name: (output / name).read_bytes() for name in FILES} == written
+    assert run(capsys, "train", "--data", other, *arguments, "--overwrite")[0] == 0
+    assert refusal(capsys, "train", "--data", photos, *arguments) == f"{start}on other images{end}"
+
+
+@pytest.mark.usefixtures("unchecked")
+@uncompiled()
+def test_the_settings_that_a_run_writes_repeat_it(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    """From another folder as well, and with options that are typed on top."""
+    monkeypatch.chdir(photos.parent)
+    options = ["--variant", "tiny", "--epochs", 2, "--image-size", 4, "--seed", 5]
+    output = tmp_path / "one"
+    assert run(capsys, "train", "--data", photos.name, *options, "--output", output)[0] == 0
+    history = (output / "history.csv").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "mine.toml"
+    settings.write_bytes((output / "settings.toml").read_bytes())
+    assert run(capsys, "train", "--config", settings, "--output", "two")[0] == 0
+    assert (tmp_path / "two" / "history.csv").read_bytes() == history
+    assert run(capsys, "train", "--config", settings, "--seed", 6, "--output", "three")[0] == 0
+    assert (tmp_path / "three" / "history.csv").read_bytes() != history
+    settings.write_text("epocs = 3\n")
+    sentence = refusal(capsys, "train", "--config", settings)
+    assert sentence.startswith("resnet-layers: Unknown option: ")
+    assert "Did you mean --epochs?" in sentence
+
+
+@pytest.mark.usefixtures("unchecked")
+@uncompiled()
+def test_train_tells_programs_and_nobody(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    options = ["--variant", "tiny", "--epochs", 1, "--image-size", 4, "--output", tmp_path]
+    code, out, err = run(capsys, "train", "--data", photos, *options, "--quiet")
+    assert (code, out, err) == (0, "", "")
+    code, out, err = run(capsys, "train", "--data", photos, *options, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["model"] == str(tmp_path / "model.keras")
+    assert set(result) == {"model", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+    assert "Epoch 1/1: " in err
+    assert "checked" in err
+
+
+def test_metadata_says_what_a_run_was(trained: Path, photos: Path) -> None:
+    found = model_run(trained)
+    assert found["command"] == "train"
+    assert found["settings"]["variant"] == "tiny"
+    assert found["settings"]["learning_rate"] == 0.1
+    assert not {"data", "output", "overwrite"} & set(found["settings"])
+    assert found["versions"]["resnet_layers"] == rl.__version__
+    assert found["versions"]["keras"] == keras.__version__
+    assert len(found["versions"]) == 3
+
+
+def test_paths_are_quoted_where_one_can_copy_them(tmp_path: Path) -> None:
+    settings = TrainSettings(data=Path("my photos"), output=Path("résultat d'un jour"))
+    model = "'résultat d'\"'\"'un jour/model.keras'"
+    assert runs.next_commands(settings) == (
+        f"Next:\n  resnet-layers predict {model} IMAGE\n"
+        f"  resnet-layers evaluate {model} --data 'my photos'\n"
+        f"  resnet-layers export {model} --format onnx"
+    )
+
+
+# --- progress ------------------------------------------------------------------------------------
+
+
+def test_lines_say_where_training_is_and_what_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 3.0, 6.0, 6.0, 12.0, 700.0, 700.0, 1000.0])
+    monkeypatch.setattr("resnet_layers.shell.progress.monotonic", lambda: next(now))
+    lines = progress.Lines()
+    lines.set_params({"epochs": 4, "steps": 10})
+    lines.on_train_begin()
+    lines.on_epoch_begin(0)
+    lines.on_train_batch_end(1)  # after 3 s
+    lines.on_train_batch_end(4, {"loss": 0.5, "accuracy": 0.25})
+    lines.on_epoch_end(0, {"loss": 0.4, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.125})
+    lines.on_epoch_begin(1)
+    lines.on_train_batch_end(4, {"loss": 0.25})
+    lines.on_epoch_end(1, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "Epoch 1/4, step 5 of 10: loss 0.5000, accuracy 25.00%, 42 s left",
+        "Epoch 1/4: loss 0.4000, accuracy 50.00%, test loss 1.0000, test accuracy 12.50%, "
+        "36 s left",
+        "Epoch 2/4, step 5 of 10: loss 0.2500, 19 min left",
+        "Epoch 2/4: 17 min left",
+    ]
+    assert progress.remaining(3600, 1, 10) == "9.0 h left"
+
+
+def test_reading_many_images_says_how_many_are_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 2.0, 6.0, 8.0, 12.0])
+    monkeypatch.setattr("resnet_layers.shell.progress.monotonic", lambda: next(now))
+    count = progress.Count(4, verbose=2)
+    for _ in range(4):
+        count.add_one()
+    assert capsys.readouterr().out.splitlines() == [
+        "2 of 4 images are read; 6 s left",
+        "4 of 4 images are read; 0 s left",
+    ]
 
 
 # --- evaluate ------------------------------------------------------------------------------------
@@ -540,10 +708,12 @@ def test_evaluate_refuses_other_test_images(
     )
 
 
-def write_model(path: Path, activation: str | None = None, **metadata: Any) -> rl.ResNet:
+def write_model(
+    path: Path, activation: str | None = None, classes: int = 3, **metadata: Any
+) -> rl.ResNet:
     """A small untrained network."""
     stem = rl.Stem(4, kernel_size=3, strides=1, pooling=None)
-    head = rl.ClassifierHead(3, activation=activation)
+    head = rl.ClassifierHead(classes, activation=activation)
     model = rl.ResNet(stem, [rl.ResNetStage(4, 1)], head, metadata=metadata)
     model.save(path)
     return model
@@ -602,22 +772,100 @@ def test_predict_takes_probabilities_as_they_are(tmp_path: Path) -> None:
     assert np.allclose(found.probabilities([image]), expected, atol=1e-6)
 
 
-def test_predict_refuses_images_that_it_cannot_read(
+def test_predict_goes_on_after_what_it_cannot_read(
+    capsys: pytest.CaptureFixture[str], trained: Path, photos: Path
+) -> None:
+    model, good, link = trained / "model.keras", photos / "rot" / "0.png", photos / "weiß" / "1.jpg"
+    code, out, err = run(capsys, "predict", model, good, "nothing.png", model, link, "--top", 1)
+    assert code == 1
+    assert out.splitlines()[::2] == [str(good), str(link)]
+    assert err.splitlines() == [
+        "resnet-layers: The image 'nothing.png' cannot be read: No such file or directory",
+        f"resnet-layers: '{model}' is not a JPEG or PNG image",
+    ]
+    code, out, err = run(capsys, "predict", model, "nothing.png")
+    assert (code, out) == (1, "")
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_predict_prints_for_programs(
+    capsys: pytest.CaptureFixture[str], trained: Path, photos: Path, form: str
+) -> None:
+    """The numbers that people get, and a row for what cannot be read."""
+    model, good = trained / "model.keras", photos / "rot" / "0.png"
+    code, out, err = run(capsys, "predict", model, good, "nothing.png", form, "--top", 2)
+    why = "The image 'nothing.png' cannot be read: No such file or directory"
+    assert (code, err) == (1, f"resnet-layers: {why}\n")
+    found = classifier.load(model)
+    (row,) = found.probabilities([good])
+    best = sorted(zip(row.tolist(), COLOURS, strict=True), reverse=True)[:2]
+    if form == "--json":
+        first, second = map(json.loads, out.splitlines())
+        classes = [{"class": name, "probability": pytest.approx(p)} for p, name in best]
+        assert first == {"path": str(good), "classes": classes, "error": None}
+        assert second == {"path": "nothing.png", "classes": [], "error": why}
+    else:
+        rows = list(csv.reader(out.splitlines()))
+        assert rows[0] == ["path", "rank", "class", "probability", "error"]
+        for rank, (p, name) in enumerate(best, start=1):
+            assert rows[rank] == [str(good), str(rank), name, rows[rank][3], ""]
+            assert float(rows[rank][3]) == pytest.approx(p)
+        assert rows[3:] == [["nothing.png", "", "", "", why]]
+
+
+def test_predict_takes_folders_patterns_and_lists(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    trained: Path,
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    def asked(*images: Any) -> list[str]:
+        code, out, err = run(
+            capsys, "predict", trained / "model.keras", *images, "--json", "--top", 1
+        )
+        assert (code, err) == (0, "")
+        return [json.loads(line)["path"] for line in out.splitlines()]
+
+    every = sorted(str(path) for path in photos.glob("*/*"))
+    red = [path for path in every if "rot" in path]
+    assert asked(photos) == every
+    assert asked(f"{photos}/rot/*") == red
+    assert asked(photos / "rot", photos / "weiß" / "0.png") == [*red, f"{photos}/weiß/0.png"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{photos}/weiß/0.png\n\n{photos}/rot\r\n"))
+    assert asked("-") == [f"{photos}/weiß/0.png", *red]
+    monkeypatch.setattr(predictor, "BATCH_SIZE", 4)
+    assert asked(photos) == every
+    assert refusal(capsys, "predict", trained / "model.keras", tmp_path) == (
+        f"resnet-layers: There are no images (.jpg, .jpeg, .png) in '{tmp_path}'"
+    )
+
+
+def test_predict_names_the_classes_of_imagenet(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, photos: Path
+) -> None:
+    """Those of weights that were trained on it, though their files have no names."""
+    path = tmp_path / "a.keras"
+    pretrained = {"tag": "resnet18.a1_in1k", "source": "", "license": None, "classes": 1000}
+    write_model(path, classes=1000, pretrained=pretrained, preprocessing=PUBLISHED)
+    found = classifier.load(path)
+    assert found.class_names[0] == "tench, Tinca tinca"
+    assert found.class_names[281] == "tabby, tabby cat"
+    assert found.class_names[999] == "toilet tissue, toilet paper, bathroom tissue"
+    assert len(set(found.class_names)) == 1000
+    write_model(path, classes=7, pretrained={**pretrained, "classes": 7}, preprocessing=PUBLISHED)
+    assert classifier.load(path).class_names == [str(i) for i in range(7)]
+
+
+def test_predict_refuses_what_it_cannot_do(
     capsys: pytest.CaptureFixture[str], trained: Path, photos: Path
 ) -> None:
     model, good = trained / "model.keras", photos / "rot" / "0.png"
-    start = "resnet-layers: "
-    assert refusal(capsys, "predict", model, good, photos) == (
-        f"{start}The image '{photos}' cannot be read: Is a directory"
-    )
-    assert refusal(capsys, "predict", model, "nothing.png") == (
-        f"{start}The image 'nothing.png' cannot be read: No such file or directory"
-    )
-    assert (
-        refusal(capsys, "predict", model, model) == f"{start}'{model}' is not a JPEG or PNG image"
-    )
     assert refusal(capsys, "predict", model, good, "--top", 0) == (
-        f"{start}`top` must be a positive integer. Received: top=0"
+        "resnet-layers: `top` must be a positive integer. Received: top=0"
+    )
+    assert refusal(capsys, "predict", model, good, "--json", "--csv") == (
+        "resnet-layers: `--json` and `--csv` must not come together"
     )
 
 
@@ -767,7 +1015,7 @@ def test_list_prints_names_and_parameters(capsys: pytest.CaptureFixture[str]) ->
     )
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["list"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
 def test_help_fits_a_terminal_and_names_every_option(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -775,10 +1023,77 @@ def test_help_fits_a_terminal_and_names_every_option(
     code, out, err = run(capsys, *command, "--help")
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
+    for name in _options(command[0]) if command else COMMANDS:
+        assert name in out
     if command == ["train"]:
-        for option in ("data", "variant", "epochs", "batch-size", "learning-rate", "image-size"):
-            assert f"--{option}" in out
         assert "cifar_resnet20" in out
+
+
+def _options(command: str) -> list[str]:
+    arguments = commands.app[command].assemble_argument_collection()
+    names = [name for argument in arguments if argument.show for name in argument.names]
+    return [name for name in names if not name.startswith(("--no-", "--empty-"))]
+
+
+def test_nothing_typed_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 10
+    typed = [line.split()[1] for line in out.splitlines() if line.startswith("  resnet-layers")]
+    assert set(typed) == {"train", "predict", "tune", "export", "list"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 0),
+        (["--help"], 0),
+        (["--version"], 0),
+        *(([command, "--help"], 0) for command in COMMANDS),
+        (["list", "resnet5*"], 0),
+        (["list", "vgg*"], 2),
+        (["tain"], 2),
+        (["train", "--epocs", "3"], 2),
+        (["train", "--variant", "resnet5"], 2),
+        (["tune", "--trials", "0"], 2),
+    ],
+    ids=str,
+)
+def test_what_needs_no_network_is_answered_without_keras(arguments: list[str], code: int) -> None:
+    """By a process that names all that it imports."""
+    environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    process = start(*arguments, env=environment)
+    out, err = process.communicate(timeout=60)
+    imported = {line.rpartition("|")[2].strip() for line in err.splitlines() if "|" in line}
+    said = [line for line in err.splitlines() if not line.startswith("import time:")]
+    assert process.returncode == code, err
+    assert len(said) == (1 if code else 0)
+    assert bool(out) is not bool(code)
+    assert "resnet_layers.shell.commands" in imported
+    heavy = {"keras", "tensorflow", "jax", "torch", "numpy", "keras_tuner", "sklearn", "PIL"}
+    assert not heavy & imported
+
+
+def test_a_command_registers_what_files_may_name() -> None:
+    """The same as a program that imports the package."""
+    code = (
+        "import sys; sys.orig_argv = {argv}; import resnet_layers; late = 'keras' not in "
+        "sys.modules; import keras, resnet_layers.shell.classifier; "
+        "print(late, *sorted(name for name in keras.saving.get_custom_objects() "
+        "if name.startswith('resnet_layers>')))"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(argv=argv)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for argv in (["python", "-m", "resnet_layers"], ["python"])
+    ]
+    assert [late for late, *_ in found] == ["True", "False"]
+    assert found[0][1:] == found[1][1:]
+    assert {"resnet_layers>ResNet", "resnet_layers>CategoricalCrossentropy"} <= set(found[0])
 
 
 # --- in processes of their own -------------------------------------------------------------------
@@ -797,9 +1112,8 @@ def test_train_in_a_process_agrees_with_a_new_one(photos: Path, tmp_path: Path) 
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "Traceback" not in err
-    assert out.splitlines()[-1].startswith("A new process agrees: loss ")
-    assert out.splitlines()[-1].endswith("% on 3 test images")
-    assert files(tmp_path / "run") == {"model.keras", "history.csv", "curves.png"}
+    assert agreed(out).endswith("% on 3 test images")
+    assert files(tmp_path / "run") == FILES
     found = classifier.load(tmp_path / "run" / "model.keras")
     assert found.probabilities([photos / "rot" / "0.png"]).shape == (1, 3)
 
@@ -836,12 +1150,11 @@ def test_default_run_reaches_98_percent(tmp_path: Path, data: str) -> None:
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     run = tmp_path / "resnet_run"
-    assert files(run) == {"model.keras", "history.csv", "curves.png"}
+    assert files(run) == FILES
     with (run / "history.csv").open(encoding="utf-8") as file:
         accuracy = float(list(csv.DictReader(file))[-1]["test_accuracy"])
     assert accuracy >= 0.98
-    assert out.splitlines()[-1].startswith("A new process agrees: loss ")
-    assert out.splitlines()[-1].endswith(f", accuracy {accuracy:.2%} on 359 test images")
+    assert agreed(out).endswith(f", accuracy {accuracy:.2%} on 359 test images")
 
 
 @pytest.mark.slow
@@ -851,7 +1164,7 @@ def test_train_works_on_jax(photos: Path, tmp_path: Path) -> None:
     process = start("train", *arguments, env={**os.environ, "KERAS_BACKEND": "jax"})
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert out.splitlines()[-1].startswith("A new process agrees: loss ")
+    assert agreed(out)
     # The file serves the other backend, too.
     found = classifier.load(tmp_path / "model.keras")
     assert found.probabilities([photos / "rot" / "0.png"]).shape == (1, 3)

@@ -219,10 +219,8 @@ def test_artifacts_of_another_size_are_refused(
 
 
 def test_unknown_formats_are_listed(capsys: pytest.CaptureFixture[str], model: Path) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["export", str(model), "--format", "onxx"])
-    assert caught.value.code == 2
-    assert "'tf_saved_model', 'onnx', 'litert', 'openvino'" in capsys.readouterr().err
+    assert main(["export", str(model), "--format", "onxx"]) == 2
+    assert '"tf_saved_model", "onnx", "litert", "openvino"' in capsys.readouterr().err
 
 
 def test_softmax_in_a_sequence_is_not_applied_twice(tmp_path: Path, photos: Path) -> None:

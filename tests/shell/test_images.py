@@ -220,8 +220,8 @@ def test_read_names_the_first_image_that_fails(tmp_path: Path) -> None:
 def test_read_shows_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
     read([picture(2, 2)] * 7, 2)
     assert capsys.readouterr().out == ""
-    read([picture(2, 2)] * 7, 2, verbose=2)
-    assert capsys.readouterr().out.startswith("7/7 - ")
+    read([picture(2, 2)] * 7, 2, verbose=2)  # which takes less than the seconds between lines
+    assert capsys.readouterr().out == ""
     read([picture(2, 2)] * 7, 2, verbose=1)
     assert "━" in capsys.readouterr().out
 

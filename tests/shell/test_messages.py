@@ -17,6 +17,7 @@ import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.shell import (
     classifier,
+    config,
     convert,
     errors,
     evaluate,
@@ -25,11 +26,13 @@ from resnet_layers.shell import (
     listing,
     predict,
     predictor,
+    runs,
     train,
     tune,
 )
 from resnet_layers.shell import export as export_command
 from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.settings import TrainSettings, TuneSettings
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_images import encoded, picture
 from tests.shell.test_labelled import counted, touch
@@ -374,6 +377,20 @@ def check_folder_in_place_of_a_file() -> None:
     errors.check_output(Path("run"), None, ("model.keras", "curves.png"))
 
 
+def run_into(**theirs: Any) -> None:
+    """A folder with the network of such a run."""
+    network(run=theirs).save("model.keras")
+    mine = {"command": "train", "settings": {"variant": "resnet18"}, "images": "0"}
+    runs.check_folder(Path(), mine, overwrite=False)
+
+
+def run_into_nothing_known() -> None:
+    Path("model.keras").write_bytes(b"old")
+    runs.check_folder(Path(), {"command": "train"}, overwrite=False)
+
+
+ANOTHER = "The folder '.' holds the network of another run,"
+CHOOSE = "choose another folder with `--output`, or replace it with `--overwrite`"
 NOWHERE = "The output folder 'nowhere' cannot be written to: No such file or directory"
 
 OUTPUTS: list[Row] = [
@@ -394,6 +411,18 @@ OUTPUTS: list[Row] = [
         InputError,
         "'run/curves.png' must not be a folder, since a file is written there",
     ),
+    (run_into_nothing_known, InputError, f"{ANOTHER} which does not say what it was: {CHOOSE}"),
+    (lambda: run_into(command="tune"), InputError, f"{ANOTHER} of `tune`: {CHOOSE}"),
+    (
+        lambda: run_into(command="train", settings={"variant": "resnet34"}),
+        InputError,
+        f"{ANOTHER} of the variant 'resnet34': {CHOOSE}",
+    ),
+    (
+        lambda: run_into(command="train", settings={"variant": "resnet18"}, images="1"),
+        InputError,
+        f"{ANOTHER} on other images: {CHOOSE}",
+    ),
 ]
 
 # --- train ---------------------------------------------------------------------------------------
@@ -407,7 +436,7 @@ def train_to_infinity() -> None:
         patch.setattr(keras.Model, "fit", lambda *_, **__: history)
         patch.setattr(train, "_network", lambda *_: network())
         photos, output = write_photos(2, 2), Path("run")
-        train.train(train.TrainSettings(data=photos, output=output, image_size=8))
+        train.train(TrainSettings(data=photos, output=output, image_size=8))
 
 
 def check_process(code: int = 0, out: str = "", err: str = "") -> None:
@@ -416,7 +445,7 @@ def check_process(code: int = 0, out: str = "", err: str = "") -> None:
         answer = subprocess.CompletedProcess([], code, out, err)
         patch.setattr(subprocess, "run", lambda *_, **__: answer)
         row = {"test_loss": 0.25, "test_accuracy": 0.5}
-        train.check_in_new_process(train.TrainSettings(output=Path("run")), row)
+        train.check_in_new_process(TrainSettings(output=Path("run")), row)
 
 
 FAILED = f"A new process could not evaluate '{ANY}/run/model.keras' and"
@@ -424,17 +453,17 @@ DISAGREES = f"A new process does not agree about '{ANY}/run/model.keras':"
 
 TRAIN: list[Row] = [
     (
-        lambda: train.TrainSettings(variant="r3d_18"),
+        lambda: TrainSettings(variant="r3d_18"),
         ValueError,
         "`variant` must be a network for images. Received: variant='r3d_18', with 3 axes of pixels",
     ),
     (
-        lambda: train.TrainSettings(epochs=10**7),
+        lambda: TrainSettings(epochs=10**7),
         ValueError,
         "`epochs` must be at most 1000000. Received: epochs=10000000",
     ),
     (
-        lambda: train.TrainSettings(seed=2**32),
+        lambda: TrainSettings(seed=2**32),
         ValueError,
         "`seed` must be below 2**32. Received: seed=4294967296",
     ),
@@ -444,7 +473,11 @@ TRAIN: list[Row] = [
         "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. "
         "Received: learning_rate=0.1",
     ),
-    (lambda: train._write(Path("nowhere"), network(), []), InputError, NOWHERE),
+    (
+        lambda: train._write(TrainSettings(output=Path("nowhere")), network(), []),
+        InputError,
+        NOWHERE,
+    ),
     (
         lambda: check_process(-9, err="first line\nlast line\n"),
         rl.DisagreementError,
@@ -472,7 +505,7 @@ TRAIN: list[Row] = [
 
 def tune_small() -> None:
     """With a budget that no network keeps to."""
-    settings = tune.TuneSettings(
+    settings = TuneSettings(
         data=write_photos(3, 3), output=Path("run"), image_size=8, max_parameters=10
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -486,7 +519,7 @@ def keep_settings(settings: str | None, output: str = "run", **changes: Any) -> 
         Path("run").mkdir()
         Path("run/settings.json").write_text(settings, encoding="utf-8")
     data: Any = SimpleNamespace(every=counted(2, 2))
-    tune._keep_settings(tune.TuneSettings(output=Path(output), **changes), data)
+    tune._keep_settings(TuneSettings(output=Path(output), **changes), data)
 
 
 def finish(*rows: Any) -> None:
@@ -506,7 +539,7 @@ def finish(*rows: Any) -> None:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "evaluate", lambda *_, **__: scores)
-        tune._finish(tune.TuneSettings(output=Path("nowhere")), data, tuner)
+        tune._finish(TuneSettings(output=Path("nowhere")), data, tuner, {})
 
 
 def trial(**changes: Any) -> Any:
@@ -517,12 +550,12 @@ def trial(**changes: Any) -> Any:
 
 TUNE: list[Row] = [
     (
-        lambda: tune.TuneSettings(epochs=10**7),
+        lambda: TuneSettings(epochs=10**7),
         ValueError,
         "`epochs` must be at most 1000000. Received: epochs=10000000",
     ),
     (
-        lambda: tune.TuneSettings(seed=2**31),
+        lambda: TuneSettings(seed=2**31),
         ValueError,
         "`seed` must be below 2**31. Received: seed=2147483648",
     ),
@@ -541,7 +574,8 @@ TUNE: list[Row] = [
         lambda: keep_settings('{"preset": "small-images"}'),
         InputError,
         "The folder 'run' holds a search with other settings, which can only go on with its own: "
-        "choose another with `--output`. Received: epochs=8, there epochs=None",
+        "choose another with `--output`, or begin anew with `--overwrite`. Received: epochs=8, "
+        "there epochs=None",
     ),
     (lambda: keep_settings(None, "nowhere"), InputError, NOWHERE),
     (finish, InputError, "No trial succeeded. The last one ended so: no trial was made"),
@@ -572,6 +606,11 @@ def export(format: str = "onnx", precision: str = "float32", **changes: Any) -> 
     """The file of a network, if the options come so far."""
     chosen = {"output": None, "calibration": None, "image_size": None, **changes}
     export_command.export(write_saved(), format=format, precision=precision, **chosen)
+
+
+def read_config(text: str) -> None:
+    Path("a.toml").write_text(text, encoding="utf-8")
+    config._read(Path("a.toml"))
 
 
 OTHERS: list[Row] = [
@@ -634,7 +673,7 @@ OTHERS: list[Row] = [
         "`--all` must come with `--data`, the folder of the images",
     ),
     (
-        lambda: predict.run(Path("model.keras"), [], 0),
+        lambda: predict.run(Path("model.keras"), [], 0, False, False),
         InputError,
         "`top` must be a positive integer. Received: top=0",
     ),
@@ -642,6 +681,31 @@ OTHERS: list[Row] = [
         lambda: convert.run(Path("a.keras"), Path("a.safetensors"), "resnet18", None, "torch"),
         InputError,
         "`--variant` and `--tag` must be left out with `--to torch`",
+    ),
+    (
+        lambda: predict.run(Path("model.keras"), [], 1, True, True),
+        InputError,
+        "`--json` and `--csv` must not come together",
+    ),
+    (
+        lambda: predict.paths([]),
+        InputError,
+        "The standard input must name one image or more. Received: none",
+    ),
+    (
+        lambda: predict.paths(["*.png"]),
+        InputError,
+        "There are no images (.jpg, .jpeg, .png) in '*.png'",
+    ),
+    (
+        lambda: config._read(Path("a.toml")),
+        InputError,
+        "The file 'a.toml' cannot be read: No such file or directory",
+    ),
+    (
+        lambda: read_config("epochs = "),
+        InputError,
+        f"The file 'a.toml' must be TOML: {ANY}",
     ),
     (
         lambda: listing.run("vgg*"),

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import keras_tuner
@@ -14,10 +14,11 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.shell import train, trial_plots, tune
+from resnet_layers.shell.settings import Tuner, TuneSettings
 from resnet_layers.shell.trials import Table, Trial
 from resnet_layers.tuning import HyperResNet, Range
 from resnet_layers.tuning.parts import PRESETS
-from tests.shell.test_command_line import run, write_photos
+from tests.shell.test_command_line import agreed, model_run, run, write_photos
 from tests.support.uncompiled import uncompiled
 from tests.tuning.test_space import ONE
 
@@ -65,8 +66,10 @@ def test_a_search_writes_what_it_found(
         "Trial 1 of 2",
         "Trial 2 of 2",
     ]
-    assert lines[-2] == f"Wrote {', '.join(tune.FILES)} into '{output}'"
-    assert lines[-1].startswith("A new process agrees: loss ")
+    assert f"Wrote {', '.join(tune.FILES)} into '{output}'" in lines
+    assert agreed(out)
+    assert lines[-1] == f"  resnet-layers export {output}/model.keras --format onnx"
+    assert model_run(output)["command"] == "tune"
     with (output / "trials.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["COMPLETED"] * 2
@@ -93,11 +96,12 @@ def test_a_search_writes_what_it_found(
     assert len(again) == 3
     assert all(again[row["trial"]] == row for row in rows)
     # Of another search nothing is mixed in.
-    code, out, err = run(capsys, *arguments, "--epochs", 3)
+    code, out, err = run(capsys, *("3" if a == 1 else a for a in arguments))
     assert code == 2
     assert err == (
         f"resnet-layers: The folder '{output}' holds a search with other settings, which can only "
-        "go on with its own: choose another with `--output`. Received: epochs=3, there epochs=1\n"
+        "go on with its own: choose another with `--output`, or begin anew with `--overwrite`. "
+        "Received: epochs=3, there epochs=1\n"
     )
     (output / "settings.json").write_text("[")
     code, out, err = run(capsys, *arguments)
@@ -153,9 +157,9 @@ def test_a_search_where_all_fails_says_why(
     assert err.endswith("No trial succeeded. The last one ended so: RuntimeError: no luck\n")
 
 
-@pytest.mark.parametrize("kind", tune.TUNERS)
-def test_every_tuner_can_be_chosen(kind: str, tmp_path: Path) -> None:
-    settings = tune.TuneSettings(tuner=kind, output=tmp_path, trials=5, epochs=3)
+@pytest.mark.parametrize("kind", get_args(Tuner))
+def test_every_tuner_can_be_chosen(kind: Any, tmp_path: Path) -> None:
+    settings = TuneSettings(tuner=kind, output=tmp_path, trials=5, epochs=3)
     hypermodel = HyperResNet(3, (8, 8, 3))
     tuner = tune.make_tuner(settings, hypermodel)
     expected = {

@@ -1,0 +1,228 @@
+"""The commands: what they take, and the help on it. What they do is imported when asked for."""
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from resnet_layers import __version__
+from resnet_layers._support import environment, signals
+from resnet_layers.shell import config, listing
+from resnet_layers.shell.settings import OUTPUT, TrainSettings, TuneSettings
+
+Format = Literal["tf_saved_model", "onnx", "litert", "openvino"]
+Precision = Literal["float32", "bfloat16", "int8"]
+# A field of settings is an option; so is `--config`, which has others in a file.
+Fields = Parameter(name="*")
+Quiet = Annotated[bool, OUTPUT, Parameter(help="Say nothing but what is wrong.")]
+Json = Annotated[
+    bool,
+    OUTPUT,
+    Parameter(name="--json", help="Print the result as JSON, and the rest on standard error."),
+]
+TRAIN, TUNE = TrainSettings(), TuneSettings()  # the defaults
+Config = Annotated[
+    Path | None, Parameter(help="TOML file with options, which those here override.")
+]
+
+WELCOME = """\
+Residual networks for images: train one, evaluate it, let it predict, and export it.
+
+  resnet-layers train                      train on handwritten digits, in some two minutes
+  resnet-layers train --data photos        train on your images, a subfolder for each class
+  resnet-layers predict resnet_run/model.keras image.jpg
+  resnet-layers tune --data photos         search for a network that suits your images
+  resnet-layers export resnet_run/model.keras --format onnx
+  resnet-layers list 'resnet5*'            names of the networks
+
+`resnet-layers COMMAND --help` lists the options of a command."""
+
+app = App(
+    name="resnet-layers",
+    version=f"resnet-layers {__version__}",
+    help="Residual networks for images: train one, evaluate it, let it predict, and export it.",
+    help_format="markdown",
+    default_parameter=Parameter(negative=()),
+    config=config.from_file,
+)
+app.register_install_completion_command(add_to_startup=True)
+
+
+@app.command(sort_key=1)
+def train(
+    *,
+    settings: Annotated[TrainSettings, Fields] = TRAIN,
+    config: Config = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Train a network on images.
+
+    Takes scikit-learn's handwritten digits, or a folder of images. Writes the network
+    (model.keras), its history (history.csv), the curves (curves.png) and these options
+    (settings.toml, for --config), then opens the network in a new process and evaluates it again.
+
+        resnet-layers train --data photos --variant resnet18 --image-size 64 --epochs 30
+    """
+    return int(_module("train").run(settings, quiet=quiet, as_json=as_json))
+
+
+@app.command(sort_key=2)
+def tune(
+    *,
+    settings: Annotated[TuneSettings, Fields] = TUNE,
+    config: Config = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Search for a network that suits the images.
+
+    Trains many networks for a few epochs and keeps the best. Writes it (model.keras), a table of
+    the trials (trials.csv), and two plots: each trial as a line through its hyperparameters
+    (parallel_coordinates.png), and which of them mattered (importance.png), and these options
+    (settings.toml, for --config). Started again with the same options, an interrupted search goes
+    on.
+
+        resnet-layers tune --data photos --trials 30 --max-parameters 1e6
+    """
+    return int(_module("tune").run(settings, quiet=quiet, as_json=as_json))
+
+
+@app.command(sort_key=3)
+def evaluate(
+    model: Path,
+    /,
+    *,
+    data: Path | None = None,
+    every: Annotated[bool, Parameter(name="--all")] = False,
+    batch_size: int = 64,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Loss and accuracy of a trained network.
+
+    Evaluates a network on the images that its training left out.
+
+        resnet-layers evaluate resnet_run/model.keras --data photos
+
+    Args:
+        model: File that `train` wrote.
+        data: The folder of images that it was trained on.
+        every: Take every image of the folder `--data`.
+        batch_size: Images taken at a time.
+        as_json: Print the result as JSON alone.
+    """
+    return int(_module("evaluate").run(model, data, every, batch_size, as_json))
+
+
+@app.command(sort_key=4)
+def predict(
+    model: Path,
+    image: Annotated[list[str], Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    top: int = 5,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_csv: Annotated[bool, Parameter(name="--csv")] = False,
+) -> int:
+    """Classes of images, with probabilities.
+
+    Prints the most probable classes of each image, the best first. An image that cannot be read
+    is named on standard error; the others follow, and the exit code is 1.
+
+        resnet-layers predict resnet_run/model.keras cat.jpg photos 'more/*.png' --top 3
+
+        find . -name '*.jpg' | resnet-layers predict model.onnx - --csv > classes.csv
+
+    Args:
+        model: What `train`, `tune`, `convert` or `export` wrote.
+        image: JPEG and PNG files, folders and patterns of them, or - for a list of these on
+            standard input.
+        top: Number of classes.
+        as_json: Print a line of JSON for each image.
+        as_csv: Print a table with the columns path, rank, class, probability and error.
+    """
+    return int(_module("predict").run(model, image, top, as_json, as_csv))
+
+
+@app.command(sort_key=6)
+def convert(
+    file: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    variant: str | None = None,
+    tag: str | None = None,
+    to: Literal["keras", "torch"] = "keras",
+) -> int:
+    """Weights of timm, torchvision and keras.applications to a model, and back.
+
+    Writes weights of timm, torchvision or keras.applications as a model, with as many classes as
+    they have; or the weights of a model for timm and torchvision.
+
+        resnet-layers convert resnet50.a1_in1k.safetensors -o resnet50.keras
+
+    Args:
+        file: Weights (.safetensors, .pth, .npz, .h5), or a .keras file with `--to torch`.
+        output: File to write.
+        variant: Name from `resnet-layers list` of the network that they belong to.
+        tag: Name and training of published weights, such as resnet50.a1_in1k, which says how
+            images must be prepared; without it, the name of FILE, if it is one.
+        to: What to write.
+    """
+    return int(_module("convert").run(file, output, variant, tag, to))
+
+
+@app.command(sort_key=5)
+def export(
+    model: Path,
+    /,
+    *,
+    format: Format,  # noqa: A002 (the name of the option)
+    precision: Precision = "float32",
+    calibration: Path | None = None,
+    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+) -> int:
+    """A network for another runtime, folded and compared.
+
+    Writes a network as a SavedModel, or for ONNX Runtime, LiteRT or OpenVINO, with its batch
+    normalization folded. Opens what it wrote, compares it with the network, and keeps it only
+    where they agree.
+
+        resnet-layers export resnet_run/model.keras --format onnx
+
+    Args:
+        model: File that `train` or `convert` wrote.
+        format: What to write.
+        precision: How it computes.
+        calibration: Folder with a subfolder of images for each class, which int8 needs; accuracy
+            is compared on them in any precision.
+        image_size: Height and width in pixels, or one number for both; without it, that of the
+            model, which is any for most.
+        output: What to write; without it, the name of MODEL with the ending of the format.
+    """
+    how = {"format": format, "precision": precision, "calibration": calibration}
+    return int(_module("export").run(model, output, **how, image_size=image_size))
+
+
+@app.command(name="list", sort_key=7)
+def list_(pattern: str = "*", /) -> int:
+    """Names of the networks.
+
+    Lists the networks by name, with their parameters at 1000 classes and the trainings that
+    published weights come from: NAME.TRAINING is a tag.
+
+        resnet-layers list 'resnet5*'
+
+    Args:
+        pattern: Shell pattern, such as 'resnet5*'.
+    """
+    return listing.run(pattern)
+
+
+def _module(name: str) -> Any:
+    """The module of the shell that does it, with Keras behind it."""
+    with signals.ending_at_once():
+        environment.start()
+        return importlib.import_module(f"resnet_layers.shell.{name}")

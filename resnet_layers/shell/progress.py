@@ -1,0 +1,75 @@
+# ruff: noqa: T201 (telling is what it is for)
+"""How far a command is, for output that is no terminal: a line every few seconds."""
+
+from time import monotonic
+from typing import Any
+
+import keras
+
+EVERY = 5.0  # seconds
+
+
+class Lines(keras.callbacks.Callback):
+    """Says where training is after each epoch, and every few seconds within one."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._began = self._said = monotonic()
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if monotonic() - self._said >= EVERY:
+            steps = self.params["steps"]
+            where = f"Epoch {self._epoch + 1}/{self.params['epochs']}, step {batch + 1} of {steps}"
+            self._say(where, logs, self._epoch + (batch + 1) / steps)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._say(f"Epoch {epoch + 1}/{self.params['epochs']}", logs, epoch + 1)
+
+    def _say(self, where: str, logs: Any, done: float) -> None:
+        """`done` is in epochs."""
+        self._said = monotonic()
+        told = [_shown(name, value) for name, value in (logs or {}).items()]
+        left = remaining(self._said - self._began, done, self.params["epochs"])
+        print(f"{where}: {', '.join([*told, left])}", flush=True)
+
+
+class Count:
+    """Says how many of something are done.
+
+    Args:
+        total: How many there are.
+        verbose: As of `keras.Model.fit`: 0 for silence, 1 for a bar, 2 for lines.
+    """
+
+    def __init__(self, total: int, verbose: int) -> None:
+        self._total, self._lines = total, verbose == 2
+        self._bar = keras.utils.Progbar(total, verbose=int(verbose == 1), unit_name="image")
+        self._began = self._said = monotonic()
+        self._done = 0
+
+    def add_one(self) -> None:
+        """One more is done."""
+        self._done += 1
+        self._bar.add(1)
+        now = monotonic()
+        if self._lines and now - self._said >= EVERY:
+            self._said = now
+            left = remaining(now - self._began, self._done, self._total)
+            print(f"{self._done} of {self._total} images are read; {left}", flush=True)
+
+
+def remaining(seconds: float, done: float, total: float) -> str:
+    """How long the rest takes at the speed so far."""
+    left = seconds / done * (total - done)
+    if left < 90:
+        return f"{left:.0f} s left"
+    minutes = left / 60
+    return f"{minutes:.0f} min left" if minutes < 90 else f"{minutes / 60:.1f} h left"
+
+
+def _shown(name: str, value: float) -> str:
+    words = name.replace("val_", "test ")
+    return f"{words} {value:.2%}" if "accuracy" in name else f"{words} {value:.4f}"

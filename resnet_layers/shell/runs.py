@@ -1,0 +1,121 @@
+"""What a run leaves in its folder besides its network: its settings, and what it was a run of."""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import json
+import os
+import shlex
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import tomli_w
+
+from resnet_layers import __version__
+from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.labelled import Labelled
+from resnet_layers.shell.settings import Settings
+
+MODEL, SETTINGS = "model.keras", "settings.toml"
+
+
+def record(command: str, settings: Settings, data: Labelled) -> dict[str, Any]:
+    """What a run was, for the metadata of its network; nothing of the folders of this machine."""
+    backend = keras.backend.backend()
+    return {
+        "command": command,
+        "settings": {k: v for k, v in _chosen(settings).items() if k not in ("data", "output")},
+        "images": data.digest(),
+        "versions": {
+            "resnet_layers": __version__,
+            "keras": keras.__version__,
+            backend: importlib.import_module(backend).__version__,
+        },
+    }
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Writes what `--config` reads, so that a run can be repeated."""
+    path.write_text(tomli_w.dumps(_chosen(settings)), encoding="utf-8")
+
+
+def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:
+    """Lets a run replace one of the same images and network, and no other one.
+
+    Raises:
+        InputError: If the folder holds the network of another run, and `overwrite` is not set.
+    """
+    path = output / MODEL
+    if overwrite or not path.exists():
+        return
+    theirs = _recorded(path)
+    variants = [run.get("settings", {}).get("variant") for run in (mine, theirs)]
+    if not theirs:
+        other = "which does not say what it was"
+    elif theirs.get("command") != mine["command"]:
+        other = f"of `{theirs.get('command')}`"
+    elif variants[0] != variants[1]:
+        other = f"of the variant '{variants[1]}'"
+    elif theirs.get("images") != mine["images"]:
+        other = "on other images"
+    else:
+        return
+    raise InputError(
+        f"The folder '{output}' holds the network of another run, {other}: choose another folder "
+        "with `--output`, or replace it with `--overwrite`"
+    )
+
+
+@contextlib.contextmanager
+def told(*, quiet: bool, as_json: bool) -> Iterator[None]:
+    """Where a command says what it does: nowhere, on standard error beside JSON, or as usual."""
+    if quiet:
+        with (
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+        ):
+            yield
+    elif as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
+def next_commands(settings: Settings) -> str:
+    """What one can type now."""
+    model = shlex.quote(str(settings.output / MODEL))
+    data = f" --data {shlex.quote(str(settings.data))}" if settings.data else ""
+    return "\n".join(
+        [
+            "Next:",
+            f"  resnet-layers predict {model} IMAGE",
+            f"  resnet-layers evaluate {model}{data}",
+            f"  resnet-layers export {model} --format onnx",
+        ]
+    )
+
+
+def _chosen(settings: Settings) -> dict[str, Any]:
+    """The options as TOML has them: no value for those that were not given, and whole paths."""
+    fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    return {
+        name: str(value.absolute()) if isinstance(value, Path) else value
+        for name, value in fields.items()
+        if value is not None and name != "overwrite"
+    }
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """What a model file says of its run; nothing where it says nothing, or is none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+            run = json.loads(archive.read("config.json"))["config"]["metadata"]["run"]
+    except Exception:  # zipfile and its decompressors raise all kinds
+        return {}
+    return run if isinstance(run, dict) else {}
