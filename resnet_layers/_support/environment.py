@@ -3,11 +3,28 @@
 import os
 import warnings
 
+from resnet_layers._support import signals
+
 
 def start() -> None:
-    """Imports Keras for a command, without what TensorFlow logs of processors and libraries."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Imports Keras for a command, without what TensorFlow logs of processors and libraries.
+
+    Some of it is written whatever `TF_CPP_MIN_LOG_LEVEL` says: when TensorFlow is imported, and
+    when it first looks for a GPU. Who sets the variable to less than 3 wants to see it.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+        with signals.silenced():
+            _import_backend()
     check()
+
+
+def _import_backend() -> None:
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
 
 
 def check() -> None:

@@ -12,6 +12,12 @@ from typing import Any
 INTERRUPTED = "interrupted: no unfinished file is left behind"
 
 
+class _StandardError:
+    """Where `_end` writes its sentence."""
+
+    descriptor = 2
+
+
 def runs_command() -> bool:
     """Whether this process was started as `python -m resnet_layers` or as `resnet-layers`."""
     options = iter(sys.orig_argv[1:])
@@ -50,8 +56,27 @@ def ending_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Without what C++ writes to standard error; the sentence of `_end` is still seen."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # somebody has closed it
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    _StandardError.descriptor = kept
+    try:
+        yield
+    finally:
+        _StandardError.descriptor = 2
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _end(number: int, frame: Any) -> None:
-    os.write(2, f"resnet-layers: {INTERRUPTED}\n".encode())
+    os.write(_StandardError.descriptor, f"resnet-layers: {INTERRUPTED}\n".encode())
     os._exit(130)
 
 

@@ -11,7 +11,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 from resnet_layers._support import signals
 from resnet_layers._support.errors import DisagreementError
-from resnet_layers.shell import commands
+from resnet_layers.shell import commands, errors
 from resnet_layers.shell.errors import InputError
 
 
@@ -60,5 +60,5 @@ def _run(tokens: list[str]) -> int:
 
 
 def _fail(code: int, sentence: str) -> int:
-    print(f"resnet-layers: {sentence}", file=sys.stderr)  # noqa: T201
+    errors.say(sentence)
     return code

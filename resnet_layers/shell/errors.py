@@ -1,6 +1,7 @@
 """What the command line says no to, and whether it can write where it is asked to."""
 
 import contextlib
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,12 @@ from pathlib import Path
 
 class InputError(ValueError):
     """Something that the person at the keyboard can put right, said in one sentence."""
+
+
+def say(sentence: str) -> None:
+    """Tells what is wrong, on standard error; nowhere if that is closed."""
+    if sys.stderr is not None:
+        print(f"resnet-layers: {sentence}", file=sys.stderr)  # noqa: T201
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resnet_layers._support import checks
 from resnet_layers.serving import formats
-from resnet_layers.shell import classifier, predictor
+from resnet_layers.shell import classifier, errors, predictor
 from resnet_layers.shell.errors import InputError, values
 from resnet_layers.shell.images import ENDINGS
 
@@ -38,7 +38,7 @@ def run(model: Path, image: list[str], top: int, as_json: bool, as_csv: bool) ->
     for path, probabilities in found.each(paths(image)):
         if isinstance(probabilities, InputError):
             failed = True
-            print(f"resnet-layers: {probabilities}", file=sys.stderr)
+            errors.say(str(probabilities))
             say(path, [], str(probabilities))
         else:
             say(path, _best(found.class_names, probabilities, top), None)

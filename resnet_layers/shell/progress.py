@@ -13,27 +13,35 @@ class Lines(keras.callbacks.Callback):
     """Says where training is after each epoch, and every few seconds within one."""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._began = self._said = monotonic()
+        self._said = monotonic()
+        # When the first step was over, which compiles, and how many epochs were done by then.
+        self._began: tuple[float, float] | None = None
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if monotonic() - self._said >= EVERY:
-            steps = self.params["steps"]
+        steps, now = self.params["steps"], monotonic()
+        done = self._epoch + (batch + 1) / steps
+        if self._began is None:
+            self._began = (now, done)
+        elif now - self._said >= EVERY:
             where = f"Epoch {self._epoch + 1}/{self.params['epochs']}, step {batch + 1} of {steps}"
-            self._say(where, logs, self._epoch + (batch + 1) / steps)
+            self._say(where, logs, now, done)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._say(f"Epoch {epoch + 1}/{self.params['epochs']}", logs, epoch + 1)
+        self._say(f"Epoch {epoch + 1}/{self.params['epochs']}", logs, monotonic(), epoch + 1)
 
-    def _say(self, where: str, logs: Any, done: float) -> None:
+    def _say(self, where: str, logs: Any, now: float, done: float) -> None:
         """`done` is in epochs."""
-        self._said = monotonic()
-        told = [_shown(name, value) for name, value in (logs or {}).items()]
-        left = remaining(self._said - self._began, done, self.params["epochs"])
-        print(f"{where}: {', '.join([*told, left])}", flush=True)
+        self._said = now
+        told = [_shown(name, value) for name, value in sorted((logs or {}).items(), key=_order)]
+        began, before = self._began or (now, done)
+        if done > before:
+            left = self.params["epochs"] - done
+            told.append(remaining(now - began, done - before, done - before + left))
+        print(f"{where}: {', '.join(told)}", flush=True)
 
 
 class Count:
@@ -68,6 +76,12 @@ def remaining(seconds: float, done: float, total: float) -> str:
         return f"{left:.0f} s left"
     minutes = left / 60
     return f"{minutes:.0f} min left" if minutes < 90 else f"{minutes / 60:.1f} h left"
+
+
+def _order(log: tuple[str, float]) -> tuple[bool, bool]:
+    """Loss before accuracy, training before test."""
+    name, _ = log
+    return name.startswith("val_"), "loss" not in name
 
 
 def _shown(name: str, value: float) -> str:

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -601,24 +602,25 @@ def test_paths_are_quoted_where_one_can_copy_them(tmp_path: Path) -> None:
 def test_lines_say_where_training_is_and_what_is_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter([0.0, 3.0, 6.0, 6.0, 12.0, 700.0, 700.0, 1000.0])
+    now = iter([0.0, 60.0, 63.0, 66.0, 78.0, 772.0, 1182.0])
     monkeypatch.setattr("resnet_layers.shell.progress.monotonic", lambda: next(now))
     lines = progress.Lines()
     lines.set_params({"epochs": 4, "steps": 10})
     lines.on_train_begin()
     lines.on_epoch_begin(0)
-    lines.on_train_batch_end(1)  # after 3 s
-    lines.on_train_batch_end(4, {"loss": 0.5, "accuracy": 0.25})
-    lines.on_epoch_end(0, {"loss": 0.4, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.125})
+    lines.on_train_batch_end(0)  # which compiles, and says nothing of the others
+    lines.on_train_batch_end(1, {"accuracy": 0.25, "loss": 0.5})
+    lines.on_train_batch_end(3)  # too soon for another line
+    lines.on_epoch_end(0, {"val_accuracy": 0.125, "loss": 0.4, "accuracy": 0.5, "val_loss": 1.0})
     lines.on_epoch_begin(1)
     lines.on_train_batch_end(4, {"loss": 0.25})
     lines.on_epoch_end(1, {})
     assert capsys.readouterr().out.splitlines() == [
-        "Epoch 1/4, step 5 of 10: loss 0.5000, accuracy 25.00%, 42 s left",
+        "Epoch 1/4, step 2 of 10: loss 0.5000, accuracy 25.00%, 2 min left",
         "Epoch 1/4: loss 0.4000, accuracy 50.00%, test loss 1.0000, test accuracy 12.50%, "
-        "36 s left",
-        "Epoch 2/4, step 5 of 10: loss 0.2500, 19 min left",
-        "Epoch 2/4: 17 min left",
+        "60 s left",
+        "Epoch 2/4, step 5 of 10: loss 0.2500, 21 min left",
+        "Epoch 2/4: 20 min left",
     ]
     assert progress.remaining(3600, 1, 10) == "9.0 h left"
 
@@ -1104,6 +1106,22 @@ def start(*arguments: Any, **keywords: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **keywords
     )
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_tensorflow_says_nothing_of_its_own(tmp_path: Path, closed: bool) -> None:
+    """Whatever it logs, with standard error open or closed."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    command = [sys.executable, "-m", "resnet_layers", "evaluate", "none.keras"]
+    if closed:
+        command = ["sh", "-c", f"exec {shlex.join(command)} 2>&-"]
+    process = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    sentence = "The model file 'none.keras' cannot be read: No such file or directory"
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr == ("" if closed else f"resnet-layers: {sentence}\n")
 
 
 def test_train_in_a_process_agrees_with_a_new_one(photos: Path, tmp_path: Path) -> None:
