@@ -11,13 +11,14 @@ from resnet_layers.shell.trials import Table, Trial, shown
 
 # Fewer trials than this say nothing about what mattered.
 _FEWEST = 4
+_BELOW = -0.15  # where a line passes a hyperparameter that is not active
 
 
 def parallel_coordinates(table: Table, path: Path) -> None:
     """Each finished trial as a line across its hyperparameters, to its accuracy on the right.
 
-    A line has a gap where a hyperparameter is not active. Hyperparameters that have one value in
-    all trials are left out.
+    Where a hyperparameter is not active, the line passes below its values. Hyperparameters that
+    have one value in all of several trials are left out.
 
     Args:
         table: The trials.
@@ -26,29 +27,44 @@ def parallel_coordinates(table: Table, path: Path) -> None:
     from matplotlib import colormaps, colors
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
 
     rows = table.finished[::-1]  # the best are drawn last, above the others
     axes_of = [_Axis.of(table, name) for name in _varied(table)]
     scores = np.array([row.score for row in rows], float)
     axes_of.append(_Axis("accuracy", scores, [(s, f"{s:.1%}") for s in _ends(scores)]))
-    figure = Figure(figsize=(2 + 1.1 * len(axes_of), 5), layout="constrained")
+    figure = Figure(figsize=(max(5, 2 + 1.1 * len(axes_of)), 5), layout="constrained")
     axes = figure.subplots()
-    scale = colors.Normalize(scores.min(), scores.max() + 1e-9)
+    around = 0.0 if np.ptp(scores) else 0.05  # one score has no range of its own
+    scale = colors.Normalize(scores.min() - around, scores.max() + around)
     colour = colormaps["viridis"]
     heights = np.array([axis.heights() for axis in axes_of])  # (axes, trials)
+    inactive = np.isnan(heights)
+    heights[inactive] = _BELOW
     for i in range(len(rows)):
         axes.plot(
             heights[:, i], color=colour(scale(scores[i])), marker="o", markersize=3, alpha=0.8
         )
     for x, axis in enumerate(axes_of):
         axes.axvline(x, color="0.6", linewidth=0.8, zorder=0)
-        for value, label in axis.ticks:
-            axes.text(x, axis.height(value), f" {label}", fontsize=7, va="center", color="0.25")
-    axes.set(ylim=(-0.05, 1.05), yticks=[], xlim=(-0.3, len(axes_of) - 0.4))
+        places = [(axis.height(value), label) for value, label in axis.ticks]
+        places += [(_BELOW, "not used")] if inactive[x].any() else []
+        for y, label in places:
+            ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+            axes.text(
+                *(x + 0.06, y, label), fontsize=7, va="center", color="0.2", bbox=ground, zorder=3
+            )
+    lowest = _BELOW if inactive.any() else 0.0
+    axes.set(ylim=(lowest - 0.05, 1.05), yticks=[], xlim=(-0.3, len(axes_of) - 0.4))
     axes.set_xticks(range(len(axes_of)), [axis.name for axis in axes_of], rotation=40, ha="right")
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.colorbar(ScalarMappable(scale, colour), ax=axes, label="validation accuracy")
+    figure.colorbar(
+        ScalarMappable(scale, colour),
+        ax=axes,
+        label="validation accuracy",
+        format=PercentFormatter(1.0),
+    )
     figure.savefig(path, dpi=120)
 
 
@@ -64,12 +80,15 @@ def importance(table: Table, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    names = _varied(table)
-    figure = Figure(figsize=(7, max(2.0, 1 + 0.28 * len(names))), layout="constrained")
+    names, found = _varied(table), importances(table)
+    height = 2.0 if found is None else max(2.0, 1 + 0.28 * len(names))
+    figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
-    found = importances(table)
     if found is None:
-        words = f"{_FEWEST} finished trials of different accuracy are needed"
+        words = (
+            f"Which hyperparameters mattered\nis said after {_FEWEST} finished trials of different "
+            f"accuracy.\nSo far: {len(table.finished)}."
+        )
         axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes)
         axes.set_axis_off()
     else:
@@ -140,11 +159,12 @@ class _Axis:
 
 
 def _varied(table: Table) -> list[str]:
-    """The hyperparameters with more than one value among the finished trials."""
+    """The hyperparameters with more than one value among the finished trials; all of one trial."""
+    least = 1 if len(table.finished) == 1 else 2
     return [
         name
         for name in table.columns
-        if len({row.values[name] for row in table.finished if name in row.values}) > 1
+        if len({row.values[name] for row in table.finished if name in row.values}) >= least
     ]
 
 

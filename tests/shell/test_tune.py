@@ -10,6 +10,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import resnet_layers as rl
@@ -223,6 +224,29 @@ def test_plots_of_few_and_many_trials(count: int, tmp_path: Path) -> None:
         plot(table, tmp_path / "plot.png")
         pixels = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB"))
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_lines_have_no_gaps_and_labels_can_be_read(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    trial_plots.parallel_coordinates(make_table(count), tmp_path / "plot.png")
+    (figure,) = drawn
+    figure.canvas.draw()
+    axes, bar = figure.axes
+    lines = [line for line in axes.lines if line.get_marker() == "o"]
+    assert len(lines) == count
+    assert all(np.isfinite(line.get_ydata()).all() for line in lines)
+    assert all(line.get_zorder() < text.get_zorder() for line in lines for text in axes.texts)
+    assert all(text.get_bbox_patch() is not None for text in axes.texts)
+    assert ("not used" in [text.get_text() for text in axes.texts]) == (count > 2)
+    assert [label.get_text() for label in axes.get_xticklabels()][-1] == "accuracy"
+    assert len(axes.get_xticks()) > 3
+    ticks = [label.get_text() for label in bar.get_yticklabels()]
+    assert all(tick.endswith("%") for tick in ticks)
+    assert bar.yaxis.get_offset_text().get_text() == ""
 
 
 def test_a_line_of_the_plot_is_a_trial() -> None:
