@@ -30,6 +30,8 @@ Scores = dict[str, float]
 
 HISTORY, CURVES = "history.csv", "curves.png"
 FILES = (MODEL, HISTORY, CURVES, SETTINGS)
+LARGE = 96  # pixels on a side, beyond which a network should halve them in its stem
+FEW_STEPS = 200
 
 
 def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) -> int:
@@ -85,6 +87,8 @@ def train(settings: TrainSettings) -> Scores:
         f"Training {settings.variant}, {model.count_params():,} parameters, on "
         f"{len(train_squares)} images of {size}×{size} pixels; {len(test_squares)} for the test"
     )
+    for sentence in advice(settings, size, settings.epochs * len(batches)):
+        print(sentence)
     history = model.fit(
         batches,
         epochs=settings.epochs,
@@ -159,6 +163,30 @@ def check_in_new_process(settings: Settings, row: Scores) -> str:
             f"A new process does not agree about '{path}': {there} there, {here} here"
         )
     return f"A new process agrees: {there} on {result['images']} test images"
+
+
+def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
+    """What may not be meant, before it takes long.
+
+    Args:
+        settings: What to do.
+        size: Height and width of the images in pixels.
+        steps: How many steps there will be.
+    """
+    found = []
+    stem = {"strides": 2, **variants.find(settings.variant).stem}
+    if stem["strides"] == 1 and size > LARGE:
+        found.append(
+            f"Note: {settings.variant} is made for small images and computes at each of "
+            f"{size}×{size} pixels, in much time and memory. For photographs take another network, "
+            "such as `--variant resnet18`, or a smaller `--image-size`"
+        )
+    if steps < FEW_STEPS:
+        found.append(
+            f"Note: {steps} steps are few, {FEW_STEPS} the least that normalization needs to be "
+            "right in the test: more `--epochs`, or a smaller `--batch-size`, make more of them"
+        )
+    return found
 
 
 def usual_size(data: labelled.Labelled) -> int:

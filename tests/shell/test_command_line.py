@@ -242,6 +242,19 @@ def test_training_lets_kernels_decay_and_nothing_else() -> None:
     assert decayed == {"kernel"}
 
 
+def test_what_may_not_be_meant_is_said_before_it_takes_long() -> None:
+    def beginnings(variant: str, size: int, steps: int) -> list[str]:
+        settings = TrainSettings(variant=variant)
+        return [sentence[:24] for sentence in train.advice(settings, size, steps)]
+
+    large, few = "Note: cifar_resnet20 is ", "Note: 30 steps are few, "
+    assert beginnings("cifar_resnet20", 64, 345) == []
+    assert beginnings("cifar_resnet20", 224, 345) == [large]
+    assert beginnings("cifar_resnet20", 224, 30) == [large, few]
+    assert beginnings("resnet18", 224, 30) == [few]
+    assert beginnings("resnet50d", 224, 2000) == []
+
+
 @pytest.mark.parametrize(("side", "expected"), [(1, 16), (15, 16), (20, 20), (21, 21), (300, 64)])
 def test_images_keep_their_usual_size_within_bounds(side: int, expected: int) -> None:
     sizes = [(side, side), (side, 2 * side), (side + 3, side), (side, side)]
