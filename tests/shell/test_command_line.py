@@ -1123,8 +1123,9 @@ def start(*arguments: Any, **keywords: Any) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
 def test_tensorflow_says_nothing_of_its_own(tmp_path: Path, closed: bool) -> None:
-    """Whatever it logs, with standard error open or closed."""
+    """Whatever it logs, with standard error open or closed, and without a home folder."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    environment["HOME"] = "/dev/null/nowhere"
     command = [sys.executable, "-m", "resnet_layers", "evaluate", "none.keras"]
     if closed:
         command = ["sh", "-c", f"exec {shlex.join(command)} 2>&-"]
