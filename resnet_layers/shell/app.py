@@ -14,6 +14,8 @@ from resnet_layers._support.errors import DisagreementError
 from resnet_layers.shell import commands, errors
 from resnet_layers.shell.errors import InputError
 
+NARROWEST = 20  # columns of a terminal that help is fitted into
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
@@ -27,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names in any alphabet
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)  # rich never ends where there are none
     tokens = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with signals.as_interrupts():

@@ -1044,6 +1044,17 @@ def test_help_fits_a_terminal_and_names_every_option(
         assert "cifar_resnet20" in out
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("columns", ["0", "1", "19", "40"])
+def test_help_fits_any_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    code, out, err = run(capsys, "train", "--help")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= max(20, int(columns))
+
+
 def _options(command: str) -> list[str]:
     arguments = commands.app[command].assemble_argument_collection()
     names = [name for argument in arguments if argument.show for name in argument.names]
