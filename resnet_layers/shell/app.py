@@ -1,5 +1,6 @@
 """Running a command: what it takes, and what is said when it fails."""
 
+import errno
 import io
 import os
 import signal
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _fail(2, "There is no space left where the output goes")
 
 
 def _run(tokens: list[str]) -> int:

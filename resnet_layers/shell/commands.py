@@ -9,16 +9,25 @@ from cyclopts import App, Parameter
 from resnet_layers import __version__
 from resnet_layers._support import environment, signals
 from resnet_layers.shell import config, listing
-from resnet_layers.shell.settings import OUTPUT, TrainSettings, TuneSettings
+from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.settings import (
+    FLAG,
+    INTEGER,
+    OUTPUT,
+    PATH,
+    TrainSettings,
+    TuneSettings,
+)
 
 Format = Literal["tf_saved_model", "onnx", "litert", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]
 # A field of settings is an option; so is `--config`, which has others in a file.
 Fields = Parameter(name="*")
-Quiet = Annotated[bool, OUTPUT, Parameter(help="Say nothing but what is wrong.")]
+Quiet = Annotated[bool, OUTPUT, FLAG, Parameter(help="Say nothing but what is wrong.")]
 Json = Annotated[
     bool,
     OUTPUT,
+    FLAG,
     Parameter(name="--json", help="Print the result as JSON, and the rest on standard error."),
 ]
 TRAIN, TUNE = TrainSettings(), TuneSettings()  # the defaults
@@ -63,7 +72,7 @@ def train(
     (model.keras), its history (history.csv), the curves (curves.png) and these options
     (settings.toml, for --config), then opens the network in a new process and evaluates it again.
 
-        resnet-layers train --data photos --variant resnet18 --image-size 64 --epochs 30
+        resnet-layers train --data photos --variant resnet18 --epochs 30
     """
     return int(_module("train").run(settings, quiet=quiet, as_json=as_json))
 
@@ -91,13 +100,13 @@ def tune(
 
 @app.command(sort_key=3)
 def evaluate(
-    model: Path,
+    model: Annotated[Path, PATH],
     /,
     *,
-    data: Path | None = None,
-    every: Annotated[bool, Parameter(name="--all")] = False,
-    batch_size: int = 64,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    data: Annotated[Path | None, PATH] = None,
+    every: Annotated[bool, FLAG, Parameter(name="--all")] = False,
+    batch_size: Annotated[int, INTEGER] = 64,
+    as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
 ) -> int:
     """Loss and accuracy of a trained network.
 
@@ -117,13 +126,12 @@ def evaluate(
 
 @app.command(sort_key=4)
 def predict(
-    model: Path,
-    image: Annotated[list[str], Parameter(allow_leading_hyphen=True)],
+    model: Annotated[Path, PATH],
     /,
-    *,
-    top: int = 5,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
-    as_csv: Annotated[bool, Parameter(name="--csv")] = False,
+    *image: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    top: Annotated[int, INTEGER] = 5,
+    as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
+    as_csv: Annotated[bool, FLAG, Parameter(name="--csv")] = False,
 ) -> int:
     """Classes of images, with probabilities.
 
@@ -142,15 +150,23 @@ def predict(
         as_json: Print a line of JSON for each image.
         as_csv: Print a table with the columns path, rank, class, probability and error.
     """
+    if not image:
+        raise InputError("An image must be named: `resnet-layers predict MODEL IMAGE...`")
+    for word in image:
+        if not word or (word.startswith("-") and word != "-"):
+            raise InputError(
+                "An image must be a file, a folder, a pattern or `-`; one whose name begins with a "
+                f"hyphen is './-name'. Received: {word!r}"
+            )
     return int(_module("predict").run(model, image, top, as_json, as_csv))
 
 
 @app.command(sort_key=6)
 def convert(
-    file: Path,
+    file: Annotated[Path, PATH],
     /,
     *,
-    output: Annotated[Path, Parameter(alias="-o")],
+    output: Annotated[Path, PATH, Parameter(alias="-o")],
     variant: str | None = None,
     tag: str | None = None,
     to: Literal["keras", "torch"] = "keras",
@@ -175,14 +191,14 @@ def convert(
 
 @app.command(sort_key=5)
 def export(
-    model: Path,
+    model: Annotated[Path, PATH],
     /,
     *,
     format: Format,  # noqa: A002 (the name of the option)
     precision: Precision = "float32",
-    calibration: Path | None = None,
+    calibration: Annotated[Path | None, PATH] = None,
     image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    output: Annotated[Path | None, PATH, Parameter(alias="-o")] = None,
 ) -> int:
     """A network for another runtime, folded and compared.
 

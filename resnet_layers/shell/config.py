@@ -1,6 +1,8 @@
 """`--config`: options from a TOML file."""
 
 import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,34 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     for argument in arguments:
         if "--config" in argument.names and argument.tokens:
             path = Path(argument.tokens[-1].value)
-            options = Dict(_read(path), use_commands_as_keys=False, source=str(path))
-            options(app, commands, arguments)
+            names = {name for argument in arguments for name in argument.names} - {"--config"}
+            options = _read(path)
+            check(path, options, [name.lstrip("-").replace("-", "_") for name in names])
+            Dict(options, use_commands_as_keys=False, source=str(path))(app, commands, arguments)
+
+
+def check(path: Path, options: dict[str, Any], names: Sequence[str]) -> None:
+    """Lets options through that the command has.
+
+    Raises:
+        InputError: If there is another one, or a table.
+    """
+    for name, value in options.items():
+        if isinstance(value, dict):
+            raise InputError(
+                f"The file '{path}' must have its options outside of tables. Received: [{name}]"
+            )
+        if name.replace("-", "_") not in names:
+            close = get_close_matches(name, names)
+            hint = f"; close names: {', '.join(map(repr, close))}" if close else ""
+            raise InputError(
+                f"The file '{path}' must have options of the command alone{hint}. Received: {name}"
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Windows writes it
     except OSError as error:
         raise InputError(f"The file '{path}' cannot be read: {error.strerror}") from None
     except ValueError as error:

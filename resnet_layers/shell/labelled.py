@@ -111,7 +111,7 @@ def folder(path: Path) -> Labelled:
     """
     try:
         classes = [entry for entry in _visible(path) if entry.is_dir()]
-        files = {entry.name: [f for f in _visible(entry) if _is_image(f)] for entry in classes}
+        files = {entry.name: [f for f in _visible(entry) if is_image(f)] for entry in classes}
     except OSError as error:
         raise InputError(
             f"The folder '{error.filename}' cannot be read: {error.strerror}"
@@ -141,7 +141,8 @@ def _visible(path: Path) -> list[Path]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether it is a file that ends as images do."""
     # A broken link counts, so that reading it says what is wrong.
     is_file = path.is_file() or (path.is_symlink() and not path.exists())
     return path.suffix.lower() in images.ENDINGS and is_file

@@ -15,7 +15,7 @@ from resnet_layers._support import checks
 from resnet_layers.serving import formats
 from resnet_layers.shell import classifier, errors, predictor
 from resnet_layers.shell.errors import InputError, values
-from resnet_layers.shell.images import ENDINGS
+from resnet_layers.shell.labelled import is_image
 
 # The classes of a file, the best first, with their probabilities; or why there are none.
 Best = list[tuple[str, float]]
@@ -53,7 +53,7 @@ def paths(image: Sequence[str]) -> list[Path]:
             those, one in each line of the standard input.
 
     Raises:
-        InputError: If a folder or a pattern has no images, or if there are none at all.
+        InputError: If there are none.
     """
     found = [path for word in image for path in _meant(word)]
     if not found:
@@ -68,18 +68,20 @@ def _meant(word: str) -> Iterator[Path]:
                 yield from _meant(line.rstrip("\r\n"))
         return
     path = Path(word)
-    below: Iterable[Path]
-    if path.is_dir():
-        below = path.rglob("*")
-    elif not path.exists() and glob.has_magic(word):
-        below = map(Path, glob.iglob(word, recursive=True))
-    else:
-        yield path
-        return
-    images = sorted(file for file in below if file.suffix.lower() in ENDINGS and file.is_file())
-    if not images:
-        raise InputError(f"There are no images ({', '.join(ENDINGS)}) in '{word}'")
-    yield from images
+    below: Iterable[Path] = ()
+    try:
+        if path.is_dir():
+            below = (file for file in path.rglob("*") if not _is_hidden(file.relative_to(path)))
+        elif not path.exists() and glob.has_magic(word):
+            below = map(Path, glob.iglob(word, recursive=True))
+    except (OSError, ValueError):  # no name of a file; reading it says why
+        below = ()
+    # What has no images is read itself, which says what is wrong.
+    yield from sorted(filter(is_image, below)) or [path]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _best(names: list[str], probabilities: NDArray[np.float32], top: int) -> Best:

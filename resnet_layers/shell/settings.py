@@ -1,10 +1,11 @@
 """What `train` and `tune` are asked for: each field is an option, its docstring the help on it."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from cyclopts import Group, Parameter
+from cyclopts import CoercionError, Group, Parameter, Token
 
 from resnet_layers._support import checks
 from resnet_layers.networks import variants
@@ -16,6 +17,27 @@ IMAGES = Parameter(group=Group("Images", sort_key=1))
 NETWORK = Parameter(group=Group("Network", sort_key=2))
 TRAINING = Parameter(group=Group("Training", sort_key=3))
 OUTPUT = Parameter(group=Group("Output", sort_key=4))
+
+
+def _integer(kind: Any, tokens: Sequence[Token]) -> int:
+    """An integer as it is written; cyclopts would round."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        message = f"{tokens[0].value!r} is no integer"
+        raise CoercionError(msg=message, token=tokens[0]) from None
+
+
+def _path(kind: Any, tokens: Sequence[Token]) -> Path:
+    """A path that has a name: an empty one would be the folder that one is in."""
+    if not tokens[0].value or "\0" in tokens[0].value:
+        raise CoercionError(msg=f"{tokens[0].value!r} is no path", token=tokens[0])
+    return Path(tokens[0].value)
+
+
+INTEGER = Parameter(converter=_integer)
+PATH = Parameter(converter=_path)
+FLAG = Parameter(show_default=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,13 +62,13 @@ class Settings:
 
     seed_bits: ClassVar[int] = 32
 
-    data: Annotated[Path | None, IMAGES] = None
-    image_size: Annotated[int | None, IMAGES] = None
-    epochs: Annotated[int, TRAINING]
-    batch_size: Annotated[int, TRAINING] = 64
-    seed: Annotated[int, TRAINING] = 0
-    output: Annotated[Path, OUTPUT]
-    overwrite: Annotated[bool, OUTPUT] = False
+    data: Annotated[Path | None, IMAGES, PATH] = None
+    image_size: Annotated[int | None, IMAGES, INTEGER] = None
+    epochs: Annotated[int, TRAINING, INTEGER]
+    batch_size: Annotated[int, TRAINING, INTEGER] = 64
+    seed: Annotated[int, TRAINING, INTEGER] = 0
+    output: Annotated[Path, OUTPUT, PATH]
+    overwrite: Annotated[bool, OUTPUT, FLAG] = False
 
     def __post_init__(self) -> None:
         checks.epochs(self.epochs)
@@ -71,9 +93,9 @@ class TrainSettings(Settings):
     """
 
     variant: Annotated[str, NETWORK] = "cifar_resnet20"
-    epochs: Annotated[int, TRAINING] = 15
+    epochs: Annotated[int, TRAINING, INTEGER] = 15
     learning_rate: Annotated[float, TRAINING] = 0.1
-    output: Annotated[Path, OUTPUT] = Path("resnet_run")
+    output: Annotated[Path, OUTPUT, PATH] = Path("resnet_run")
 
     def __post_init__(self) -> None:
         rank = variants.row(self.variant).rank
@@ -109,9 +131,9 @@ class TuneSettings(Settings):
     max_parameters: Annotated[float | None, NETWORK] = None
     max_macs: Annotated[float | None, NETWORK] = None
     tuner: Annotated[Tuner, TRAINING] = "bayesian"
-    trials: Annotated[int, TRAINING] = 12
-    epochs: Annotated[int, TRAINING] = 8
-    output: Annotated[Path, OUTPUT] = Path("resnet_search")
+    trials: Annotated[int, TRAINING, INTEGER] = 12
+    epochs: Annotated[int, TRAINING, INTEGER] = 8
+    output: Annotated[Path, OUTPUT, PATH] = Path("resnet_search")
 
     def __post_init__(self) -> None:
         checks.known_name("preset", self.preset, get_args(Preset))

@@ -183,8 +183,9 @@ def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
         )
     if steps < FEW_STEPS:
         found.append(
-            f"Note: {steps} steps are few, {FEW_STEPS} the least that normalization needs to be "
-            "right in the test: more `--epochs`, or a smaller `--batch-size`, make more of them"
+            f"Note: the number of steps in all is {steps}; below {FEW_STEPS} or so the statistics "
+            "of normalization lag behind, and the test looks worse than the network is. More "
+            "`--epochs` or a smaller `--batch-size` help"
         )
     return found
 

@@ -11,12 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from cyclopts import CoercionError, Token
 from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.shell import (
     classifier,
+    commands,
     config,
     convert,
     errors,
@@ -27,6 +29,7 @@ from resnet_layers.shell import (
     predict,
     predictor,
     runs,
+    settings,
     train,
     tune,
 )
@@ -693,9 +696,36 @@ OTHERS: list[Row] = [
         "The standard input must name one image or more. Received: none",
     ),
     (
-        lambda: predict.paths(["*.png"]),
+        lambda: commands.predict(Path("model.keras")),
         InputError,
-        "There are no images (.jpg, .jpeg, .png) in '*.png'",
+        "An image must be named: `resnet-layers predict MODEL IMAGE...`",
+    ),
+    (
+        lambda: commands.predict(Path("model.keras"), "--tpo", "1"),
+        InputError,
+        "An image must be a file, a folder, a pattern or `-`; one whose name begins with a hyphen "
+        "is './-name'. Received: '--tpo'",
+    ),
+    (
+        lambda: config.check(Path("a.toml"), {"train": {"epochs": 1}}, ["epochs"]),
+        InputError,
+        "The file 'a.toml' must have its options outside of tables. Received: [train]",
+    ),
+    (
+        lambda: config.check(Path("a.toml"), {"epocs": 1}, ["epochs"]),
+        InputError,
+        "The file 'a.toml' must have options of the command alone; close names: 'epochs'. "
+        "Received: epocs",
+    ),
+    (
+        lambda: settings._integer(int, [Token(keyword="--epochs", value="1.5")]),
+        CoercionError,
+        "Invalid value for --epochs: '1.5' is no integer",
+    ),
+    (
+        lambda: settings._path(Path, [Token(keyword="--data", value="")]),
+        CoercionError,
+        "Invalid value for --data: '' is no path",
     ),
     (
         lambda: config._read(Path("a.toml")),
