@@ -38,7 +38,7 @@ Config = Annotated[
 WELCOME = """\
 Residual networks for images: train one, evaluate it, let it predict, and export it.
 
-  resnet-layers train                      train on handwritten digits, in some two minutes
+  resnet-layers train                      train on handwritten digits
   resnet-layers train --data photos        train on your images, a subfolder for each class
   resnet-layers predict resnet_run/model.keras image.jpg
   resnet-layers tune --data photos         search for a network that suits your images

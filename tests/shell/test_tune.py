@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import keras
@@ -15,11 +16,13 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.shell import train, trial_plots, tune
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import Tuner, TuneSettings
 from resnet_layers.shell.trials import Table, Trial
 from resnet_layers.tuning import HyperResNet, Range
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_command_line import agreed, model_run, run, write_photos
+from tests.shell.test_labelled import counted
 from tests.support.uncompiled import uncompiled
 from tests.tuning.test_space import ONE
 
@@ -110,6 +113,22 @@ def test_a_search_writes_what_it_found(
         f"resnet-layers: '{output / 'settings.json'}' is damaged: choose another folder with "
         "`--output`\n"
     )
+
+
+def test_overwrite_begins_a_search_anew(tmp_path: Path) -> None:
+    """Without it, trials of other settings stay where they are."""
+    data: Any = SimpleNamespace(every=counted(2, 2))
+    trial = tmp_path / "search" / "oracle.json"
+    trial.parent.mkdir()
+    trial.touch()
+    tune._keep_settings(TuneSettings(output=tmp_path), data)
+    with pytest.raises(InputError, match="begin anew with `--overwrite`"):
+        tune._keep_settings(TuneSettings(output=tmp_path, epochs=3), data)
+    tune._keep_settings(TuneSettings(output=tmp_path, overwrite=True), data)
+    assert trial.exists()  # the same search goes on
+    tune._keep_settings(TuneSettings(output=tmp_path, epochs=3, overwrite=True), data)
+    assert not trial.exists()
+    assert json.loads((tmp_path / "settings.json").read_text())["epochs"] == 3
 
 
 @pytest.mark.parametrize(
