@@ -12,6 +12,7 @@ from benchmarks.harness.paired import stopwatch
 from tests.support.randomize import images
 
 DELAY = 0.05  # seconds
+ROUNDS = 10  # fewer say nothing of a median, since one process that wakes late decides it
 
 
 def test_known_delay(compare: Callable[..., Any]) -> None:
@@ -26,8 +27,10 @@ def test_known_delay(compare: Callable[..., Any]) -> None:
         "long",
     )
     assert min(found.seconds["short"]) >= DELAY
-    assert np.median(found.seconds["short"]) == pytest.approx(DELAY, rel=0.05)
-    assert found.speed("short").median == pytest.approx(2.0, rel=0.05)
+    assert min(found.seconds["long"]) >= 2 * DELAY
+    if len(found.seconds["short"]) >= ROUNDS:
+        assert np.median(found.seconds["short"]) == pytest.approx(DELAY, rel=0.05)
+        assert found.speed("short").median == pytest.approx(2.0, rel=0.05)
 
 
 def test_same_network(compare: Callable[..., Any], smoke: bool) -> None:
