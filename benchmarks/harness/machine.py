@@ -4,8 +4,8 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterable
-from pathlib import Path
 
+import cpuinfo
 import keras
 
 # Whose versions matter, where they are installed.
@@ -16,8 +16,8 @@ def machine() -> dict[str, str]:
     """The machine, its load, and the versions of what runs."""
     backend = keras.backend.backend()
     return {
-        "processor": _processor(),
-        "cores": str(_cores()),
+        "processor": cpuinfo.get_cpu_info().get("brand_raw", "unknown"),
+        "cores": str(cores()),
         "GPU": _gpu(backend),
         "load": "{:.1f} {:.1f} {:.1f} (1, 5, 15 minutes)".format(*os.getloadavg()),
         "system": platform.platform(terse=True),
@@ -28,17 +28,11 @@ def machine() -> dict[str, str]:
     }
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Those that this process may use: as many as each runtime has threads by default."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _gpu(backend: str) -> str:

@@ -62,7 +62,7 @@ def measure(*, smoke: bool = False) -> Data:
     data["machine"] = machine.machine() | {
         "instructions": ", ".join(data["flags"]) or "none of those for matrices",
         "runtimes": ", ".join(machine.versions(_PACKAGES)),
-        "threads": f"{serving_machine.threads()} in every runtime",
+        "threads": f"{machine.cores()} in every runtime",
     }
     return data
 

@@ -1,11 +1,11 @@
 """What the machine can do, what a network asks of it, and where OpenVINO spends its time."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cpuinfo
 import numpy as np
 
 SIDE = 2048  # of the matrices whose product tells what the machine can do
@@ -96,12 +96,6 @@ def layers(path: Path, batch: Any) -> dict[str, tuple[float, float]]:
 
 def processor_flags() -> list[str]:
     """Instructions for matrices and short numbers that this processor has."""
-    path = Path("/proc/cpuinfo")
-    words = set(path.read_text().split()) if path.exists() else set()
+    flags = cpuinfo.get_cpu_info().get("flags", [])
     wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-    return [name for name in wanted if name in words]
-
-
-def threads() -> int:
-    """As many as there are cores that this process may use: the default of each runtime."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [name for name in wanted if name in flags]

@@ -1,6 +1,8 @@
 """Signals of a command: Ctrl-C and SIGTERM end it with one sentence and no unfinished file."""
 
+import _thread
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -10,12 +12,23 @@ from pathlib import Path
 from typing import Any
 
 INTERRUPTED = "interrupted: no unfinished file is left behind"
+# SIGHUP is a terminal that was closed; Windows has none.
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+AGAIN = 0.05  # seconds after which an exception that was swallowed is raised again
 
 
 class _StandardError:
     """Where `_end` writes its sentence."""
 
     descriptor = 2
+
+
+class _Received:
+    """The signal that asks this process to end, or 0."""
+
+    number = 0
 
 
 def runs_command() -> bool:
@@ -36,7 +49,7 @@ def end_while_importing() -> None:
 
     Importing Keras takes seconds, in which nothing is open that would have to be closed.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
 
@@ -47,7 +60,7 @@ def ending_at_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not runs_command():
         yield
         return
-    previous = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
     end_while_importing()
     try:
         yield
@@ -82,16 +95,45 @@ def _end(number: int, frame: Any) -> None:
 
 @contextlib.contextmanager
 def as_interrupts() -> Iterator[None]:
-    """Lets both raise KeyboardInterrupt, so that unfinished files are removed on the way out."""
+    """Lets them raise KeyboardInterrupt, so that unfinished files are removed on the way out.
+
+    Python drops an exception that reaches it inside of a finalizer or a weak reference's callback,
+    as TensorFlow and JAX have many: it is raised again then, a moment later. Where other code has
+    swallowed it, `check` finds it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    previous = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    if previous[signal.SIGINT] is _end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ours = (_end, signal.default_int_handler, signal.SIG_DFL)
+    previous = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) in ours}
+    _Received.number = 0
+    for number in previous:
+        signal.signal(number, _interrupt)
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_raise_again, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def check() -> None:
+    """Raises KeyboardInterrupt if a signal has asked for it and the process still goes on."""
+    if _Received.number:
+        raise KeyboardInterrupt(INTERRUPTED)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    _Received.number = number
+    raise KeyboardInterrupt(INTERRUPTED)
+
+
+def _raise_again(hook: Any, dropped: Any) -> None:
+    if not issubclass(dropped.exc_type, KeyboardInterrupt):
+        hook(dropped)
+        return
+    timer = threading.Timer(AGAIN, _thread.interrupt_main, [_Received.number or signal.SIGINT])
+    timer.daemon = True
+    timer.start()

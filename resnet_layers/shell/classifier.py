@@ -1,4 +1,4 @@
-"""`Classifier`: a saved network with its class names, its preprocessing and its test images."""
+"""`Classifier`: a `.keras` file with its class names, its preprocessing and its test images."""
 
 import dataclasses
 import io
@@ -8,94 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from resnet_layers._support.errors import first_line
 from resnet_layers.layers.head import last_activation
 from resnet_layers.networks.model import ResNet
+from resnet_layers.serving import formats
 from resnet_layers.shell import labelled
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.labelled import Labelled
-from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting
+from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting, load_exported
 from resnet_layers.training import labels as labels  # whose classes files may name
-from resnet_layers.training.batches import Batches
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classifier(Predictor):
-    """A network of Keras, which can be evaluated as well.
+    """A network of Keras.
 
     Args:
         model: The network.
-        split: How its test images were chosen, as `metadata` describes it.
     """
 
     model: ResNet
-    split: dict[str, Any]
-
-    def evaluate(self, data: Labelled, batch_size: int = 64, verbose: int = 0) -> dict[str, Any]:
-        """`{"images": …, "loss": …, "accuracy": …}` over labelled images."""
-        outputs = np.array([self.class_names.index(name) for name in data.class_names])
-        labels = outputs[data.labels]
-        compile_classifier(self.model)
-        how = {"verbose": verbose, "return_dict": True}
-        if self.reader.takes_squares:
-            squares = self.reader.squares(data.sources, verbose)
-            scores = self.model.evaluate(
-                Batches(squares, labels, self.reader.normalize, batch_size), **how
-            )
-        else:
-            prepared = self.reader(data.sources)
-            scores = self.model.evaluate(prepared, labels, batch_size=batch_size, **how)
-        return {"images": len(labels), "loss": scores["loss"], "accuracy": scores["accuracy"]}
-
-    def test_images(self, folder: Path | None = None) -> Labelled:
-        """The images that training left out.
-
-        Args:
-            folder: The folder of all images, if they were a folder's.
-
-        Raises:
-            InputError: If the same images cannot be chosen again.
-        """
-        if not _describes_split(self.split):
-            raise InputError(
-                f"The metadata of '{self.path}' must say in `split` which images training left "
-                "out, unless `--data` and `--all` choose others"
-            )
-        if self.split["data"] == "folder" and not folder:
-            raise InputError(
-                f"'{self.path}' was trained on a folder of images: name it with `--data`"
-            )
-        if self.split["data"] == "digits" and folder:
-            raise InputError(
-                f"'{self.path}' was trained on scikit-learn's digits, which leave out no image of "
-                f"'{folder}': take every image with `--all`"
-            )
-        data = labelled.folder(folder) if folder else labelled.digits()
-        self._check_classes(data)
-        _, test = data.split(self.split["seed"])
-        if test.digest() != self.split["test_digest"]:
-            raise InputError(
-                f"The images of {data.title} must be those that '{self.path}' was trained on, by "
-                "name, so that the same ones are left for the test; `--all` takes every image"
-            )
-        return test
-
-    def all_images(self, folder: Path) -> Labelled:
-        """Every image of a folder whose classes the network knows."""
-        data = labelled.folder(folder)
-        self._check_classes(data)
-        return data
-
-    def _check_classes(self, data: Labelled) -> None:
-        for name in data.class_names:
-            if name not in self.class_names:
-                raise InputError(
-                    f"The classes of {data.title} must be among those of '{self.path}'. "
-                    f"Received: '{name}'"
-                )
 
 
 def metadata(data: Labelled, test: Labelled, reader: Reader, seed: int) -> dict[str, Any]:
@@ -120,6 +54,16 @@ def metadata(data: Labelled, test: Labelled, reader: Reader, seed: int) -> dict[
     }
 
 
+def load_any(path: Path) -> Predictor:
+    """A network that `train` wrote, or what `export` made of it.
+
+    Raises:
+        InputError: As of `load` and `load_exported`.
+    """
+    exported = path.suffix != ".keras" and formats.of_path(path) is not None
+    return load_exported(path) if exported else load(path)
+
+
 def load(path: Path) -> Classifier:
     """A network that `train` wrote, or another `ResNet` with such metadata.
 
@@ -136,7 +80,6 @@ def load(path: Path) -> Classifier:
         path=path,
         model=model,
         outputs=lambda prepared: model.predict(prepared, batch_size=BATCH_SIZE, verbose=0),
-        split=model.metadata.get("split", {}),
         **fitting(path, model.metadata, model.input_shape, model.output_shape, activation),
     )
 
@@ -170,16 +113,6 @@ def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
 def gives_logits(model: ResNet) -> bool:
     """Whether the outputs are logits, as those of `train` are, and not probabilities."""
     return last_activation(model.head) != "softmax"
-
-
-def _describes_split(split: Any) -> bool:
-    return (
-        isinstance(split, dict)
-        and {"data", "seed", "test_digest"} <= set(split)
-        and split["data"] in ("digits", "folder")
-        and isinstance(split["seed"], int)
-        and 0 <= split["seed"] < 2**32
-    )
 
 
 def _check_archive(path: Path) -> None:

@@ -110,12 +110,12 @@ def evaluate(
 ) -> int:
     """Loss and accuracy of a trained network.
 
-    Evaluates a network on the images that its training left out.
+    Evaluates a network, or what was exported of it, on the images that its training left out.
 
         resnet-layers evaluate resnet_run/model.keras --data photos
 
     Args:
-        model: File that `train` wrote.
+        model: What `train`, `tune` or `export` wrote.
         data: The folder of images that it was trained on.
         every: Take every image of the folder `--data`.
         batch_size: Images taken at a time.

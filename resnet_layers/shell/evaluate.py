@@ -16,7 +16,7 @@ def run(model: Path, data: Path | None, every: bool, batch_size: int, as_json: b
         checks.integer("batch_size", batch_size)
     if every and data is None:
         raise InputError("`--all` must come with `--data`, the folder of the images")
-    found = classifier.load(model)
+    found = classifier.load_any(model)
     images = found.all_images(data) if every and data else found.test_images(data)
     result = found.evaluate(images, batch_size, verbose=0 if as_json else verbosity())
     if as_json:

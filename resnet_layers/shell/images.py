@@ -181,7 +181,7 @@ def read(
             images = pool.map(lambda source: square(source, image_size, interpolation), sources)
             for i, image in enumerate(images):
                 squares[i] = image
-                count.add_one()
+                count.add()
     finally:
         pool.shutdown(cancel_futures=True)  # an error or Ctrl-C does not wait for the rest
     return squares

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers._support import checks
-from resnet_layers.serving import formats
-from resnet_layers.shell import classifier, errors, predictor
+from resnet_layers.shell import classifier, errors
 from resnet_layers.shell.errors import InputError, values
 from resnet_layers.shell.labelled import is_image
 
@@ -31,8 +30,7 @@ def run(model: Path, image: list[str], top: int, as_json: bool, as_csv: bool) ->
         checks.integer("top", top)
     if as_json and as_csv:
         raise InputError("`--json` and `--csv` must not come together")
-    exported = model.suffix != ".keras" and formats.of_path(model) is not None
-    found = predictor.load_exported(model) if exported else classifier.load(model)
+    found = classifier.load_any(model)
     say = _say_as_json if as_json else _csv_writer() if as_csv else _say
     failed = False
     for path, probabilities in found.each(paths(image)):

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers import serving
-from resnet_layers._support import checks
+from resnet_layers._support import checks, signals
 from resnet_layers.layers.preprocessing import from_metadata
-from resnet_layers.shell import images
+from resnet_layers.shell import images, labelled, progress
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
+from resnet_layers.shell.labelled import Labelled
 
 BATCH_SIZE = 64
 IMAGENET_CLASSES = 1000  # those of 2012, by WordNet's words for them
@@ -31,6 +32,7 @@ class Predictor:
         gives_logits: Whether these are logits, and not probabilities.
         class_names: Names of the outputs.
         reader: Makes the network's input of images.
+        split: How its test images were chosen, as `classifier.metadata` describes it.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class Predictor:
     gives_logits: bool
     class_names: list[str]
     reader: Reader
+    split: dict[str, Any]
 
     def probabilities(self, sources: Sequence[images.ImageSource]) -> NDArray[np.float32]:
         """The probability of each class for each image, (N, classes)."""
@@ -51,12 +54,76 @@ class Predictor:
         Files are read and computed some at a time, in their order.
         """
         for start in range(0, len(paths), BATCH_SIZE):
+            signals.check()
             some = paths[start : start + BATCH_SIZE]
             read = list(self.reader.each(some))
             whole = [image for image in read if not isinstance(image, InputError)]
             rows = iter(self._probabilities(np.concatenate(whole)) if whole else ())
             for path, image in zip(some, read, strict=True):
                 yield path, image if isinstance(image, InputError) else next(rows)
+
+    def evaluate(self, data: Labelled, batch_size: int = 64, verbose: int = 0) -> dict[str, Any]:
+        """`{"images": …, "loss": …, "accuracy": …}` over labelled images."""
+        numbers = np.array([self.class_names.index(name) for name in data.class_names])
+        labels = numbers[data.labels]
+        loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=self.gives_logits)
+        accuracy = keras.metrics.SparseCategoricalAccuracy()
+        count = progress.Count(len(labels), verbose, "evaluated")
+        for start in range(0, len(labels), batch_size):
+            part = slice(start, start + batch_size)
+            outputs = self.outputs(self.reader(data.sources[part]))
+            for metric in (loss, accuracy):
+                metric.update_state(labels[part], outputs)
+            count.add(len(outputs))
+        scores = {"loss": float(loss.result()), "accuracy": float(accuracy.result())}
+        return {"images": len(labels), **scores}
+
+    def test_images(self, folder: Path | None = None) -> Labelled:
+        """The images that training left out.
+
+        Args:
+            folder: The folder of all images, if they were a folder's.
+
+        Raises:
+            InputError: If the same images cannot be chosen again.
+        """
+        if not _describes_split(self.split):
+            raise InputError(
+                f"The metadata of '{self.path}' must say in `split` which images training left "
+                "out, unless `--data` and `--all` choose others"
+            )
+        if self.split["data"] == "folder" and not folder:
+            raise InputError(
+                f"'{self.path}' was trained on a folder of images: name it with `--data`"
+            )
+        if self.split["data"] == "digits" and folder:
+            raise InputError(
+                f"'{self.path}' was trained on scikit-learn's digits, which leave out no image of "
+                f"'{folder}': take every image with `--all`"
+            )
+        data = labelled.folder(folder) if folder else labelled.digits()
+        self._check_classes(data)
+        _, test = data.split(self.split["seed"])
+        if test.digest() != self.split["test_digest"]:
+            raise InputError(
+                f"The images of {data.title} must be those that '{self.path}' was trained on, by "
+                "name, so that the same ones are left for the test; `--all` takes every image"
+            )
+        return test
+
+    def all_images(self, folder: Path) -> Labelled:
+        """Every image of a folder whose classes the network knows."""
+        data = labelled.folder(folder)
+        self._check_classes(data)
+        return data
+
+    def _check_classes(self, data: Labelled) -> None:
+        for name in data.class_names:
+            if name not in self.class_names:
+                raise InputError(
+                    f"The classes of {data.title} must be among those of '{self.path}'. "
+                    f"Received: '{name}'"
+                )
 
     def _probabilities(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
         outputs = self.outputs(prepared)
@@ -123,6 +190,7 @@ def fitting(
         "class_names": class_names,
         "reader": reader,
         "gives_logits": activation != "softmax",
+        "split": metadata.get("split", {}),
     }
 
 
@@ -161,3 +229,13 @@ def _pair(image_size: Any) -> tuple[int, int]:
 def _takes(input_shape: Any, sizes: tuple[int, int]) -> bool:
     """Whether an input shape is for RGB images of a size, in either data format."""
     return any(checks.fits(shape, input_shape) for shape in ((*sizes, 3), (3, *sizes)))
+
+
+def _describes_split(split: Any) -> bool:
+    return (
+        isinstance(split, dict)
+        and {"data", "seed", "test_digest"} <= set(split)
+        and split["data"] in ("digits", "folder")
+        and isinstance(split["seed"], int)
+        and 0 <= split["seed"] < 2**32
+    )

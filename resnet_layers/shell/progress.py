@@ -1,16 +1,37 @@
 # ruff: noqa: T201 (telling is what it is for)
-"""How far a command is, for output that is no terminal: a line every few seconds."""
+"""How far a command is, in lines every few seconds, and whether it was asked to end."""
 
 from time import monotonic
 from typing import Any
 
 import keras
 
+from resnet_layers._support import signals
+
 EVERY = 5.0  # seconds
 
 
+class Interruptible(keras.callbacks.Callback):
+    """Ends training after a step if a signal has asked for it that went lost."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        signals.check()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        signals.check()
+
+
 class Lines(keras.callbacks.Callback):
-    """Says where training is after each epoch, and every few seconds within one."""
+    """Says where training is after each epoch, and every few seconds within one.
+
+    Args:
+        prefix: What each line begins with.
+        epochs: Whether each epoch has a line; otherwise those that come seconds after the last.
+    """
+
+    def __init__(self, prefix: str = "", epochs: bool = True) -> None:
+        super().__init__()
+        self._prefix, self._epochs = prefix, epochs
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._said = monotonic()
@@ -31,7 +52,9 @@ class Lines(keras.callbacks.Callback):
             self._say(where, logs, now, done)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._say(f"Epoch {epoch + 1}/{self.params['epochs']}", logs, monotonic(), epoch + 1)
+        now = monotonic()
+        if self._epochs or now - self._said >= EVERY:
+            self._say(f"Epoch {epoch + 1}/{self.params['epochs']}", logs, now, epoch + 1)
 
     def _say(self, where: str, logs: Any, now: float, done: float) -> None:
         """`done` is in epochs."""
@@ -41,32 +64,34 @@ class Lines(keras.callbacks.Callback):
         if done > before:
             left = self.params["epochs"] - done
             told.append(remaining(now - began, done - before, done - before + left))
-        print(f"{where}: {', '.join(told)}", flush=True)
+        print(f"{self._prefix}{where}: {', '.join(told)}", flush=True)
 
 
 class Count:
-    """Says how many of something are done.
+    """Says how many images are done.
 
     Args:
         total: How many there are.
         verbose: As of `keras.Model.fit`: 0 for silence, 1 for a bar, 2 for lines.
+        done: What is done with them.
     """
 
-    def __init__(self, total: int, verbose: int) -> None:
-        self._total, self._lines = total, verbose == 2
+    def __init__(self, total: int, verbose: int, done: str = "read") -> None:
+        self._total, self._lines, self._what = total, verbose == 2, done
         self._bar = keras.utils.Progbar(total, verbose=int(verbose == 1), unit_name="image")
         self._began = self._said = monotonic()
         self._done = 0
 
-    def add_one(self) -> None:
-        """One more is done."""
-        self._done += 1
-        self._bar.add(1)
+    def add(self, count: int = 1) -> None:
+        """So many more are done."""
+        signals.check()
+        self._done += count
+        self._bar.add(count)
         now = monotonic()
         if self._lines and now - self._said >= EVERY:
             self._said = now
             left = remaining(now - self._began, self._done, self._total)
-            print(f"{self._done} of {self._total} images are read; {left}", flush=True)
+            print(f"{self._done} of {self._total} images are {self._what}; {left}", flush=True)
 
 
 def remaining(seconds: float, done: float, total: float) -> str:

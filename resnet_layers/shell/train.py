@@ -96,6 +96,7 @@ def train(settings: TrainSettings) -> Scores:
         shuffle=False,  # the batches do it, from the seed
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
+            progress.Interruptible(),
             *([progress.Lines()] if verbose == 2 else []),
         ],
         verbose=int(verbose == 1),

@@ -3,11 +3,14 @@
 import csv
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import rich.table
+
+from resnet_layers.shell.progress import remaining
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,22 +69,17 @@ class Table:
         messages = [row.message for row in self.rows if row.message]
         return messages[-1].strip().rpartition("\n")[2] if messages else "no trial was made"
 
-    def best(self, count: int) -> str:
+    def best(self, count: int) -> rich.table.Table:
         """The best trials side by side, a hyperparameter in each line."""
         rows = self.finished[:count]
-        lines = [
-            ("trial", *(row.trial for row in rows)),
-            ("accuracy", *(f"{row.score:.2%}" for row in rows)),
-        ]
+        names = (rich.table.Column(row.trial, justify="right") for row in rows)
+        table = rich.table.Table("trial", *names, box=None, pad_edge=False, header_style="bold")
+        table.add_row("accuracy", *(f"{row.score:.2%}" for row in rows))
         for name in self.columns:
-            cells = tuple(shown(row.values.get(name)) for row in rows)
+            cells = [shown(row.values.get(name)) for row in rows]
             if any(cells):
-                lines.append((name, *cells))
-        widths = [max(len(line[i]) for line in lines) for i in range(len(rows) + 1)]
-        return "\n".join(
-            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-            for line in lines
-        )
+                table.add_row(name, *cells)
+        return table
 
     def write(self, path: Path) -> None:
         """As CSV, the best first; what is not active in a trial is empty."""
@@ -93,18 +91,32 @@ class Table:
                 writer.writerow([row.trial, row.status, row.score, *values])
 
 
-def line(trial: Any, best: Any, total: int, seconds: float) -> str:
-    """What is said when a trial is over."""
-    hyperband = "tuner/epochs" in trial.hyperparameters.values
-    name = f"Trial {int(trial.trial_id) + 1}" + ("" if hyperband else f" of {total}")
+def name(trial: Any, total: int) -> str:
+    """Which one it is of how many; Hyperband decides how many by itself."""
+    return f"Trial {_number(trial)}" + ("" if _of_hyperband(trial) else f" of {total}")
+
+
+def line(trial: Any, best: Any, total: int, seconds: Sequence[float]) -> str:
+    """What is said when a trial is over.
+
+    Args:
+        trial: The trial.
+        best: The best one so far.
+        total: How many are wanted.
+        seconds: How long each took in this process, the trial last.
+    """
     if trial.score is None:
         reason = (trial.message or "").strip().rpartition("\n")[2]
-        return f"{name} failed after {seconds:.0f} s: {_plain(reason)}"
+        return f"{name(trial, total)} failed after {seconds[-1]:.0f} s: {_plain(reason)}"
     values = trial.hyperparameters.values
     network = f"{values['block']}, {values['stages']} stages, width {values['width']}"
+    number = _number(trial)
+    left = ""
+    if number < total and not _of_hyperband(trial):
+        left = f"; {remaining(sum(seconds), len(seconds), len(seconds) + total - number)}"
     return (
-        f"{name}: accuracy {trial.score:.2%} (best {best.score:.2%}) in {seconds:.0f} s; "
-        f"{network}, {values['optimizer']}"
+        f"{name(trial, total)}: accuracy {trial.score:.2%} (best {best.score:.2%}) in "
+        f"{seconds[-1]:.0f} s; {network}, {values['optimizer']}{left}"
     )
 
 
@@ -113,6 +125,14 @@ def shown(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _number(trial: Any) -> int:
+    return int(trial.trial_id) + 1
+
+
+def _of_hyperband(trial: Any) -> bool:
+    return "tuner/epochs" in trial.hyperparameters.values
 
 
 def _own(trial: Any) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any
 import keras_tuner
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
+from resnet_layers._support import signals
 from resnet_layers._support.files import replacing
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import (
@@ -19,6 +21,7 @@ from resnet_layers.shell import (
     errors,
     images,
     labelled,
+    progress,
     runs,
     train,
     trial_plots,
@@ -107,6 +110,7 @@ def tune(settings: TuneSettings) -> train.Scores | None:
 def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> keras_tuner.Tuner:
     """keras-tuner's tuner, telling about each trial."""
     limits = {"max_trials": settings.trials}
+    seconds: list[float] = []  # of each trial
     kind, limits = {
         "random": (keras_tuner.RandomSearch, limits),
         # By default it starts with three random trials for each hyperparameter, some eighty.
@@ -119,17 +123,27 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
     }[settings.tuner]
 
     class Telling(kind):  # type: ignore[misc, valid-type]
-        """Prints a line for each trial."""
+        """Prints a line for each trial, and every few seconds within a long one."""
 
         def on_trial_begin(self, trial: Any) -> None:
             super().on_trial_begin(trial)
             self.began = time.monotonic()
 
+        def run_trial(self, trial: Any, *args: Any, **keywords: Any) -> Any:
+            name = trials.name(trial, settings.trials)
+            keywords["callbacks"] = [
+                *keywords.get("callbacks", ()),
+                progress.Interruptible(),
+                progress.Lines(f"{name}: ", epochs=False),
+            ]
+            return super().run_trial(trial, *args, **keywords)
+
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
+            signals.check()
             # A worker has a copy, and the chief the score.
             trial = self.oracle.get_trial(trial.trial_id)
-            seconds = time.monotonic() - self.began
+            seconds.append(time.monotonic() - self.began)
             best = self.oracle.get_best_trials(1)[0]
             print(trials.line(trial, best, settings.trials, seconds), flush=True)
 
@@ -227,7 +241,7 @@ def _finish(
     metadata |= {"hyperparameters": table.finished[0].values, "run": run}
     model = found.replace(metadata=metadata)  # without the optimizer
     print()
-    print(table.best(5))
+    Console(markup=False, highlight=False).print(table.best(5))
     print(
         f"Best network: {model.count_params():,} parameters, accuracy {scores['accuracy']:.2%} on "
         f"{len(data.test.labels)} test images that the search did not see"

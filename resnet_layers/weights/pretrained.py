@@ -136,26 +136,14 @@ def _in_folder(tag: Tag, folder: str | os.PathLike[str] | None) -> Iterator[Path
 def _in_hub_cache(tag: Tag) -> Iterator[Path]:
     if tag.of_keras:
         return
-    repository = _hub_cache() / f"models--{tag.repository.replace('/', '--')}"
-    commit = repository / "refs" / "main"
-    if commit.is_file():
-        snapshot = repository / "snapshots" / commit.read_text(encoding="utf-8").strip()
-        yield from (snapshot / name for name in _HUB_FILES)
-    else:
-        yield repository / "snapshots" / "(main)" / _HUB_FILES[0]
-
-
-def _hub_cache() -> Path:
-    """As huggingface_hub finds it."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(variable):
-            return _expanded(os.environ[variable])
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return _expanded(os.environ.get("HF_HOME") or f"{cache}/huggingface") / "hub"
-
-
-def _expanded(path: str) -> Path:
-    return Path(os.path.expandvars(os.path.expanduser(path)))
+    try:
+        import huggingface_hub
+    except ImportError:
+        return
+    for name in _HUB_FILES:
+        path = huggingface_hub.try_to_load_from_cache(tag.repository, name)
+        if isinstance(path, str):  # not `None`, and not what stands for a file that is not there
+            yield Path(path)
 
 
 def _keras_file(tag: Tag) -> str:
@@ -177,20 +165,20 @@ def _from_keras(tag: Tag, places: list[Path]) -> tuple[Any, str]:
 
 
 def _download(tag: Tag, places: list[Path]) -> str:
-    looked = f"Looked for {', '.join(map(str, places))}"
+    looked = f". Looked for {', '.join(map(str, places))}" if places else ""
     try:
         import huggingface_hub
     except ImportError:
         raise FileNotFoundError(
-            f"The weights '{tag.name}' must be in a folder given by `folder` or in the cache of "
-            "the Hugging Face hub; to download them install huggingface_hub: "
-            f'`pip install "resnet-layers[hub]"`. {looked}'
+            f"The weights '{tag.name}' must be in a folder given by `folder`; to download them "
+            "from the Hugging Face hub, or find them in its cache, install huggingface_hub: "
+            f'`pip install "resnet-layers[hub]"`{looked}'
         ) from None
     try:
         return huggingface_hub.hf_hub_download(tag.repository, _HUB_FILES[0])
     except Exception as error:  # of the network, the hub and the disk
         reason = first_line(error)
         raise FileNotFoundError(
-            f"The weights '{tag.name}' could not be downloaded from {tag.repository}: {reason}. "
+            f"The weights '{tag.name}' could not be downloaded from {tag.repository}: {reason}"
             f"{looked}"
         ) from error

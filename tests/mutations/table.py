@@ -648,9 +648,9 @@ MUTATIONS = (
     Mutation(
         "labels-of-a-folder-with-fewer-classes",
         "shell",
-        "shell/classifier.py",
-        "        labels = outputs[data.labels]\n",
-        "        labels = data.labels if len(outputs) else outputs\n",
+        "shell/predictor.py",
+        "        labels = numbers[data.labels]\n",
+        "        labels = data.labels if len(numbers) else numbers\n",
     ),
     Mutation(
         "history-tells-the-training-loss-twice",

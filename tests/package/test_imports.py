@@ -1,18 +1,11 @@
 """What importing the package does to others: nothing."""
 
 import importlib
-import os
 import pkgutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import pytest
 
 FOREIGN = ("keras", "tensorflow", "keras_tuner")
 
@@ -66,64 +59,3 @@ def test_importing_everything_changes_nothing_in_others() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert process.stdout == "[]\n", process.stderr
-
-
-def is_importing(process: int) -> bool:
-    """Whether a process has begun to load TensorFlow, which takes seconds."""
-    return "tensorflow" in Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
-
-
-def has_taken_over(process: int) -> bool:
-    """Whether a process has a handler for SIGTERM, which it gets after that for Ctrl-C."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt"))[7:], 16)
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", [has_taken_over, is_importing], ids=lambda f: str(f.__name__))
-def test_a_signal_while_keras_is_imported_ends_in_a_sentence(
-    number: int, moment: Callable[[int], bool]
-) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_layers", "evaluate", "model.keras"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    while not moment(process.pid):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    *_, last = said.splitlines()  # TensorFlow may have said something before
-    assert last == "resnet-layers: interrupted: no unfinished file is left behind"
-    assert "Traceback" not in said
-    assert process.returncode == 130
-
-
-@pytest.mark.parametrize(
-    ("started", "expected"),
-    [
-        (["python", "-m", "resnet_layers", "list"], True),
-        (["python", "-W", "error", "-Xdev", "-m", "resnet_layers"], True),
-        (["python", "--check-hash-based-pycs", "never", "-m", "resnet_layers"], True),
-        (["python", "/bin/resnet-layers", "list"], True),
-        (["python", "train.py", "-m", "resnet_layers"], False),
-        (["python", "-c", "import resnet_layers", "-m", "resnet_layers"], False),
-        (["python", "-m", "pytest", "-m", "resnet_layers"], False),
-        (["python"], False),
-    ],
-    ids=str,
-)
-def test_only_the_command_takes_signals_over(
-    started: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever a program that imports the package has among its own arguments."""
-    from resnet_layers._support import signals  # not above: `changes` imports this file first
-
-    monkeypatch.setattr(sys, "orig_argv", started)
-    monkeypatch.setattr(sys, "argv", started[1:])
-    assert signals.runs_command() is expected

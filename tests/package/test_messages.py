@@ -1,12 +1,14 @@
 """Every error of the checks and of the environment: its type and its whole text."""
 
+import contextlib
+import signal
 from typing import Any
 from unittest.mock import patch
 
 import keras
 import pytest
 
-from resnet_layers._support import checks, environment
+from resnet_layers._support import checks, environment, signals
 from tests.support.messages import Row, check, ids, missing
 
 WING = "_support"
@@ -22,6 +24,18 @@ class NotComparable:
         raise AssertionError("compared")
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def interrupted() -> None:
+    with signals.as_interrupts():
+        signal.raise_signal(signal.SIGINT)
+
+
+def interrupted_before() -> None:
+    with signals.as_interrupts():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signals.check()
 
 
 def with_keras_2() -> None:
@@ -187,6 +201,8 @@ ERRORS: list[Row] = [
         TypeError,
         "`metadata` must be a mapping of what JSON can hold. Received: metadata={'a': nan}",
     ),
+    (interrupted, KeyboardInterrupt, signals.INTERRUPTED),
+    (interrupted_before, KeyboardInterrupt, signals.INTERRUPTED),
 ]
 
 

@@ -656,6 +656,22 @@ def test_lines_say_where_training_is_and_what_is_left(
     assert progress.remaining(3600, 1, 10) == "9.0 h left"
 
 
+def test_lines_of_a_trial_come_seconds_after_the_last(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 1.0, 2.0, 7.0])
+    monkeypatch.setattr("resnet_layers.shell.progress.monotonic", lambda: next(now))
+    lines = progress.Lines("Trial 2 of 3: ", epochs=False)
+    lines.set_params({"epochs": 2, "steps": 1})
+    lines.on_train_begin()
+    for epoch in range(2):
+        lines.on_epoch_begin(epoch)
+        if not epoch:
+            lines.on_train_batch_end(0)
+        lines.on_epoch_end(epoch, {"loss": 0.5})
+    assert capsys.readouterr().out == "Trial 2 of 3: Epoch 2/2: loss 0.5000, 0 s left\n"
+
+
 def test_reading_many_images_says_how_many_are_done(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -663,7 +679,7 @@ def test_reading_many_images_says_how_many_are_done(
     monkeypatch.setattr("resnet_layers.shell.progress.monotonic", lambda: next(now))
     count = progress.Count(4, verbose=2)
     for _ in range(4):
-        count.add_one()
+        count.add()
     assert capsys.readouterr().out.splitlines() == [
         "2 of 4 images are read; 6 s left",
         "4 of 4 images are read; 0 s left",

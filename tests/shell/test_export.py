@@ -1,5 +1,6 @@
 """`export` and `predict` from the shell, with artifacts of every format."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.shell.test_convert import run
 from tests.support.randomize import randomize, relative_difference
 
 CLASSES = ["cat", "dog", "owl"]
+PRETRAINED = {"tag": "resnet18.a1_in1k", "license": "apache-2.0", "classes": 1000}
 PREPROCESSING = {"image_size": 24, "mean": [120.0, 110.0, 100.0], "std": [60.0, 50.0, 40.0]}
 
 
@@ -26,7 +28,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def network(**overrides: Any) -> rl.ResNet:
-    metadata = {"class_names": CLASSES, "preprocessing": PREPROCESSING}
+    metadata = {"class_names": CLASSES, "preprocessing": PREPROCESSING, "pretrained": PRETRAINED}
     head = rl.ClassifierHead(3, activation=overrides.pop("activation", None))
     stages = [rl.ResNetStage(8, 1)]
     return randomize(
@@ -72,6 +74,13 @@ def test_every_format_is_written_and_predicts(
     code, out, _ = run(capsys, "predict", path, *images[:2], "--top", 1)
     assert code == 0
     assert out == run(capsys, "predict", model, *images[:2], "--top", 1)[1]
+    scores = []
+    for file in (model, path):
+        code, out, _ = run(capsys, "evaluate", file, "--data", photos, "--all", "--json")
+        assert code == 0
+        scores.append(json.loads(out))
+    assert scores[1] == pytest.approx(scores[0], rel=1e-4)
+    assert rl.load_exported(path).metadata == keras.saving.load_model(model).metadata
 
 
 def test_softmax_is_not_applied_twice(tmp_path: Path, photos: Path) -> None:
@@ -226,7 +235,7 @@ def test_unknown_formats_are_listed(capsys: pytest.CaptureFixture[str], model: P
 def test_softmax_in_a_sequence_is_not_applied_twice(tmp_path: Path, photos: Path) -> None:
     layers = keras.layers
     head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(3), layers.Softmax()])
-    metadata = {"class_names": CLASSES, "preprocessing": PREPROCESSING}
+    metadata = {"class_names": CLASSES, "preprocessing": PREPROCESSING, "pretrained": PRETRAINED}
     stages = [rl.ResNetStage(8, 1)]
     model = randomize(rl.ResNet(rl.Stem(8), stages, head, metadata=metadata))
     model.save(tmp_path / "model.keras")

@@ -1,6 +1,7 @@
 """The command `tune`: what it prints, writes, continues and refuses."""
 
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from rich.console import Console
 
 import resnet_layers as rl
-from resnet_layers.shell import train, trial_plots, tune
+from resnet_layers.shell import train, trial_plots, trials, tune
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import Tuner, TuneSettings
 from resnet_layers.shell.trials import Table, Trial
@@ -215,13 +217,61 @@ def test_table_shows_the_best_side_by_side() -> None:
         Trial("0", "COMPLETED", 0.5, {"width": 16, "rate": 3e-5}),
         Trial("1", "FAILED", None, {"width": 16}),
     ]
-    assert Table(rows, ["width", "rate", "kind", "never"]).best(5) == (
-        "trial          3       0\n"
-        "accuracy  98.76%  50.00%\n"
-        "width          8      16\n"
-        "rate      0.0123   3e-05\n"
-        "kind           b"
+    out = io.StringIO()
+    Console(file=out, markup=False).print(Table(rows, ["width", "rate", "kind", "never"]).best(5))
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [
+        "trial          3       0",
+        "accuracy  98.76%  50.00%",
+        "width          8      16",
+        "rate      0.0123   3e-05",
+        "kind           b",
+    ]
+
+
+def make_trial(number: int, score: float | None = 0.5, **values: Any) -> SimpleNamespace:
+    values = {"block": "basic", "stages": 3, "width": 8, "optimizer": "sgd", **values}
+    return SimpleNamespace(
+        trial_id=f"{number:02}",
+        score=score,
+        message="Traceback\nmodule.ValueError: no",
+        hyperparameters=SimpleNamespace(values=values),
     )
+
+
+def test_a_line_for_each_trial_says_what_is_left() -> None:
+    best = make_trial(0, 0.75)
+    network = "basic, 3 stages, width 8, sgd"
+    # The search went on in this process with its third trial.
+    assert trials.line(make_trial(3), best, 10, [20.0, 40.0]) == (
+        f"Trial 4 of 10: accuracy 50.00% (best 75.00%) in 40 s; {network}; 3 min left"
+    )
+    assert trials.line(make_trial(9), best, 10, [20.0]) == (
+        f"Trial 10 of 10: accuracy 50.00% (best 75.00%) in 20 s; {network}"
+    )
+    hyperband = make_trial(3, **{"tuner/epochs": 2})
+    assert trials.line(hyperband, best, 10, [20.0]) == (
+        f"Trial 4: accuracy 50.00% (best 75.00%) in 20 s; {network}"
+    )
+    assert trials.line(make_trial(3, None), best, 10, [2.0]) == "Trial 4 of 10 failed after 2 s: no"
+
+
+@uncompiled()
+def test_long_trials_say_where_they_are(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resnet_layers.shell.progress.EVERY", 0.0)
+    options: dict[str, Any] = {"image_size": 8, "batch_size": 4, "epochs": 2, "trials": 1}
+    tune.tune(TuneSettings(data=photos, output=tmp_path, **options))
+    said = capsys.readouterr().out
+    assert re.search(
+        r"^Trial 1 of 1: Epoch 1/2, step 2 of \d+: loss [\d.]+, accuracy [\d.]+%, \d+ s left$",
+        said,
+        re.MULTILINE,
+    )
+    assert re.search(r"^Trial 1 of 1: Epoch 2/2: loss .*, 0 s left$", said, re.MULTILINE)
 
 
 def test_importance_is_that_of_what_the_score_depends_on() -> None:

@@ -25,13 +25,13 @@ NAMES = ("__init__", "__main__")
 ANY = "<anything>"  # for what others say or the machine decides: an address, a temporary folder
 
 # What raises, the type of the error and its whole text.
-Row = tuple[Callable[[], Any], type[Exception], str]
+Row = tuple[Callable[[], Any], type[BaseException], str]
 
 
 class Raised(NamedTuple):
     """An error, and the lines that raised it and the errors that its text repeats."""
 
-    kind: type[Exception]
+    kind: type[BaseException]
     text: str
     lines: frozenset[tuple[str, int]]
 
@@ -42,7 +42,7 @@ def raised(call: Callable[[], Any]) -> Raised:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         try:
             call()
-        except Exception as error:
+        except BaseException as error:
             said = [one for one in _chain(error) if str(one) and str(one) in str(error)]
             lines = [line for one in said for line in _raising_line(one)]
             return Raised(type(error), str(error), frozenset(lines))

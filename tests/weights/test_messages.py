@@ -367,9 +367,8 @@ SAVING: list[Row] = [
 
 
 def fetch(tag: str, hub: Any = None, **arguments: Any) -> None:
-    """With an empty cache, and `hub` in place of huggingface_hub."""
+    """With `hub` in place of huggingface_hub."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_CACHE", "cache")
         patch.setitem(sys.modules, "huggingface_hub", hub)
         rl.from_pretrained(tag, **arguments)
 
@@ -394,7 +393,8 @@ UNKNOWN = (
     "There is no tag of that name; close names: 'resnet18.a3_in1k', 'resnet18.a2_in1k', "
     "'resnet18.a1_in1k', 'resnet18d.ra2_in1k', 'resnet18.tv_in1k'. Received: tag='resnet18.a4_in1k'"
 )
-CACHED = f"cache/models--timm--{TAG}/snapshots/(main)/model.safetensors"
+FULL_CACHE = {"hf_hub_download": fail, "try_to_load_from_cache": lambda *_: "cache/absent"}
+NO_CACHE = {**FULL_CACHE, "try_to_load_from_cache": lambda *_: None}
 HERE = ", ".join(
     f"here/{TAG}{end}"
     for end in (
@@ -436,15 +436,20 @@ PRETRAINED: list[Row] = [
     (
         lambda: fetch(TAG, folder="here"),
         FileNotFoundError,
-        f"The weights '{TAG}' must be in a folder given by `folder` or in the cache of the Hugging "
-        "Face hub; to download them install huggingface_hub: "
-        f'`pip install "resnet-layers[hub]"`. Looked for {HERE}, {CACHED}',
+        f"The weights '{TAG}' must be in a folder given by `folder`; to download them from the "
+        "Hugging Face hub, or find them in its cache, install huggingface_hub: "
+        f'`pip install "resnet-layers[hub]"`. Looked for {HERE}',
     ),
     (
-        lambda: fetch(TAG, types.SimpleNamespace(hf_hub_download=fail)),
+        lambda: fetch(TAG, types.SimpleNamespace(**NO_CACHE)),
+        FileNotFoundError,
+        f"The weights '{TAG}' could not be downloaded from timm/{TAG}: no network",
+    ),
+    (
+        lambda: fetch(TAG, types.SimpleNamespace(**FULL_CACHE)),
         FileNotFoundError,
         f"The weights '{TAG}' could not be downloaded from timm/{TAG}: no network. "
-        f"Looked for {CACHED}",
+        "Looked for cache/absent, cache/absent",
     ),
     (fetch_from_keras, FileNotFoundError, KERAS),
     (
