@@ -181,16 +181,21 @@ def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     return allowed[allowed.index(value)]
 
 
+FEW = 12  # names that a sentence can list
+
+
 def known_name(kind: str, value: str, names: Collection[str]) -> str:
-    """A name from a table; the error lists the closest ones."""
+    """A name from a table; the error lists the closest ones, or all of a few."""
     if not isinstance(value, str):
         raise TypeError(f"`{kind}` must be a name. Received: {kind}={value!r}")
     if value not in names:
-        close = get_close_matches(value, names, n=5, cutoff=0.4) or sorted(names)
-        raise ValueError(
-            f"There is no {kind} of that name; close names: {', '.join(map(repr, close))}. "
-            f"Received: {kind}={value!r}"
-        )
+        close = get_close_matches(value, names, n=5, cutoff=0.4)
+        if not close and len(names) <= FEW:
+            close = sorted(names)
+        hint = f"close names: {', '.join(map(repr, close))}"
+        if not close:
+            hint = f"no name of all {len(names)} is close, which `resnet-layers list` prints"
+        raise ValueError(f"There is no {kind} of that name; {hint}. Received: {kind}={value!r}")
     return value
 
 

@@ -170,6 +170,7 @@ def convert(
     variant: str | None = None,
     tag: str | None = None,
     to: Literal["keras", "torch"] = "keras",
+    as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
 ) -> int:
     """Weights of timm, torchvision and keras.applications to a model, and back.
 
@@ -185,8 +186,9 @@ def convert(
         tag: Name and training of published weights, such as resnet50.a1_in1k, which says how
             images must be prepared; without it, the name of FILE, if it is one.
         to: What to write.
+        as_json: Print what was written as JSON alone.
     """
-    return int(_module("convert").run(file, output, variant, tag, to))
+    return int(_module("convert").run(file, output, variant, tag, to, as_json))
 
 
 @app.command(sort_key=5)
@@ -199,6 +201,7 @@ def export(
     calibration: Annotated[Path | None, PATH] = None,
     image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
     output: Annotated[Path | None, PATH, Parameter(alias="-o")] = None,
+    as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
 ) -> int:
     """A network for another runtime, folded and compared.
 
@@ -217,13 +220,19 @@ def export(
         image_size: Height and width in pixels, or one number for both; without it, that of the
             model, which is any for most.
         output: What to write; without it, the name of MODEL with the ending of the format.
+        as_json: Print what was measured as JSON alone.
     """
     how = {"format": format, "precision": precision, "calibration": calibration}
-    return int(_module("export").run(model, output, **how, image_size=image_size))
+    return int(_module("export").run(model, output, as_json, **how, image_size=image_size))
 
 
 @app.command(name="list", sort_key=7)
-def list_(pattern: str = "*", /) -> int:
+def list_(
+    pattern: str = "*",
+    /,
+    *,
+    as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
+) -> int:
     """Names of the networks.
 
     Lists the networks by name, with their parameters at 1000 classes and the trainings that
@@ -233,8 +242,9 @@ def list_(pattern: str = "*", /) -> int:
 
     Args:
         pattern: Shell pattern, such as 'resnet5*'.
+        as_json: Print a line of JSON for each network.
     """
-    return listing.run(pattern)
+    return listing.run(pattern, as_json)
 
 
 def _module(name: str) -> Any:

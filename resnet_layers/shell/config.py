@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
@@ -24,6 +24,7 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
             names = {name for argument in arguments for name in argument.names} - {"--config"}
             options = _read(path)
             check(path, options, [name.lstrip("-").replace("-", "_") for name in names])
+            _check_kinds(path, options, arguments)
             Dict(options, use_commands_as_keys=False, source=str(path))(app, commands, arguments)
 
 
@@ -44,6 +45,28 @@ def check(path: Path, options: dict[str, Any], names: Sequence[str]) -> None:
             raise InputError(
                 f"The file '{path}' must have options of the command alone{hint}. Received: {name}"
             )
+
+
+def _check_kinds(path: Path, options: dict[str, Any], arguments: ArgumentCollection) -> None:
+    """Refuses values of another kind, which cyclopts would read as if they were typed."""
+    for argument in arguments:
+        kinds, what = _expected(argument.hint)
+        for name, value in options.items():
+            if f"--{name.replace('_', '-')}" in argument.names and type(value) not in kinds:
+                raise InputError(
+                    f"The file '{path}' must have {what} for `{name}`. Received: {name}={value!r}"
+                )
+
+
+def _expected(hint: Any) -> tuple[tuple[type, ...], str]:
+    kinds = [kind for kind in get_args(hint) or [hint] if kind is not type(None)]
+    if kinds == [bool]:
+        return (bool,), "true or false"
+    if kinds == [int]:
+        return (int,), "an integer"
+    if kinds == [float]:
+        return (int, float), "a number"
+    return (str,), "text in quotes"
 
 
 def _read(path: Path) -> dict[str, Any]:

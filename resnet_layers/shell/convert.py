@@ -1,6 +1,7 @@
 # ruff: noqa: T201 (printing is what commands are for)
 """`convert`: weights of other libraries to a model file, and back."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from resnet_layers.weights.sources import Source, open_source
 _CLASSIFIERS = {"fc.weight": 0, "head.fc.weight": 0, "predictions/kernel": -1}
 
 
-def run(file: Path, output: Path, variant: str | None, tag: str | None, to: str) -> int:
+def run(
+    file: Path, output: Path, variant: str | None, tag: str | None, to: str, as_json: bool
+) -> int:
     """Writes weights of other libraries as a model, or those of a model for torch."""
     if to == "torch":
         if variant or tag:
@@ -26,9 +29,13 @@ def run(file: Path, output: Path, variant: str | None, tag: str | None, to: str)
         model = to_torch(file, output)
     else:
         model = to_keras(file, output, variant, tag)
-    size = model.count_params()
-    print(f"Wrote '{output}': {model.name}, {size:,} parameters, {model.output_shape[-1]} outputs")
+    size, outputs = model.count_params(), model.output_shape[-1]
     licence = model.metadata.get("pretrained", {}).get("license")
+    if as_json:
+        said = {"name": model.name, "parameters": size, "outputs": outputs, "license": licence}
+        print(json.dumps({"path": str(output), **said}))
+        return 0
+    print(f"Wrote '{output}': {model.name}, {size:,} parameters, {outputs} outputs")
     if licence:
         print(f"Licence of the weights: {licence}")
     return 0

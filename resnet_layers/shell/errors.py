@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unicodedata import category
 
 
 class InputError(ValueError):
@@ -14,7 +15,14 @@ class InputError(ValueError):
 def say(sentence: str) -> None:
     """Tells what is wrong, on standard error; nowhere if that is closed."""
     if sys.stderr is not None:
-        print(f"resnet-layers: {sentence}", file=sys.stderr)  # noqa: T201
+        lines = map(printable, sentence.split("\n"))  # some of ours are lists
+        print("resnet-layers:", "\n".join(lines), file=sys.stderr)  # noqa: T201
+
+
+def printable(text: object) -> str:
+    """A text for a terminal: without new lines and whatever else could move its cursor."""
+    moves = ("Cc", "Zl", "Zp")  # control characters, separators of lines and of paragraphs
+    return "".join(repr(c)[1:-1] if category(c) in moves else c for c in str(text))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 # ruff: noqa: T201 (printing is what commands are for)
 """`export`: a model file as an artifact of another runtime."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,15 @@ from resnet_layers import serving
 from resnet_layers.layers._layout import Layout
 from resnet_layers.serving.calibration import MOST_IMAGES
 from resnet_layers.serving.formats import FORMATS
-from resnet_layers.shell import classifier
+from resnet_layers.shell import classifier, runs
 from resnet_layers.shell.errors import InputError
 
 
-def run(model: Path, output: Path | None, **chosen: Any) -> int:
+def run(model: Path, output: Path | None, as_json: bool, **chosen: Any) -> int:
     """Writes a network for another runtime, and prints how it compares."""
-    print(export(model, output, **chosen))
+    with runs.told(quiet=False, as_json=as_json):
+        report = export(model, output, **chosen)
+    print(json.dumps(dataclasses.asdict(report), default=str) if as_json else report)
     return 0
 
 

@@ -1,12 +1,14 @@
 # ruff: noqa: T201 (printing is what commands are for)
 """`list`: the networks by their names."""
 
+import json
+
 from resnet_layers.networks import variants
 from resnet_layers.shell.errors import InputError
 from resnet_layers.weights import tags
 
 
-def run(pattern: str) -> int:
+def run(pattern: str, as_json: bool) -> int:
     """Prints names, parameters and published weights of the networks."""
     names = variants.list_variants(pattern)
     if not names:
@@ -14,6 +16,9 @@ def run(pattern: str) -> int:
     width = max(map(len, names))
     for name in names:
         trainings = [tag.partition(".")[2] for tag in tags.list_pretrained(f"{name}.*")]
-        line = f"{name:<{width}}  {variants.VARIANTS[name].parameters:>11,}  {', '.join(trainings)}"
-        print(line.rstrip())
+        parameters = variants.VARIANTS[name].parameters
+        if as_json:
+            print(json.dumps({"name": name, "parameters": parameters, "trainings": trainings}))
+        else:
+            print(f"{name:<{width}}  {parameters:>11,}  {', '.join(trainings)}".rstrip())
     return 0

@@ -36,7 +36,7 @@ def run(model: Path, image: list[str], top: int, as_json: bool, as_csv: bool) ->
     for path, probabilities in found.each(paths(image)):
         if isinstance(probabilities, InputError):
             failed = True
-            errors.say(str(probabilities))
+            errors.say(errors.printable(probabilities))
             say(path, [], str(probabilities))
         else:
             say(path, _best(found.class_names, probabilities, top), None)
@@ -89,9 +89,9 @@ def _best(names: list[str], probabilities: NDArray[np.float32], top: int) -> Bes
 
 def _say(path: Path, best: Best, error: str | None) -> None:
     if error is None:
-        print(path)
+        print(errors.printable(path))
         for name, probability in best:
-            print(f"  {probability:8.2%}  {name}")
+            print(f"  {probability:8.2%}  {errors.printable(name)}")
 
 
 def _say_as_json(path: Path, best: Best, error: str | None) -> None:

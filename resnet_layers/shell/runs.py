@@ -39,9 +39,10 @@ def record(command: str, settings: Settings, data: Labelled) -> dict[str, Any]:
     }
 
 
-def write_settings(path: Path, settings: Settings) -> None:
+def write_settings(path: Path, command: str, settings: Settings) -> None:
     """Writes what `--config` reads, so that a run can be repeated."""
-    path.write_text(tomli_w.dumps(_chosen(settings)), encoding="utf-8")
+    head = f"# For `resnet-layers {command} --config {SETTINGS}`\n"
+    path.write_text(head + tomli_w.dumps(_chosen(settings)), encoding="utf-8")
 
 
 def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:

@@ -223,7 +223,7 @@ def _write(settings: TrainSettings, model: ResNet, rows: list[Scores]) -> None:
             network.save(paths[0])
             _write_history(paths[1], rows)
             _write_curves(paths[2], rows)
-            runs.write_settings(paths[3], settings)
+            runs.write_settings(paths[3], "train", settings)
     except OSError as error:
         raise errors.not_writable(output, error) from None
 

@@ -197,7 +197,12 @@ def _keep_settings(settings: TuneSettings, data: _Data) -> None:
     except (OSError, ValueError):
         theirs = None
     if not isinstance(theirs, dict):
-        raise InputError(f"'{path}' is damaged: choose another folder with `--output`")
+        if not settings.overwrite:
+            raise InputError(
+                f"'{path}' is damaged: choose another folder with `--output`, or begin anew with "
+                "`--overwrite`"
+            )
+        theirs = {}
     for name, value in mine.items():
         if theirs.get(name) != value:
             if settings.overwrite:
@@ -252,7 +257,7 @@ def _finish(
             table.write(paths[1])
             trial_plots.parallel_coordinates(table, paths[2])
             trial_plots.importance(table, paths[3])
-            runs.write_settings(paths[4], settings)
+            runs.write_settings(paths[4], "tune", settings)
     except OSError as error:
         raise errors.not_writable(settings.output, error) from None
     return {"test_loss": scores["loss"], "test_accuracy": scores["accuracy"]}

@@ -192,6 +192,12 @@ ERRORS: list[Row] = [
         "There is no style of that name; close names: 'bit', 'keras'. Received: style='zzz'",
     ),
     (
+        lambda: checks.known_name("variant", "", [f"resnet{i}" for i in range(13)]),
+        ValueError,
+        "There is no variant of that name; no name of all 13 is close, which `resnet-layers list` "
+        "prints. Received: variant=''",
+    ),
+    (
         lambda: checks.metadata([]),
         TypeError,
         "`metadata` must be a mapping of what JSON can hold. Received: metadata=[]",

@@ -584,9 +584,11 @@ def test_the_settings_that_a_run_writes_repeat_it(
         f"resnet-layers: The file '{settings}' must have options of the command alone; close "
         "names: 'epochs'. Received: epocs"
     )
-    settings.write_text("epochs = 1.5\n")
-    sentence = refusal(capsys, "train", "--config", settings)
-    assert sentence.startswith("resnet-layers: Invalid value for ")
+    assert (
+        (output / "settings.toml")
+        .read_text(encoding="utf-8")
+        .startswith("# For `resnet-layers train --config settings.toml`\n")
+    )
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -810,6 +812,25 @@ def test_predict_prints_classes_with_probabilities_best_first(
             assert float(percent) == pytest.approx(100 * probability, abs=0.0051)
     code, out, _ = run(capsys, "predict", trained / "model.keras", *paths, "--top", 1)
     assert out.splitlines() == [lines[i] for i in (0, 1, 4, 5)]
+
+
+def test_names_do_not_move_the_cursor(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, photos: Path
+) -> None:
+    """They come from files, as do class names."""
+    names = ["a\nb", "\x1b[2Jc", "日本\u3000語"]
+    model = write_model(tmp_path / "a.keras", class_names=names, preprocessing=PREPROCESSING)
+    assert model.metadata["class_names"] == names
+    image = tmp_path / "x\ny.jpg"
+    image.write_bytes((photos / "weiß" / "1.jpg").read_bytes())
+    _, out, _ = run(capsys, "predict", tmp_path / "a.keras", image)
+    assert out.splitlines()[0] == str(tmp_path / "x\\ny.jpg")
+    said = {line.partition("%  ")[2] for line in out.splitlines()[1:]}
+    assert said == {"a\\nb", "\\x1b[2Jc", "日本\u3000語"}
+    code, _, err = run(capsys, "predict", tmp_path / "a.keras", "no\nfile.png")
+    assert code == 1
+    assert "'no\\nfile.png'" in err
+    assert err.count("\n") == 1
 
 
 def test_predict_takes_probabilities_as_they_are(tmp_path: Path) -> None:
@@ -1071,6 +1092,14 @@ def test_list_prints_names_and_parameters(capsys: pytest.CaptureFixture[str]) ->
     assert {line.split()[0]: line.split()[1] for line in lines}["resnet18"] == "11,689,512"
     _, out, _ = run(capsys, "list")
     assert [line.split()[0] for line in out.splitlines()] == rl.list_variants()
+    _, out, _ = run(capsys, "list", "resnet1*", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["name"] for row in rows] == rl.list_variants("resnet1*")
+    (row,) = (row for row in rows if row["name"] == "resnet101")
+    assert row["parameters"] == 44_549_160
+    assert {f"resnet101.{name}" for name in row["trainings"]} == {
+        *rl.list_pretrained("resnet101.*")
+    }
     assert refusal(capsys, "list", "vgg*") == (
         "resnet-layers: There is no variant that matches 'vgg*'"
     )

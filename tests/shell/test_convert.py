@@ -1,5 +1,6 @@
 """`convert`: weights of other libraries to a model file and back, from the shell."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def test_weights_become_a_model_with_their_classes(
     model = keras.saving.load_model(output)
     size = model.count_params()
     assert out == f"Wrote '{output}': test_resnet, {size:,} parameters, 7 outputs\n"
+    again = ("convert", weights, "--variant", "test_resnet", "-o", output, "--json")
+    code, out, err = run(capsys, *again)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {
+        "path": str(output),
+        "name": "test_resnet",
+        "parameters": size,
+        "outputs": 7,
+        "license": None,
+    }
     expected = rl.ResNet.from_variant("test_resnet", classes=7)
     rl.load_weights_from(expected, weights)
     x = images(2, 33, 32, 3)

@@ -64,8 +64,13 @@ def test_every_format_is_written_and_predicts(
     row = formats.FORMATS[format]
     for package in (*row.writes, *row.reads):
         pytest.importorskip(package)
-    code, out, _ = run(capsys, "export", model, "--format", format)
     path = model.with_suffix(row.endings[0])
+    code, out, _ = run(capsys, "export", model, "--format", format, "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert (report["path"], report["format"]) == (str(path), format)
+    assert report["relative_difference"] < 1e-4
+    code, out, _ = run(capsys, "export", model, "--format", format)
     assert code == 0
     assert out.startswith(f"{path}: {format}, float32\n  input           any number of images, any")
     images = sorted(photos.rglob("*.png"))

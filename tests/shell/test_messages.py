@@ -571,7 +571,8 @@ TUNE: list[Row] = [
     (
         lambda: keep_settings("["),
         InputError,
-        "'run/settings.json' is damaged: choose another folder with `--output`",
+        "'run/settings.json' is damaged: choose another folder with `--output`, or begin anew with "
+        "`--overwrite`",
     ),
     (
         lambda: keep_settings('{"preset": "small-images"}'),
@@ -609,6 +610,12 @@ def export(format: str = "onnx", precision: str = "float32", **changes: Any) -> 
     """The file of a network, if the options come so far."""
     chosen = {"output": None, "calibration": None, "image_size": None, **changes}
     export_command.export(write_saved(), format=format, precision=precision, **chosen)
+
+
+def main_with_config(text: str) -> None:
+    Path("a.toml").write_text(text, encoding="utf-8")
+    tokens = ["train", "--config", "a.toml"]
+    commands.app.parse_args(tokens, exit_on_error=False, print_error=False)
 
 
 def read_config(text: str) -> None:
@@ -681,7 +688,9 @@ OTHERS: list[Row] = [
         "`top` must be a positive integer. Received: top=0",
     ),
     (
-        lambda: convert.run(Path("a.keras"), Path("a.safetensors"), "resnet18", None, "torch"),
+        lambda: convert.run(
+            Path("a.keras"), Path("a.safetensors"), "resnet18", None, "torch", False
+        ),
         InputError,
         "`--variant` and `--tag` must be left out with `--to torch`",
     ),
@@ -737,8 +746,23 @@ OTHERS: list[Row] = [
         InputError,
         f"The file 'a.toml' must be TOML: {ANY}",
     ),
+    *[
+        (
+            functools.partial(main_with_config, text),
+            InputError,
+            f"The file 'a.toml' must have {what}. Received: {received}",
+        )
+        for text, what, received in [
+            ("data = 5", "text in quotes for `data`", "data=5"),
+            ("overwrite = 'yes'", "true or false for `overwrite`", "overwrite='yes'"),
+            ("epochs = true", "an integer for `epochs`", "epochs=True"),
+            ("batch-size = 1.5", "an integer for `batch-size`", "batch-size=1.5"),
+            ("image_size = [3, 4]", "an integer for `image_size`", "image_size=[3, 4]"),
+            ("learning_rate = '1'", "a number for `learning_rate`", "learning_rate='1'"),
+        ]
+    ],
     (
-        lambda: listing.run("vgg*"),
+        lambda: listing.run("vgg*", False),
         InputError,
         "There is no variant that matches 'vgg*'",
     ),

@@ -113,7 +113,7 @@ def test_a_search_writes_what_it_found(
     code, out, err = run(capsys, *arguments)
     assert err == (
         f"resnet-layers: '{output / 'settings.json'}' is damaged: choose another folder with "
-        "`--output`\n"
+        "`--output`, or begin anew with `--overwrite`\n"
     )
 
 
@@ -131,6 +131,9 @@ def test_overwrite_begins_a_search_anew(tmp_path: Path) -> None:
     tune._keep_settings(TuneSettings(output=tmp_path, epochs=3, overwrite=True), data)
     assert not trial.exists()
     assert json.loads((tmp_path / "settings.json").read_text())["epochs"] == 3
+    (tmp_path / "settings.json").write_text("[")
+    tune._keep_settings(TuneSettings(output=tmp_path, overwrite=True), data)
+    assert json.loads((tmp_path / "settings.json").read_text())["epochs"] == 8
 
 
 @pytest.mark.parametrize(
