@@ -1,7 +1,9 @@
 """What must hold of the Keras that is installed."""
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 
 from resnet_layers._support import signals
 
@@ -16,6 +18,16 @@ def start() -> None:
         with signals.silenced():
             _import_backend()
     check()
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """In a command, without what another library of C++ logs at its start."""
+    if signals.runs_command() and os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
+        with signals.silenced():
+            yield
+    else:
+        yield
 
 
 def _import_backend() -> None:

@@ -1,6 +1,9 @@
 """`export` and `predict` from the shell, with artifacts of every format."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,19 @@ def test_every_format_is_written_and_predicts(
         scores.append(json.loads(out))
     assert scores[1] == pytest.approx(scores[0], rel=1e-4)
     assert rl.load_exported(path).metadata == keras.saving.load_model(model).metadata
+
+
+@pytest.mark.slow
+def test_runtimes_say_nothing_of_their_own(model: Path, photos: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    how = ("export", model, "--format", "litert"), ("predict", model.with_suffix(".tflite"), photos)
+    for arguments in how:
+        command = [sys.executable, "-m", "resnet_layers", *map(str, arguments)]
+        process = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False
+        )
+        assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_softmax_is_not_applied_twice(tmp_path: Path, photos: Path) -> None:

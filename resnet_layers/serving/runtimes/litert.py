@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from resnet_layers._support import environment
 from resnet_layers.serving.description import Description
 from resnet_layers.serving.job import Job, Run
 
@@ -49,7 +50,8 @@ def load(path: Path) -> tuple[Run, Description]:
         with lock:
             if shape != [images.shape]:
                 interpreter.resize_tensor_input(source["index"], images.shape, strict=True)
-                interpreter.allocate_tensors()
+                with environment.quiet_start():
+                    interpreter.allocate_tensors()
                 shape[:] = [images.shape]
             interpreter.set_tensor(source["index"], images)
             interpreter.invoke()
