@@ -11,6 +11,8 @@ from resnet_layers.shell.trials import Table, Trial, shown
 
 # Fewer trials than this say nothing about what mattered.
 _FEWEST = 4
+_LONG = 24  # letters of a name that would push the lines aside if it were slanted
+_LETTER = 0.07  # inches that one takes
 _BELOW = -0.15  # where a line passes a hyperparameter that is not active
 
 
@@ -33,7 +35,12 @@ def parallel_coordinates(table: Table, path: Path) -> None:
     axes_of = [_Axis.of(table, name) for name in _varied(table)]
     scores = np.array([row.score for row in rows], float)
     axes_of.append(_Axis("accuracy", scores, [(s, f"{s:.1%}") for s in _ends(scores)]))
-    figure = Figure(figsize=(max(5, 2 + 1.1 * len(axes_of)), 5), layout="constrained")
+    longest = max(len(axis.name) for axis in axes_of)
+    widest = max(len(label) for axis in axes_of for _, label in axis.ticks)
+    upright = longest > _LONG
+    apart = max(1.1, 0.4 + _LETTER * widest)
+    size = (max(5, 2 + apart * len(axes_of)), 5 + upright * _LETTER * longest)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     around = 0.0 if np.ptp(scores) else 0.05  # one score has no range of its own
     scale = colors.Normalize(scores.min() - around, scores.max() + around)
@@ -56,7 +63,8 @@ def parallel_coordinates(table: Table, path: Path) -> None:
             )
     lowest = _BELOW if inactive.any() else 0.0
     axes.set(ylim=(lowest - 0.05, 1.05), yticks=[], xlim=(-0.3, len(axes_of) - 0.4))
-    axes.set_xticks(range(len(axes_of)), [axis.name for axis in axes_of], rotation=40, ha="right")
+    turned = {"rotation": 90} if upright else {"rotation": 40, "ha": "right"}
+    axes.set_xticks(range(len(axes_of)), [axis.name for axis in axes_of], **turned)
     for spine in axes.spines.values():
         spine.set_visible(False)
     figure.colorbar(
@@ -82,7 +90,8 @@ def importance(table: Table, path: Path) -> None:
 
     names, found = _varied(table), importances(table)
     height = 2.0 if found is None else max(2.0, 1 + 0.28 * len(names))
-    figure = Figure(figsize=(7, height), layout="constrained")
+    longest = max(map(len, names), default=0)
+    figure = Figure(figsize=(max(7, 5 + _LETTER * longest), height), layout="constrained")
     axes = figure.subplots()
     if found is None:
         words = (
