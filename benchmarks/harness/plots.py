@@ -95,6 +95,14 @@ def digest_in(path: Path) -> str:
 def _bars(title: str, comparisons: Sequence[Comparison]) -> Iterator[Figure]:
     """A bar for each contender of each comparison, from 1 to its ratio, on a logarithmic axis."""
     same, labels = _labels([each.case for each in comparisons])
+    baselines = list(dict.fromkeys(each.baseline for each in comparisons))
+    baseline = baselines[0]
+    if len(baselines) > 1:
+        baseline = "the one in brackets"
+        labels = [
+            f"{label} [{each.baseline}]".lstrip()
+            for label, each in zip(labels, comparisons, strict=True)
+        ]
     rows = [
         (label, name, each)
         for label, each in zip(labels, comparisons, strict=True)
@@ -130,8 +138,7 @@ def _bars(title: str, comparisons: Sequence[Comparison]) -> Iterator[Figure]:
         axes.invert_yaxis()
         _ratio_axis(axes, ends)
         number = f" ({i} of {len(parts)})" if len(parts) > 1 else ""
-        baselines = dict.fromkeys(each.baseline for _, _, each in rows)
-        axes.set_xlabel(f"times as fast as {' or '.join(baselines)}; whiskers: quartiles")
+        axes.set_xlabel(f"times as fast as {baseline}; whiskers: quartiles", loc="right")
         axes.set_title(", ".join(filter(None, [f"{title}{number}", same])), loc="left")
         if len(contenders) > 1:
             _legend(figure, axes)
