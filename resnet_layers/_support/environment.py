@@ -14,9 +14,9 @@ def start() -> None:
     Some of it is written whatever `TF_CPP_MIN_LOG_LEVEL` says: when TensorFlow is imported, and
     when it first looks for a GPU. Who sets the variable to less than 3 wants to see it.
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
-        with signals.silenced():
-            _import_backend()
+    quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
+    with signals.silenced() if quiet else contextlib.nullcontext():
+        _import_backend()
     check()
 
 
@@ -32,11 +32,11 @@ def quiet_start() -> Iterator[None]:
 
 def _import_backend() -> None:
     import keras
+    import tensorflow as tf  # on every backend, since the search and the exports use it
 
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.list_logical_devices()
+    if keras.backend.backend() != "tensorflow":
+        tf.config.set_visible_devices([], "GPU")  # whose memory is the backend's
+    tf.config.list_logical_devices()
 
 
 def check() -> None:

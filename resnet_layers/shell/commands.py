@@ -1,6 +1,7 @@
 """The commands: what they take, and the help on it. What they do is imported when asked for."""
 
 import importlib
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,7 @@ from cyclopts import App, Parameter
 
 from resnet_layers import __version__
 from resnet_layers._support import environment, signals
+from resnet_layers._support.errors import first_line
 from resnet_layers.shell import config, listing
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import (
@@ -250,5 +252,10 @@ def list_(
 def _module(name: str) -> Any:
     """The module of the shell that does it, with Keras behind it."""
     with signals.ending_at_once():
-        environment.start()
+        try:
+            environment.start()
+        except (ImportError, ValueError) as error:  # another backend than those that are there
+            backend = os.environ.get("KERAS_BACKEND")
+            how = f" with KERAS_BACKEND={backend!r}" if backend else ""
+            raise InputError(f"Keras cannot be imported{how}: {first_line(error)}") from None
         return importlib.import_module(f"resnet_layers.shell.{name}")

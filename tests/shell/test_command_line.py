@@ -1221,6 +1221,20 @@ def test_tensorflow_says_nothing_of_its_own(tmp_path: Path, closed: bool) -> Non
     assert process.stderr == ("" if closed else f"resnet-layers: {sentence}\n")
 
 
+@pytest.mark.parametrize("backend", ["nothing", "jax"])
+def test_backends_of_keras_say_nothing_of_their_own(tmp_path: Path, backend: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    process = start("evaluate", "a.keras", env={**environment, "KERAS_BACKEND": backend})
+    out, err = process.communicate(timeout=300)
+    sentence = {
+        "nothing": "Keras cannot be imported with KERAS_BACKEND='nothing': Unable to import "
+        "backend : nothing",
+        "jax": "The model file 'a.keras' cannot be read: No such file or directory",
+    }
+    assert (process.returncode, out) == (2, "")
+    assert err == f"resnet-layers: {sentence[backend]}\n"
+
+
 def test_train_in_a_process_agrees_with_a_new_one(photos: Path, tmp_path: Path) -> None:
     arguments = ["--data", photos, "--epochs", 1, "--image-size", 4, "--output", tmp_path / "run"]
     process = start("train", *arguments)

@@ -15,6 +15,7 @@ from cyclopts import CoercionError, Token
 from PIL import Image
 
 import resnet_layers as rl
+from resnet_layers._support import environment
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.shell import (
     classifier,
@@ -623,7 +624,29 @@ def read_config(text: str) -> None:
     config._read(Path("a.toml"))
 
 
+def start_without_backend(**variables: str) -> None:
+    def fail() -> None:
+        raise ModuleNotFoundError("No module named 'torch'\nand more")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("KERAS_BACKEND", raising=False)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setattr(environment, "start", fail)
+        commands._module("evaluate")
+
+
 OTHERS: list[Row] = [
+    (
+        start_without_backend,
+        InputError,
+        "Keras cannot be imported: No module named 'torch'",
+    ),
+    (
+        lambda: start_without_backend(KERAS_BACKEND="torch"),
+        InputError,
+        "Keras cannot be imported with KERAS_BACKEND='torch': No module named 'torch'",
+    ),
     (
         lambda: to_keras(tag=TAG, variant="resnet34"),
         InputError,
