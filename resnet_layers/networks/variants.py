@@ -288,6 +288,12 @@ def list_variants(pattern: str = "*") -> list[str]:
 
 def row(name: str) -> Row:
     """The row of that name; the error lists the closest names."""
+    bare = str(name).partition(".")[0]
+    if bare != name and bare in VARIANTS:
+        raise ValueError(
+            f"`variant` must be a network's name without a training, {bare!r}. "
+            f"Received: variant={name!r}"
+        )
     return VARIANTS[checks.known_name("variant", name, VARIANTS)]
 
 

@@ -41,7 +41,7 @@ class Description:
             known = {field.name for field in dataclasses.fields(cls)}
             return cls(**{name: said[name] for name in known & set(said)} | shapes)
         except Exception:  # each runtime has an error of its own for what is not there
-            raise ValueError(f"'{path}' must be an artifact that `export` has written") from None
+            raise ValueError("it must be an artifact that `export` has written") from None
 
     def in_precision(self, precision: str) -> Self:
         """The same of an artifact of another precision."""

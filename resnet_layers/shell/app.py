@@ -3,9 +3,11 @@
 import errno
 import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
@@ -44,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(2, str(error))
     except DisagreementError as error:
         return _fail(1, str(error))
-    except KeyboardInterrupt:
-        return _fail(130, signals.INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _fail(130, str(interrupt) or signals.INTERRUPTED)
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -59,11 +61,16 @@ def _run(tokens: list[str]) -> int:
     if not tokens:
         print(commands.WELCOME)  # noqa: T201
         return 0
+    if tokens[0] == "help":  # as git has it
+        tokens = [*tokens[1:], "--help"]
     try:
         command, bound, _ = commands.app.parse_args(tokens, exit_on_error=False, print_error=False)
     except UnusedCliTokensError as error:
-        unused = " ".join(error.unused_tokens or ())
-        return _fail(2, f"There is no place for what is left over. Received: {unused}")
+        unused = list(error.unused_tokens or ())
+        folder = next((token for token in unused if Path(token).is_dir()), None)
+        hint = f"; did you mean `--data {shlex.quote(folder)}`?" if folder else "."
+        received = " ".join(map(repr, unused))
+        return _fail(2, f"There is no place for what is left over{hint} Received: {received}")
     except (CycloptsError, TypeError, ValueError) as error:  # from the settings, too
         return _fail(2, " ".join(str(error).split("\n")))
     return command(*bound.args, **bound.kwargs) or 0

@@ -18,6 +18,7 @@ from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting, load_exported
+from resnet_layers.shell.runs import MODEL
 from resnet_layers.training import labels as labels  # whose classes files may name
 
 
@@ -30,6 +31,10 @@ class Classifier(Predictor):
     """
 
     model: ResNet
+
+
+# Of artifacts that are files.
+ENDINGS = [row.endings[0] for row in formats.FORMATS.values() if row.endings[0]]
 
 
 def metadata(data: Labelled, test: Labelled, reader: Reader, seed: int) -> dict[str, Any]:
@@ -58,10 +63,18 @@ def load_any(path: Path) -> Predictor:
     """A network that `train` wrote, or what `export` made of it.
 
     Raises:
-        InputError: As of `load` and `load_exported`.
+        InputError: If it is neither, and as of `load` and `load_exported`.
     """
-    exported = path.suffix != ".keras" and formats.of_path(path) is not None
-    return load_exported(path) if exported else load(path)
+    if path.suffix == ".keras":
+        return load(path)
+    if (path / MODEL).is_file():
+        raise InputError(f"The network of the run in '{path}' is '{path / MODEL}': name that file")
+    if formats.of_path(path) is None:
+        raise InputError(
+            "A network must be a .keras file, or what `export` wrote: a folder, or a file that "
+            f"ends in {', '.join(ENDINGS)}. Received: '{path}'"
+        )
+    return load_exported(path)
 
 
 def load(path: Path) -> Classifier:

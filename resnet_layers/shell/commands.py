@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from resnet_layers import __version__
-from resnet_layers._support import environment, signals
+from resnet_layers._support import checks, environment, signals
 from resnet_layers._support.errors import first_line
-from resnet_layers.shell import config, listing
+from resnet_layers.shell import config, errors, listing
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import (
     FLAG,
@@ -44,10 +44,10 @@ Residual networks for images: train one, evaluate it, let it predict, and export
   resnet-layers train --data photos        train on your images, a subfolder for each class
   resnet-layers predict resnet_run/model.keras image.jpg
   resnet-layers tune --data photos         search for a network that suits your images
-  resnet-layers export resnet_run/model.keras --format onnx
+  resnet-layers export resnet_run/model.keras --format tf_saved_model
   resnet-layers list 'resnet5*'            names of the networks
 
-`resnet-layers COMMAND --help` lists the options of a command."""
+`resnet-layers --help` lists all commands, and with a COMMAND before it the options of one."""
 
 app = App(
     name="resnet-layers",
@@ -76,6 +76,7 @@ def train(
 
         resnet-layers train --data photos --variant resnet18 --epochs 30
     """
+    errors.check_there("folder", settings.data)
     return int(_module("train").run(settings, quiet=quiet, as_json=as_json))
 
 
@@ -97,6 +98,7 @@ def tune(
 
         resnet-layers tune --data photos --trials 30 --max-parameters 1e6
     """
+    errors.check_there("folder", settings.data)
     return int(_module("tune").run(settings, quiet=quiet, as_json=as_json))
 
 
@@ -123,6 +125,12 @@ def evaluate(
         batch_size: Images taken at a time.
         as_json: Print the result as JSON alone.
     """
+    with errors.values():
+        checks.integer("batch_size", batch_size)
+    if every and data is None:
+        raise InputError("`--all` must come with `--data`, the folder of the images")
+    errors.check_there("model file", model)
+    errors.check_there("folder", data)
     return int(_module("evaluate").run(model, data, every, batch_size, as_json))
 
 
@@ -152,6 +160,10 @@ def predict(
         as_json: Print a line of JSON for each image.
         as_csv: Print a table with the columns path, rank, class, probability and error.
     """
+    with errors.values():
+        checks.integer("top", top)
+    if as_json and as_csv:
+        raise InputError("`--json` and `--csv` must not come together")
     if not image:
         raise InputError("An image must be named: `resnet-layers predict MODEL IMAGE...`")
     for word in image:
@@ -160,6 +172,7 @@ def predict(
                 "An image must be a file, a folder, a pattern or `-`; one whose name begins with a "
                 f"hyphen is './-name'. Received: {word!r}"
             )
+    errors.check_there("model file", model)
     return int(_module("predict").run(model, image, top, as_json, as_csv))
 
 
@@ -190,6 +203,11 @@ def convert(
         to: What to write.
         as_json: Print what was written as JSON alone.
     """
+    to_torch = to == "torch"
+    if to_torch and (variant or tag):
+        raise InputError("`--variant` and `--tag` must be left out with `--to torch`")
+    errors.check_new("." + ("safetensors" if to_torch else "keras"), output)
+    errors.check_there("model file" if to_torch else "file of weights", file)
     return int(_module("convert").run(file, output, variant, tag, to, as_json))
 
 
@@ -209,9 +227,9 @@ def export(
 
     Writes a network as a SavedModel, or for ONNX Runtime, LiteRT or OpenVINO, with its batch
     normalization folded. Opens what it wrote, compares it with the network, and keeps it only
-    where they agree.
+    where they agree. ONNX, LiteRT and OpenVINO need `pip install "resnet-layers[export]"`.
 
-        resnet-layers export resnet_run/model.keras --format onnx
+        resnet-layers export resnet_run/model.keras --format tf_saved_model
 
     Args:
         model: File that `train` or `convert` wrote.
@@ -224,6 +242,15 @@ def export(
         output: What to write; without it, the name of MODEL with the ending of the format.
         as_json: Print what was measured as JSON alone.
     """
+    if precision == "int8" and calibration is None:
+        raise InputError(
+            "`--calibration` must name a folder of images for int8, with a subfolder for each "
+            "class: some hundred images like those that the network will see"
+        )
+    errors.check_there("model file", model)
+    errors.check_there("folder", calibration)
+    if output is not None:
+        errors.check_new("", output)
     how = {"format": format, "precision": precision, "calibration": calibration}
     return int(_module("export").run(model, output, as_json, **how, image_size=image_size))
 
@@ -237,8 +264,8 @@ def list_(
 ) -> int:
     """Names of the networks.
 
-    Lists the networks by name, with their parameters at 1000 classes and the trainings that
-    published weights come from: NAME.TRAINING is a tag.
+    Lists the networks by name, with their trainable parameters at 1000 classes and the trainings
+    that published weights come from: NAME.TRAINING is a tag.
 
         resnet-layers list 'resnet5*'
 
@@ -251,7 +278,7 @@ def list_(
 
 def _module(name: str) -> Any:
     """The module of the shell that does it, with Keras behind it."""
-    with signals.ending_at_once():
+    with signals.ending_at_once(), errors.shown_meanwhile("Loading Keras …"):
         try:
             environment.start()
         except (ImportError, ValueError) as error:  # another backend than those that are there

@@ -1,5 +1,6 @@
 """`--config`: options from a TOML file."""
 
+import re
 import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -23,12 +24,13 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
             path = Path(argument.tokens[-1].value)
             names = {name for argument in arguments for name in argument.names} - {"--config"}
             options = _read(path)
-            check(path, options, [name.lstrip("-").replace("-", "_") for name in names])
+            known = [name.lstrip("-").replace("-", "_") for name in names]
+            check(path, options, known, " ".join(commands))
             _check_kinds(path, options, arguments)
             Dict(options, use_commands_as_keys=False, source=str(path))(app, commands, arguments)
 
 
-def check(path: Path, options: dict[str, Any], names: Sequence[str]) -> None:
+def check(path: Path, options: dict[str, Any], names: Sequence[str], command: str) -> None:
     """Lets options through that the command has.
 
     Raises:
@@ -40,11 +42,21 @@ def check(path: Path, options: dict[str, Any], names: Sequence[str]) -> None:
                 f"The file '{path}' must have its options outside of tables. Received: [{name}]"
             )
         if name.replace("-", "_") not in names:
-            close = get_close_matches(name, names)
-            hint = f"; close names: {', '.join(map(repr, close))}" if close else ""
+            close = get_close_matches(name, names, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else "."
+            theirs = _written_for(path)
+            if theirs not in ("", command):
+                hint = f"; it was written for `{theirs}`."
             raise InputError(
-                f"The file '{path}' must have options of the command alone{hint}. Received: {name}"
+                f"The file '{path}' must have options of `{command}` alone{hint} Received: {name}"
             )
+
+
+def _written_for(path: Path) -> str:
+    """The command that a run has named in the first line."""
+    first = path.read_text(encoding="utf-8-sig").partition("\n")[0]
+    found = re.match(r"# For `resnet-layers (\w+) ", first)
+    return found[1] if found else ""
 
 
 def _check_kinds(path: Path, options: dict[str, Any], arguments: ArgumentCollection) -> None:

@@ -23,12 +23,7 @@ def run(
     file: Path, output: Path, variant: str | None, tag: str | None, to: str, as_json: bool
 ) -> int:
     """Writes weights of other libraries as a model, or those of a model for torch."""
-    if to == "torch":
-        if variant or tag:
-            raise InputError("`--variant` and `--tag` must be left out with `--to torch`")
-        model = to_torch(file, output)
-    else:
-        model = to_keras(file, output, variant, tag)
+    model = to_torch(file, output) if to == "torch" else to_keras(file, output, variant, tag)
     size, outputs = model.count_params(), model.output_shape[-1]
     licence = model.metadata.get("pretrained", {}).get("license")
     if as_json:
@@ -57,7 +52,6 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
     Raises:
         InputError: If the weights are not those of the network, or a name is unknown.
     """
-    _check_ending(output, ".keras")
     if tag is None and source.stem in tags.table():
         named = tags.find(source.stem)
         tag = source.stem if variant in (None, named.variant) else None
@@ -98,7 +92,6 @@ def to_torch(source: Path, output: Path) -> ResNet:
     Raises:
         InputError: If the file holds no `ResNet`, or one whose weights torch has no names for.
     """
-    _check_ending(output, ".safetensors")
     model = classifier.open_model(source)
     try:
         save_torch_weights(model, output)
@@ -114,10 +107,3 @@ def _head(source: Source) -> dict[str, Any]:
         if len(shape) > 1:
             return {"classes": shape[axis]}
     return {} if set(_CLASSIFIERS) & set(source.tensors) else {"head": None}
-
-
-def _check_ending(path: Path, ending: str) -> None:
-    if path.suffix != ending:
-        raise InputError(f"The name of the output must end in '{ending}'. Received: '{path}'")
-    if not path.parent.is_dir():
-        raise InputError(f"The folder of the output must exist. Received: '{path}'")

@@ -19,6 +19,19 @@ def say(sentence: str) -> None:
         print("resnet-layers:", "\n".join(lines), file=sys.stderr)  # noqa: T201
 
 
+@contextlib.contextmanager
+def shown_meanwhile(text: str) -> Iterator[None]:
+    """A line on a terminal that is gone when what it tells is over."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if terminal:
+        print(text, end="\r", file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        yield
+    finally:
+        if terminal:
+            print(" " * len(text), end="\r", file=sys.stderr, flush=True)  # noqa: T201
+
+
 def printable(text: object) -> str:
     """A text for a terminal: without new lines and whatever else could move its cursor."""
     moves = ("Cc", "Zl", "Zp")  # control characters, separators of lines and of paragraphs
@@ -32,6 +45,32 @@ def values() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
+
+
+def check_there(kind: str, path: Path | None) -> None:
+    """Says at once, before Keras is loaded, that a file or folder is not there.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if path is None:
+        return
+    try:
+        path.stat()
+    except OSError as error:
+        raise InputError(f"The {kind} '{path}' cannot be read: {error.strerror}") from None
+
+
+def check_new(ending: str, output: Path) -> None:
+    """Says before the work that a file cannot be written where it should be.
+
+    Raises:
+        InputError: If its name ends otherwise, or if its folder does not exist.
+    """
+    if not output.name.endswith(ending):
+        raise InputError(f"The name of the output must end in '{ending}'. Received: '{output}'")
+    if not output.parent.is_dir():
+        raise InputError(f"The folder of the output must exist. Received: '{output}'")
 
 
 def check_output(output: Path, data: Path | None, names: Sequence[str]) -> None:

@@ -4,18 +4,12 @@
 import json
 from pathlib import Path
 
-from resnet_layers._support import checks
 from resnet_layers.shell import classifier
-from resnet_layers.shell.errors import InputError, values
 from resnet_layers.shell.images import verbosity
 
 
 def run(model: Path, data: Path | None, every: bool, batch_size: int, as_json: bool) -> int:
     """Prints loss and accuracy over the images that training left out, or over a folder's."""
-    with values():
-        checks.integer("batch_size", batch_size)
-    if every and data is None:
-        raise InputError("`--all` must come with `--data`, the folder of the images")
     found = classifier.load_any(model)
     images = found.all_images(data) if every and data else found.test_images(data)
     result = found.evaluate(images, batch_size, verbose=0 if as_json else verbosity())

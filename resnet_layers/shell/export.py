@@ -12,13 +12,16 @@ from resnet_layers import serving
 from resnet_layers.layers._layout import Layout
 from resnet_layers.serving.calibration import MOST_IMAGES
 from resnet_layers.serving.formats import FORMATS
-from resnet_layers.shell import classifier, runs
+from resnet_layers.shell import classifier, errors, runs
 from resnet_layers.shell.errors import InputError
 
 
 def run(model: Path, output: Path | None, as_json: bool, **chosen: Any) -> int:
     """Writes a network for another runtime, and prints how it compares."""
-    with runs.told(quiet=False, as_json=as_json):
+    with (
+        runs.told(quiet=False, as_json=as_json),
+        errors.shown_meanwhile("Folding, writing, opening and comparing …"),
+    ):
         report = export(model, output, **chosen)
     print(json.dumps(dataclasses.asdict(report), default=str) if as_json else report)
     return 0
@@ -50,11 +53,6 @@ def export(
             images.
         DisagreementError: If the artifact does not compute what the model does.
     """
-    if precision == "int8" and calibration is None:
-        raise InputError(
-            "`--calibration` must name a folder of images for int8, with a subfolder for each "
-            "class: some hundred images like those that the network will see"
-        )
     if calibration is None:
         model, images = classifier.open_model(source), None
     else:

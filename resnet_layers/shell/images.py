@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # An image: the path of a JPEG or PNG file, or an array of uint8, grey, RGB or RGBA.
 ImageSource = str | Path | NDArray[np.uint8]
 
+MOST_NAMED = 20  # images that cannot be read
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
@@ -163,7 +164,7 @@ def read(
         uint8, `(N, image_size, image_size, 3)`.
 
     Raises:
-        InputError: If a file cannot be read, or if memory is too small.
+        InputError: If files cannot be read, with a line for each, or if memory is too small.
         ValueError: If an array is no image.
     """
     shape = (len(sources), image_size, image_size, 3)
@@ -174,16 +175,30 @@ def read(
             f"There is not enough memory for {shape[0]} images of {image_size}×{image_size} "
             f"pixels, {np.prod(shape, dtype=float) / 2**30:.1f} GiB"
         ) from None
+
+    def one(source: ImageSource) -> NDArray[np.uint8] | InputError:
+        try:
+            return square(source, image_size, interpolation)
+        except InputError as error:
+            return error
+
     count = progress.Count(len(sources), verbose)
+    wrong: list[str] = []
     pool = ThreadPoolExecutor()
     try:
         with _quiet():
-            images = pool.map(lambda source: square(source, image_size, interpolation), sources)
-            for i, image in enumerate(images):
-                squares[i] = image
+            for i, image in enumerate(pool.map(one, sources)):
+                if isinstance(image, InputError):
+                    wrong.append(str(image))
+                else:
+                    squares[i] = image
                 count.add()
     finally:
-        pool.shutdown(cancel_futures=True)  # an error or Ctrl-C does not wait for the rest
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
+    if wrong:
+        more = len(wrong) - MOST_NAMED
+        last = [f"and {more} more"] if more > 0 else []
+        raise InputError("\n".join([*wrong[:MOST_NAMED], *last]))
     return squares
 
 

@@ -117,8 +117,10 @@ def folder(path: Path) -> Labelled:
             f"The folder '{error.filename}' cannot be read: {error.strerror}"
         ) from None
     if not files:
+        hint = ", but images in the folder itself" if any(map(is_image, _visible(path))) else ""
         raise InputError(
-            f"The folder '{path}' must have a subfolder of images for each class. Received: none"
+            f"The folder '{path}' must have a subfolder of images for each class. "
+            f"Received: none{hint}"
         )
     for name, found in files.items():
         if not found:

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_layers._support import checks
 from resnet_layers.shell import classifier, errors
-from resnet_layers.shell.errors import InputError, values
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.labelled import is_image
 
 # The classes of a file, the best first, with their probabilities; or why there are none.
@@ -26,10 +25,6 @@ def run(model: Path, image: list[str], top: int, as_json: bool, as_csv: bool) ->
     Returns:
         0; 1 if an image could not be read.
     """
-    with values():
-        checks.integer("top", top)
-    if as_json and as_csv:
-        raise InputError("`--json` and `--csv` must not come together")
     found = classifier.load_any(model)
     say = _say_as_json if as_json else _csv_writer() if as_csv else _say
     failed = False

@@ -27,11 +27,12 @@ class Lines(keras.callbacks.Callback):
     Args:
         prefix: What each line begins with.
         epochs: Whether each epoch has a line; otherwise those that come seconds after the last.
+        held_out: What the images are for that training leaves out.
     """
 
-    def __init__(self, prefix: str = "", epochs: bool = True) -> None:
+    def __init__(self, prefix: str = "", epochs: bool = True, held_out: str = "test") -> None:
         super().__init__()
-        self._prefix, self._epochs = prefix, epochs
+        self._prefix, self._epochs, self._held_out = prefix, epochs, held_out
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._said = monotonic()
@@ -59,7 +60,10 @@ class Lines(keras.callbacks.Callback):
     def _say(self, where: str, logs: Any, now: float, done: float) -> None:
         """`done` is in epochs."""
         self._said = now
-        told = [_shown(name, value) for name, value in sorted((logs or {}).items(), key=_order)]
+        told = [
+            _shown(name.replace("val_", f"{self._held_out} "), value)
+            for name, value in sorted((logs or {}).items(), key=_order)
+        ]
         began, before = self._began or (now, done)
         if done > before:
             left = self.params["epochs"] - done
@@ -110,5 +114,4 @@ def _order(log: tuple[str, float]) -> tuple[bool, bool]:
 
 
 def _shown(name: str, value: float) -> str:
-    words = name.replace("val_", "test ")
-    return f"{words} {value:.2%}" if "accuracy" in name else f"{words} {value:.4f}"
+    return f"{name} {value:.2%}" if "accuracy" in name else f"{name} {value:.4f}"

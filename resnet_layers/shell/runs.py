@@ -17,6 +17,7 @@ import keras
 import tomli_w
 
 from resnet_layers import __version__
+from resnet_layers.serving.formats import FORMATS
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.settings import Settings
@@ -88,6 +89,13 @@ def told(*, quiet: bool, as_json: bool) -> Iterator[None]:
         yield
 
 
+def exported(output: Path) -> list[str]:
+    """What `export` has made of an earlier network in the folder."""
+    endings = (ending for row in FORMATS.values() for ending in row.endings)
+    names = dict.fromkeys(f"{Path(MODEL).stem}{ending}" for ending in endings)
+    return [name for name in names if (output / name).exists()]
+
+
 def next_commands(settings: Settings) -> str:
     """What one can type now."""
     model = shlex.quote(str(settings.output / MODEL))
@@ -97,7 +105,7 @@ def next_commands(settings: Settings) -> str:
             "Next:",
             f"  resnet-layers predict {model} IMAGE",
             f"  resnet-layers evaluate {model}{data}",
-            f"  resnet-layers export {model} --format onnx",
+            f"  resnet-layers export {model} --format tf_saved_model",
         ]
     )
 

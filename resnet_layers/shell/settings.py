@@ -53,7 +53,8 @@ class Settings:
         batch_size: Number of images for each step.
         seed: Equal seeds give equal runs; at least 0, below 2³², or 2³¹ in a search.
         output: Folder to write into; it is made if need be.
-        overwrite: Replace what another run has left in the folder.
+        overwrite: Replace what a run on other images or with another network has left in the
+            folder; what one on the same has left is replaced anyway.
 
     Raises:
         ValueError: If a value is out of range.

@@ -46,7 +46,10 @@ def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) 
 
 def finish(settings: Settings, files: Sequence[str], row: Scores) -> None:
     """Has a new process check what was written, and says what one can do with it."""
-    print(f"Wrote {', '.join(files)} into '{settings.output}'", flush=True)
+    print(f"Wrote {', '.join(files)} into '{settings.output}'")
+    if older := runs.exported(settings.output):
+        print(f"Note: of a network that was there before, and not of this one: {', '.join(older)}")
+    print("A new process opens the network and evaluates it", flush=True)
     print(check_in_new_process(settings, row))
     print(runs.next_commands(settings))
 
@@ -72,8 +75,8 @@ def train(settings: TrainSettings) -> Scores:
     size = settings.image_size or usual_size(data)
     print(f"Reading {len(data.labels)} images of {len(data.class_names)} classes: {data.title}")
     verbose = images.verbosity()
-    train_squares = images.read(training.sources, size, verbose=verbose)
-    test_squares = images.read(test.sources, size, verbose=verbose)
+    squares = images.read([*training.sources, *test.sources], size, verbose=verbose)
+    train_squares, test_squares = np.split(squares, [len(training.sources)])
 
     keras.utils.set_random_seed(settings.seed)
     reader = images.Reader.fit(train_squares)
@@ -185,8 +188,8 @@ def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
     if steps < FEW_STEPS:
         found.append(
             f"Note: the number of steps in all is {steps}; below {FEW_STEPS} or so the statistics "
-            "of normalization lag behind, and the test looks worse than the network is. More "
-            "`--epochs` or a smaller `--batch-size` help"
+            "of normalization lag behind, and the test looks worse than the network is. "
+            f"`--epochs {math.ceil(FEW_STEPS * settings.epochs / steps)}` would be enough"
         )
     return found
 

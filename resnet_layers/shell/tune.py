@@ -1,7 +1,9 @@
 # ruff: noqa: T201 (a command tells what it does)
 """The search from the shell: trials of `HyperResNet`, and the best one as a trained network."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -76,14 +78,16 @@ def tune(settings: TuneSettings) -> train.Scores | None:
         InputError: If the images or the budget cannot be used, if the output folder cannot be
             written to or holds another search, or if no trial succeeds.
     """
-    data = _read(settings)
+    every = labelled.folder(settings.data) if settings.data else labelled.digits()
     errors.check_output(settings.output, settings.data, FILES)
-    run = runs.record("tune", settings, data.every)
+    run = runs.record("tune", settings, every)
     runs.check_folder(settings.output, run, settings.overwrite)
+    usual = 224 if settings.preset == "imagenet" else train.usual_size(every)
+    size = settings.image_size or usual
     try:
         hypermodel = HyperResNet(
-            len(data.every.class_names),
-            (data.size, data.size, 3),
+            len(every.class_names),
+            (size, size, 3),
             preset=settings.preset,
             max_parameters=settings.max_parameters,
             max_macs=settings.max_macs,
@@ -91,16 +95,25 @@ def tune(settings: TuneSettings) -> train.Scores | None:
         )
     except ValueError as error:  # of the budget, which only the space can judge
         raise InputError(str(error)) from None
-    _keep_settings(settings, data)
-    tuner = make_tuner(settings, hypermodel)
+    data = _read(settings, every, size)
+    _keep_settings(settings, every)
+    with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says what it reads
+        tuner = make_tuner(settings, hypermodel)
     print(_announcement(settings, data), flush=True)
-    tuner.search(
-        *data.training_arrays,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        validation_data=data.validation_arrays,
-        verbose=0,
-    )
+    if done := len(tuner.oracle.trials):
+        print(f"The search goes on after {_counted(done, 'trial')}", flush=True)
+    try:
+        tuner.search(
+            *data.training_arrays,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            validation_data=data.validation_arrays,
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{signals.INTERRUPTED}; the same command goes on with the search"
+        ) from None
     if is_worker():
         print("The search is over; the chief writes what it found")
         return None
@@ -131,10 +144,11 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
 
         def run_trial(self, trial: Any, *args: Any, **keywords: Any) -> Any:
             name = trials.name(trial, settings.trials)
+            print(f"{name} begins", flush=True)
             keywords["callbacks"] = [
                 *keywords.get("callbacks", ()),
                 progress.Interruptible(),
-                progress.Lines(f"{name}: ", epochs=False),
+                progress.Lines(f"{name}: ", epochs=False, held_out="validation"),
             ]
             return super().run_trial(trial, *args, **keywords)
 
@@ -162,14 +176,14 @@ def is_worker() -> bool:
     return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
 
 
-def _read(settings: TuneSettings) -> _Data:
-    every = labelled.folder(settings.data) if settings.data else labelled.digits()
+def _read(settings: TuneSettings, every: labelled.Labelled, size: int) -> _Data:
     seen, test = every.split(settings.seed)
     fitted, validation = seen.split(settings.seed)
-    usual = 224 if settings.preset == "imagenet" else train.usual_size(every)
-    size, verbose = settings.image_size or usual, images.verbosity()
     print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
-    squares = [images.read(part.sources, size, verbose=verbose) for part in (fitted, validation)]
+    parts = (fitted, validation, test)
+    sources = [source for part in parts for source in part.sources]
+    ends = np.cumsum([len(part.sources) for part in parts])[:-1]
+    squares = np.split(images.read(sources, size, verbose=images.verbosity()), ends)
     reader = images.Reader.fit(squares[0])
     return _Data(
         every=every,
@@ -178,11 +192,11 @@ def _read(settings: TuneSettings) -> _Data:
         reader=reader,
         training_arrays=(reader.normalize(squares[0]), fitted.labels),
         validation_arrays=(reader.normalize(squares[1]), validation.labels),
-        test_squares=images.read(test.sources, size, verbose=verbose),
+        test_squares=squares[2],
     )
 
 
-def _keep_settings(settings: TuneSettings, data: _Data) -> None:
+def _keep_settings(settings: TuneSettings, every: labelled.Labelled) -> None:
     """Writes the settings beside the search, or compares them with those that are there."""
     path = settings.output / "settings.json"
     # A search can go on elsewhere, with the same images in another place, and for longer.
@@ -191,7 +205,7 @@ def _keep_settings(settings: TuneSettings, data: _Data) -> None:
         for name, value in dataclasses.asdict(settings).items()
         if name not in ("data", "output", "overwrite", "trials")
     }
-    mine |= {"classes": data.every.class_names, "images": data.every.digest()}
+    mine |= {"classes": every.class_names, "images": every.digest()}
     try:
         theirs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else mine
     except (OSError, ValueError):
@@ -222,11 +236,17 @@ def _keep_settings(settings: TuneSettings, data: _Data) -> None:
 
 def _announcement(settings: TuneSettings, data: _Data) -> str:
     count = len(data.training_arrays[1]), len(data.validation_arrays[1]), len(data.test.labels)
-    how_many = "" if settings.tuner == "hyperband" else f"{settings.trials} trials of "
+    epochs = _counted(settings.epochs, "epoch")
+    hyperband = settings.tuner == "hyperband"
+    how_many = "" if hyperband else f"{_counted(settings.trials, 'trial')} of "
     return (
-        f"Searching ({settings.tuner}): {how_many}{settings.epochs} epochs on {count[0]} images "
+        f"Searching ({settings.tuner}): {how_many}{epochs} on {count[0]} images "
         f"of {data.size}×{data.size} pixels; {count[1]} to choose by, {count[2]} for the test"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _finish(

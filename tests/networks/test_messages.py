@@ -90,6 +90,12 @@ ERRORS: list[Row] = [
     ),
     # Choices and names
     (
+        lambda: rl.ResNet.from_variant("resnet50.a1_in1k"),
+        ValueError,
+        "`variant` must be a network's name without a training, 'resnet50'. "
+        "Received: variant='resnet50.a1_in1k'",
+    ),
+    (
         lambda: rl.ResNet.from_variant("resnet35"),
         ValueError,
         "There is no variant of that name; close names: 'resnet50', 'resnet34', "

@@ -36,7 +36,7 @@ def test_a_signal_while_keras_is_imported_ends_in_a_sentence(
     number: int, moment: Callable[[int], bool]
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_layers", "evaluate", "model.keras"],
+        [sys.executable, "-m", "resnet_layers", "evaluate", __file__],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

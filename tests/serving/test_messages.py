@@ -334,7 +334,7 @@ ERRORS: list[Row] = [
     (
         lambda: load_from_folder_of("photo.png"),
         ValueError,
-        "'model' cannot be opened: 'model' must be an artifact that `export` has written",
+        "'model' cannot be opened: it must be an artifact that `export` has written",
     ),
     (load_damaged, ValueError, f"'model' cannot be opened: {ANY}"),
     (

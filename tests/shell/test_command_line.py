@@ -48,6 +48,7 @@ TINY = Row(
         "stem": {"filters": 4, "kernel_size": 3, "strides": 1, "pooling": None},
     },
 )
+CHECKING = "A new process opens the network and evaluates it"
 FILES = {"model.keras", "history.csv", "curves.png", "settings.toml"}
 COMMANDS = ("train", "tune", "evaluate", "predict", "export", "convert", "list")
 COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}
@@ -221,7 +222,7 @@ def test_train_takes_unusual_sizes(
     code, out, err = run(capsys, "train", *arguments, option, value)
     assert (code, err) == (0, "")
     wrote = "Wrote model.keras, history.csv, curves.png, settings.toml"
-    assert f"{wrote} into '{tmp_path}'\nchecked\nNext:\n" in out
+    assert f"{wrote} into '{tmp_path}'\n{CHECKING}\nchecked\nNext:\n" in out
     assert files(tmp_path) == FILES
 
 
@@ -392,7 +393,8 @@ def test_train_refuses_wrong_options(
     [
         (["train", "--epochs", "ten"], "Invalid value for --epochs: "),
         (["train", "--epoch", "1"], "Unknown option: --epoch. Did you mean --epochs?"),
-        (["train", "cats"], "There is no place for what is left over. Received: cats"),
+        (["train", "cats"], "There is no place for what is left over. Received: 'cats'"),
+        (["train", "."], "There is no place for what is left over; did you mean `--data .`? "),
         (["tain"], 'Unknown command "tain". Did you mean "train"?'),
         (["predict"], 'Command "predict" parameter MODEL requires an argument.'),
         (["predict", "m.keras"], "An image must be named: "),
@@ -581,8 +583,13 @@ def test_the_settings_that_a_run_writes_repeat_it(
     assert (tmp_path / "three" / "history.csv").read_bytes() != history
     settings.write_text("epocs = 3\n")
     assert refusal(capsys, "train", "--config", settings) == (
-        f"resnet-layers: The file '{settings}' must have options of the command alone; close "
-        "names: 'epochs'. Received: epocs"
+        f"resnet-layers: The file '{settings}' must have options of `train` alone; did you mean "
+        "`epochs`? Received: epocs"
+    )
+    settings.write_text("# For `resnet-layers tune --config settings.toml`\npreset = 'imagenet'\n")
+    assert refusal(capsys, "train", "--config", settings) == (
+        f"resnet-layers: The file '{settings}' must have options of `train` alone; it was written "
+        "for `tune`. Received: preset"
     )
     assert (
         (output / "settings.toml")
@@ -625,7 +632,7 @@ def test_paths_are_quoted_where_one_can_copy_them(tmp_path: Path) -> None:
     assert runs.next_commands(settings) == (
         f"Next:\n  resnet-layers predict {model} IMAGE\n"
         f"  resnet-layers evaluate {model} --data 'my photos'\n"
-        f"  resnet-layers export {model} --format onnx"
+        f"  resnet-layers export {model} --format tf_saved_model"
     )
 
 
@@ -1048,10 +1055,38 @@ def test_models_with_another_activation_or_other_images_are_refused(
         )
 
 
-def test_model_files_of_another_ending_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refusal(capsys, "predict", "model.bin", "a.png") == (
-        "resnet-layers: The name of a model file must end in '.keras'. Received: 'model.bin'"
-    )
+def test_what_is_no_network_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: Path
+) -> None:
+    path = tmp_path / "model.bin"
+    path.touch()
+    for command in ("predict", "evaluate"):
+        image = ["a.png"] if command == "predict" else []
+        assert refusal(capsys, command, path, *image) == (
+            "resnet-layers: A network must be a .keras file, or what `export` wrote: a folder, or "
+            f"a file that ends in .onnx, .tflite, .xml. Received: '{path}'"
+        )
+        assert refusal(capsys, command, trained, *image) == (
+            f"resnet-layers: The network of the run in '{trained}' is '{trained / 'model.keras'}': "
+            "name that file"
+        )
+        assert refusal(capsys, command, tmp_path, *image) == (
+            f"resnet-layers: '{tmp_path}' cannot be opened: it must be an artifact that `export` "
+            "has written"
+        )
+
+
+@pytest.mark.usefixtures("unchecked")
+@uncompiled()
+def test_artifacts_of_an_earlier_network_are_named(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.onnx").touch()
+    (tmp_path / "model").mkdir()
+    arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
+    _, out, _ = run(capsys, "train", *arguments, "--output", tmp_path)
+    sentence = "Note: of a network that was there before, and not of this one: model, model.onnx\n"
+    assert sentence in out
 
 
 def test_epochs_without_end_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -1209,13 +1244,14 @@ def test_tensorflow_says_nothing_of_its_own(tmp_path: Path, closed: bool) -> Non
     """Whatever it logs, with standard error open or closed, and without a home folder."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
     environment["HOME"] = "/dev/null/nowhere"
+    (tmp_path / "none.keras").touch()
     command = [sys.executable, "-m", "resnet_layers", "evaluate", "none.keras"]
     if closed:
         command = ["sh", "-c", f"exec {shlex.join(command)} 2>&-"]
     process = subprocess.run(
         command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
     )
-    sentence = "The model file 'none.keras' cannot be read: No such file or directory"
+    sentence = "'none.keras' is not a .keras file, or it is damaged"
     assert process.returncode == 2
     assert process.stdout == ""
     assert process.stderr == ("" if closed else f"resnet-layers: {sentence}\n")
@@ -1224,12 +1260,14 @@ def test_tensorflow_says_nothing_of_its_own(tmp_path: Path, closed: bool) -> Non
 @pytest.mark.parametrize("backend", ["nothing", "jax"])
 def test_backends_of_keras_say_nothing_of_their_own(tmp_path: Path, backend: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
-    process = start("evaluate", "a.keras", env={**environment, "KERAS_BACKEND": backend})
+    (tmp_path / "a.keras").touch()
+    variables = {**environment, "KERAS_BACKEND": backend}
+    process = start("evaluate", "a.keras", env=variables, cwd=tmp_path)
     out, err = process.communicate(timeout=300)
     sentence = {
         "nothing": "Keras cannot be imported with KERAS_BACKEND='nothing': Unable to import "
         "backend : nothing",
-        "jax": "The model file 'a.keras' cannot be read: No such file or directory",
+        "jax": "'a.keras' is not a .keras file, or it is damaged",
     }
     assert (process.returncode, out) == (2, "")
     assert err == f"resnet-layers: {sentence[backend]}\n"

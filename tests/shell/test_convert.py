@@ -128,7 +128,7 @@ def test_published_preprocessing_evaluates_a_folder(
         ),
         (
             ("missing.safetensors", "--variant", "resnet18", "-o", "model.keras"),
-            "`source` must be a file that exists. Received: source='missing.safetensors'",
+            "The file of weights 'missing.safetensors' cannot be read: No such file or directory",
         ),
         (
             ("missing.keras", "--to", "torch", "-o", "a.safetensors"),

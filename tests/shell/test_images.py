@@ -209,12 +209,20 @@ def test_read_keeps_the_order(tmp_path: Path) -> None:
     assert squares[:, 0, 0, 0].tolist() == list(range(30))
 
 
-def test_read_names_the_first_image_that_fails(tmp_path: Path) -> None:
+def test_read_names_every_image_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = save(tmp_path / "good.png", picture(4, 4))
     (tmp_path / "bad.png").write_bytes(b"")
     with pytest.raises(InputError) as error:
         read([good, tmp_path / "bad.png", good, tmp_path / "worse.png"], 3)
-    assert str(error.value) == f"'{tmp_path / 'bad.png'}' is not a JPEG or PNG image"
+    lines = [
+        f"'{tmp_path / 'bad.png'}' is not a JPEG or PNG image",
+        f"The image '{tmp_path / 'worse.png'}' cannot be read: No such file or directory",
+    ]
+    assert str(error.value).split("\n") == lines
+    monkeypatch.setattr("resnet_layers.shell.images.MOST_NAMED", 2)
+    with pytest.raises(InputError) as error:
+        read([*(tmp_path / name for name in ("bad.png", "worse.png", "bad.png")), good] * 2, 3)
+    assert str(error.value).split("\n") == [*lines, "and 4 more"]
 
 
 def test_read_shows_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,6 @@ from resnet_layers.shell import (
     config,
     convert,
     errors,
-    evaluate,
     images,
     labelled,
     listing,
@@ -306,6 +305,12 @@ IMAGES: list[Row] = [
         f"{ARRAY}dtype=uint8, shape=(0, 4)",
     ),
     (
+        lambda: images.read(["a.png", "b.png"], 4),
+        InputError,
+        "The image 'a.png' cannot be read: No such file or directory\n"
+        "The image 'b.png' cannot be read: No such file or directory",
+    ),
+    (
         lambda: images.read([picture(1, 1)] * 2, 10**8),
         InputError,
         f"{MEMORY} {10**8}×{10**8} pixels, 55879354.5 GiB",
@@ -328,6 +333,12 @@ IMAGES: list[Row] = [
     ),
     (
         lambda: read_folder("photos/a.png"),
+        InputError,
+        "The folder 'photos' must have a subfolder of images for each class. Received: none, but "
+        "images in the folder itself",
+    ),
+    (
+        lambda: read_folder("photos/.hidden/a.png"),
         InputError,
         "The folder 'photos' must have a subfolder of images for each class. Received: none",
     ),
@@ -517,12 +528,30 @@ def tune_small() -> None:
         tune.tune(settings)
 
 
+def interrupted_search() -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    tuner = SimpleNamespace(oracle=SimpleNamespace(trials={}), search=interrupt)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "small-images", ONE)
+        patch.setattr(tune, "make_tuner", lambda *_: tuner)
+        tune.tune(TuneSettings(output=Path("run"), image_size=8))
+
+
+def load_any(path: str, *files: str) -> None:
+    for name in files:
+        Path(path).mkdir()
+        (Path(path) / name).touch()
+    classifier.load_any(Path(path))
+
+
 def keep_settings(settings: str | None, output: str = "run", **changes: Any) -> None:
     """In a folder with those of another search."""
     if settings is not None:
         Path("run").mkdir()
         Path("run/settings.json").write_text(settings, encoding="utf-8")
-    data: Any = SimpleNamespace(every=counted(2, 2))
+    data = counted(2, 2)
     tune._keep_settings(TuneSettings(output=Path(output), **changes), data)
 
 
@@ -601,6 +630,10 @@ def to_keras(
     convert.to_keras(Path("weights.npz"), Path(output), variant, tag)
 
 
+def convert_to(output: str, **options: Any) -> None:
+    commands.convert(Path("a"), output=Path(output), **options)
+
+
 def to_torch_with_biases() -> None:
     stem = rl.Stem(4, style={"use_bias": True})
     rl.ResNet(stem, [rl.ResNetStage(4, 1)], rl.ClassifierHead(2)).save("model.keras")
@@ -664,17 +697,17 @@ OTHERS: list[Row] = [
         "`source` must be a file that exists. Received: source='weights.npz'",
     ),
     (
-        lambda: to_keras("model.h5", "resnet18"),
+        lambda: convert_to("model.h5"),
         InputError,
         "The name of the output must end in '.keras'. Received: 'model.h5'",
     ),
     (
-        lambda: to_keras("none/model.keras", "resnet18"),
+        lambda: convert_to("none/model.keras"),
         InputError,
         "The folder of the output must exist. Received: 'none/model.keras'",
     ),
     (
-        lambda: convert.to_torch(Path("model.keras"), Path("weights.pth")),
+        lambda: convert_to("weights.pth", to="torch"),
         InputError,
         "The name of the output must end in '.safetensors'. Received: 'weights.pth'",
     ),
@@ -685,7 +718,7 @@ OTHERS: list[Row] = [
         "Received: conv1.bias",
     ),
     (
-        lambda: export("openvino", "int8"),
+        lambda: commands.export(Path("a.keras"), format="openvino", precision="int8"),
         InputError,
         "`--calibration` must name a folder of images for int8, with a subfolder for each class: "
         "some hundred images like those that the network will see",
@@ -701,26 +734,45 @@ OTHERS: list[Row] = [
         "`path` must have a name that ends in '.onnx' for ONNX. Received: path='model.tflite'",
     ),
     (
-        lambda: evaluate.run(Path("model.keras"), None, True, 64, False),
+        lambda: commands.evaluate(Path("model.keras"), every=True),
         InputError,
         "`--all` must come with `--data`, the folder of the images",
     ),
     (
-        lambda: predict.run(Path("model.keras"), [], 0, False, False),
+        lambda: commands.predict(Path("model.keras"), "a.png", top=0),
         InputError,
         "`top` must be a positive integer. Received: top=0",
     ),
     (
-        lambda: convert.run(
-            Path("a.keras"), Path("a.safetensors"), "resnet18", None, "torch", False
-        ),
+        lambda: convert_to("a.safetensors", to="torch", variant="resnet18"),
         InputError,
         "`--variant` and `--tag` must be left out with `--to torch`",
     ),
     (
-        lambda: predict.run(Path("model.keras"), [], 1, True, True),
+        lambda: commands.predict(Path("model.keras"), "a.png", as_json=True, as_csv=True),
         InputError,
         "`--json` and `--csv` must not come together",
+    ),
+    (
+        lambda: commands.evaluate(Path("model.keras")),
+        InputError,
+        "The model file 'model.keras' cannot be read: No such file or directory",
+    ),
+    (
+        lambda: load_any("run", "model.keras"),
+        InputError,
+        "The network of the run in 'run' is 'run/model.keras': name that file",
+    ),
+    (
+        lambda: load_any("model.bin"),
+        InputError,
+        "A network must be a .keras file, or what `export` wrote: a folder, or a file that ends "
+        "in .onnx, .tflite, .xml. Received: 'model.bin'",
+    ),
+    (
+        interrupted_search,
+        KeyboardInterrupt,
+        "interrupted: no unfinished file is left behind; the same command goes on with the search",
     ),
     (
         lambda: predict.paths([]),
@@ -739,15 +791,20 @@ OTHERS: list[Row] = [
         "is './-name'. Received: '--tpo'",
     ),
     (
-        lambda: config.check(Path("a.toml"), {"train": {"epochs": 1}}, ["epochs"]),
+        lambda: config.check(Path("a.toml"), {"train": {"epochs": 1}}, ["epochs"], "train"),
         InputError,
         "The file 'a.toml' must have its options outside of tables. Received: [train]",
     ),
     (
-        lambda: config.check(Path("a.toml"), {"epocs": 1}, ["epochs"]),
+        lambda: main_with_config("epocs = 1"),
         InputError,
-        "The file 'a.toml' must have options of the command alone; close names: 'epochs'. "
+        "The file 'a.toml' must have options of `train` alone; did you mean `epochs`? "
         "Received: epocs",
+    ),
+    (
+        lambda: main_with_config("zzz = 1"),
+        InputError,
+        "The file 'a.toml' must have options of `train` alone. Received: zzz",
     ),
     (
         lambda: settings._integer(int, [Token(keyword="--epochs", value="1.5")]),

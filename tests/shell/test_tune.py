@@ -65,16 +65,18 @@ def test_a_search_writes_what_it_found(
     lines = out.splitlines()
     assert lines[0] == f"Reading 15 images of 3 classes: the folder '{photos}'"
     assert (
-        "Searching (bayesian): 2 trials of 1 epochs on 9 images of 8×8 pixels; 3 to choose by, "
+        "Searching (bayesian): 2 trials of 1 epoch on 9 images of 8×8 pixels; 3 to choose by, "
         "3 for the test" in lines
     )
     assert [line.partition(":")[0] for line in lines if line.startswith("Trial ")] == [
+        "Trial 1 of 2 begins",
         "Trial 1 of 2",
+        "Trial 2 of 2 begins",
         "Trial 2 of 2",
     ]
     assert f"Wrote {', '.join(tune.FILES)} into '{output}'" in lines
     assert agreed(out)
-    assert lines[-1] == f"  resnet-layers export {output}/model.keras --format onnx"
+    assert lines[-1] == f"  resnet-layers export {output}/model.keras --format tf_saved_model"
     assert model_run(output)["command"] == "tune"
     with (output / "trials.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -95,8 +97,11 @@ def test_a_search_writes_what_it_found(
     code, out, _ = run(capsys, *arguments, "--trials", 3)
     assert code == 0
     assert [line[:14] for line in out.splitlines() if line.startswith("Trial ")] == [
-        "Trial 3 of 3: "
+        "Trial 3 of 3 b",
+        "Trial 3 of 3: ",
     ]
+    assert "The search goes on after 2 trials\n" in out
+    assert "Reloading" not in out
     with (output / "trials.csv").open(encoding="utf-8") as file:
         again = {row["trial"]: row for row in csv.DictReader(file)}
     assert len(again) == 3
@@ -119,7 +124,7 @@ def test_a_search_writes_what_it_found(
 
 def test_overwrite_begins_a_search_anew(tmp_path: Path) -> None:
     """Without it, trials of other settings stay where they are."""
-    data: Any = SimpleNamespace(every=counted(2, 2))
+    data = counted(2, 2)
     trial = tmp_path / "search" / "oracle.json"
     trial.parent.mkdir()
     trial.touch()
