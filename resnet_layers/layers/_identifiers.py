@@ -1,15 +1,33 @@
 """Identifiers: activations, initializers and regularizers in the form that a config can hold."""
 
+import inspect
+import sys
 from typing import Any
 
 import keras
+
+# Functions of others that compute what Keras' activation of the same name does with its defaults.
+# Some of that name do not, such as `jax.nn.gelu`, which is the approximate one.
+_EQUAL = {
+    "keras.ops": "celu elu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid "
+    "log_softmax relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus "
+    "sparse_sigmoid sparsemax squareplus tanh tanh_shrink",
+    "tensorflow.nn": "elu gelu leaky_relu log_softmax relu relu6 selu sigmoid silu softmax "
+    "softplus softsign tanh",
+    "jax.nn": "celu elu hard_sigmoid hard_silu hard_tanh log_sigmoid log_softmax mish relu relu6 "
+    "selu sigmoid silu softmax softplus sparse_plus sparse_sigmoid squareplus tanh",
+}
 
 # An initializer or a regularizer, as a config holds it.
 Identifier = str | dict[str, Any] | None
 
 
 def checked_activation(activation: Any) -> Any:
-    """`None`, a name, or the config of a registered function: what a config can hold."""
+    """`None`, a name, or the config of a registered function: what a config can hold.
+
+    A function is kept as what leads back to itself. Keras would keep any function by its name, and
+    compute its own of that name after that.
+    """
     if activation is None:
         return None
     message = (
@@ -22,13 +40,29 @@ def checked_activation(activation: Any) -> Any:
     if getattr(activation, "__name__", "") == "<lambda>":  # Keras would store its byte code
         raise ValueError(message)
     try:
-        config = activation
-        if is_function:
-            config = keras.activations.serialize(activation)
-        keras.activations.get(config)
-    except (TypeError, ValueError):
-        raise ValueError(message) from None
+        if not is_function:
+            keras.activations.get(activation)
+            return _unshared(activation)
+        own = _equal_of_keras(activation) or activation
+        config = keras.activations.serialize(own)
+        leads_back = keras.activations.get(config) is own
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        leads_back = False
+    if not leads_back:
+        raise ValueError(message)
     return _unshared(config)
+
+
+def _equal_of_keras(function: Any) -> Any:
+    """Keras' activation that is the same as a function of another module, or `None`."""
+    for place, names in _EQUAL.items():
+        package, _, part = place.partition(".")
+        # What is not imported has given nobody a function.
+        module = getattr(sys.modules.get(package), part, None)
+        for name in names.split():
+            if getattr(module, name, None) is function:
+                return getattr(keras.activations, name)
+    return None
 
 
 def seed_of(initializer: Identifier) -> Any:
@@ -56,15 +90,23 @@ def untracked(identifier: Any) -> Any:
 def checked(name: str, value: Any, module: Any) -> Identifier:
     """A name, or the config of an object of a Keras `module`, checked to lead back to one."""
     try:
-        identifier = value
-        if not isinstance(value, (str, dict, type(None))):
-            identifier = module.serialize(module.get(value))
-        module.get(identifier)
-    except (AttributeError, TypeError, ValueError):
+        identifier, leads_back = value, True
+        if isinstance(value, (str, dict, type(None))):
+            module.get(identifier)
+        else:
+            given = module.get(value)
+            identifier = module.serialize(given)
+            again = module.get(identifier)
+            leads_back = again is given or (
+                type(again) is type(given) and not inspect.isfunction(given)
+            )
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        leads_back = False
+    if not leads_back:
         raise ValueError(
             f"`{name}` must be a name, a config or an object that Keras can serialize. "
             f"Received: {name}={value!r}"
-        ) from None
+        )
     return _unshared(identifier)
 
 
