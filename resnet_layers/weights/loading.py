@@ -49,7 +49,8 @@ def load_weights_from(model: Parts, source: Any, *, skip: Iterable[str] = ()) ->
 
     Raises:
         ValueError: If the file is damaged, or tensors are missing, unexpected, of another shape,
-            not finite or not in floating point; or if `skip` has an unknown name.
+            not finite or not in floating point, or a variance is negative; or if `skip` has an
+            unknown name.
         TypeError: If `model` is no `ResNet` of the package's parts, or `source` or `skip` of the
             wrong type.
         ImportError: If a file of torch is given and torch is not installed.
@@ -147,6 +148,13 @@ def _check_values(source: Source, rows: list[NamedTensor]) -> None:
             "The tensors of `source` must be finite in the dtypes of the variables of `model`. "
             f"Received: source={source.title}, where these are not: {', '.join(bad)}"
         )
+    variances = [row.name for row in rows if row.is_variance]
+    bad = [name for name in variances if source.read(name).min(initial=0) < 0]
+    if bad:
+        raise ValueError(
+            "The variances of `source` must not be negative. "
+            f"Received: source={source.title}, where these are: {', '.join(bad)}"
+        )
 
 
 def _is_finite(value: np.ndarray, dtype: str) -> bool:
@@ -160,7 +168,8 @@ def _value(row: NamedTensor, value: np.ndarray) -> Any:
     A tensor of the backend can share the memory of an array, which might be that of a file.
     """
     order = [axis for axis in row.axes if value.shape[axis] > 1]
-    value = np.array(value, "float32", copy=True if order == sorted(order) else None)
+    dtype = "float64" if row.variable.dtype == "float64" else "float32"
+    value = np.array(value, dtype, copy=True if order == sorted(order) else None)
     if value.shape != row.shape:
         value = _for_channels(value, row.shape[row.channel_axis], row.channel_axis)
     # The backend transposes on all cores.
@@ -174,7 +183,7 @@ def _for_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:
     if channels == 1:
         return kernel.sum(axis, keepdims=True)
     repeated = np.take(kernel, np.arange(channels) % _RGB, axis)
-    return repeated * np.float32(_RGB / channels)
+    return repeated * repeated.dtype.type(_RGB / channels)
 
 
 def _warn_of_numerics(model: Parts, dialect: Dialect, skip: tuple[str, ...]) -> None:

@@ -61,6 +61,11 @@ class NamedTensor:
         return of_convolution and self.variable is not None and self.variable.name == "bias"
 
     @property
+    def is_variance(self) -> bool:
+        """Whether it is a variance that a normalization keeps."""
+        return self.variable is not None and self.variable.name == "moving_variance"
+
+    @property
     def axes(self) -> tuple[int, ...]:
         """The axes of the source in Keras' order."""
         order = range(len(self.shape))

@@ -101,6 +101,11 @@ def infinite_in_a_file(name: str) -> None:
     load(name)
 
 
+def load_with_negative(name: str) -> None:
+    arrays = tensors(MODEL())
+    load({**arrays, name: -arrays[name]})
+
+
 def with_torch(torch: Any) -> None:
     """A file of torch's, with something in place of torch; `None` for nothing."""
     Path("weights.pth").write_bytes(b"")
@@ -285,6 +290,12 @@ LOADING: list[Row] = [
         )
         for name in ("weights.safetensors", "weights.npz")
     ],
+    (
+        lambda: load_with_negative("bn1.running_var"),
+        ValueError,
+        "The variances of `source` must not be negative. Received: source=<mapping>, where these "
+        "are: bn1.running_var",
+    ),
     # Networks
     (
         lambda: load_with_head(

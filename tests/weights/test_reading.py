@@ -86,6 +86,39 @@ def test_floats_of_every_size_are_read(ending: str, dtype: str, tmp_path: Path) 
             np.testing.assert_array_equal(array, arrays[name].astype("float32"))
 
 
+@pytest.mark.parametrize("where", ["mapping", "safetensors", "npz"])
+def test_negative_variances_are_named_whatever_the_source(where: str, tmp_path: Path) -> None:
+    """They would give NaN at the first call."""
+    arrays = {name: array for name, array in tensors(tiny()).items() if array.ndim}
+    variances = [name for name in arrays if name.endswith("running_var")]
+    assert len(variances) == 6  # the stem's, two of the first block, two and the shortcut's
+    for names in (*([name] for name in variances), variances):
+        wrong = dict(arrays)
+        for name in names:
+            wrong[name] = arrays[name].copy()
+            wrong[name][-1] = -1e-3
+        source: Any = wrong
+        if where != "mapping":
+            source = tmp_path / f"weights.{where}"
+            (save_npz if where == "npz" else save_file)(wrong, source)
+        assert refused(source).endswith(f"where these are: {', '.join(names)}")
+
+
+def test_float64_arrives_as_float64() -> None:
+    model = rl.ResNet.from_variant("resnet18", **TINY, dtype="float64")
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: rng.uniform(0.5, 1.5, array.shape)
+        for name, array in tensors(tiny()).items()
+        if array.ndim
+    }
+    rl.load_weights_from(model, arrays)
+    rows = plan.named_tensors(model, plan.torch_dialect(model))
+    for row in rows:
+        if row.variable is not None:
+            np.testing.assert_array_equal(row.to_source(value(row.variable)), arrays[row.name])
+
+
 def test_reading_safetensors_needs_no_torch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
