@@ -9,8 +9,9 @@ import keras
 
 from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
+from resnet_layers.layers.head import last_activation
 from resnet_layers.layers.stem import Stem
-from resnet_layers.networks import variants
+from resnet_layers.networks import objectives, variants
 from resnet_layers.networks.always_built import AlwaysBuilt
 from resnet_layers.weights import pretrained
 
@@ -263,6 +264,18 @@ class ResNet(AlwaysBuilt):
         for part in self._parts():
             x = part(x, training=training)
         return x
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        # Here, since Keras compiles no model from a file whose `compile` is overridden.
+        objectives.warn_of_logits(getattr(self, "loss", None), last_activation(self.head))
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def features(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
         """The map after the stem's convolution, and after each stage.
