@@ -4,6 +4,7 @@ import _thread
 import contextlib
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -26,20 +27,26 @@ class _StandardError:
 
 
 class _Received:
-    """The signal that asks this process to end, or 0."""
+    """The signal that asks this process to end, or 0, and what raises it again."""
 
     number = 0
+    timer: threading.Timer | None = None
 
 
 def runs_command() -> bool:
     """Whether this process was started as `python -m resnet_layers` or as `resnet-layers`."""
     options = iter(sys.orig_argv[1:])
     for option in options:
-        if option == "-m":
-            return next(options, "") == "resnet_layers"
-        if option in ("-W", "-X", "--check-hash-based-pycs"):
+        if option == "--check-hash-based-pycs":
             next(options, "")  # its value
-        elif not option.startswith("-") or option == "-c":
+        elif found := re.fullmatch(r"-[^-mcWX]*([mcWX])(.*)", option):
+            letter, value = found.groups()
+            value = value or next(options, "")
+            if letter == "m":
+                return value == "resnet_layers"
+            if letter == "c":
+                break
+        elif not option.startswith("-"):
             break  # what comes now is the program's
     return Path(sys.argv[0] if sys.argv else "").stem == "resnet-layers"
 
@@ -77,19 +84,21 @@ def silenced() -> Iterator[None]:
     except OSError:  # somebody has closed it
         yield
         return
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    _StandardError.descriptor = kept
+    before = _StandardError.descriptor
     try:
+        _StandardError.descriptor = kept
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         yield
     finally:
-        _StandardError.descriptor = 2
         os.dup2(kept, 2)
+        _StandardError.descriptor = before
         os.close(kept)
 
 
 def _end(number: int, frame: Any) -> None:
-    os.write(_StandardError.descriptor, f"resnet-layers: {INTERRUPTED}\n".encode())
+    with contextlib.suppress(OSError):  # nobody can read it
+        os.write(_StandardError.descriptor, f"resnet-layers: {INTERRUPTED}\n".encode())
     os._exit(130)
 
 
@@ -114,6 +123,8 @@ def as_interrupts() -> Iterator[None]:
     try:
         yield
     finally:
+        if _Received.timer:
+            _Received.timer.cancel()
         sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -134,6 +145,14 @@ def _raise_again(hook: Any, dropped: Any) -> None:
     if not issubclass(dropped.exc_type, KeyboardInterrupt):
         hook(dropped)
         return
-    timer = threading.Timer(AGAIN, _thread.interrupt_main, [_Received.number or signal.SIGINT])
-    timer.daemon = True
-    timer.start()
+    _Received.timer = threading.Timer(AGAIN, _send, [_Received.number or signal.SIGINT])
+    _Received.timer.daemon = True
+    _Received.timer.start()
+
+
+def _send(number: int) -> None:
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
+        signal.pthread_kill(main, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))

@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from resnet_layers._support.errors import DisagreementError
 from resnet_layers.shell import commands, errors
 from resnet_layers.shell.errors import InputError
 
+BROKEN_PIPE = 141  # 128 and the number of SIGPIPE, which Windows has not
 NARROWEST = 20  # columns of a terminal that help is fitted into
 
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with signals.as_interrupts():
             code = _run(tokens)
+            signals.check()
             if sys.stdout is not None:  # somebody may have closed it
                 sys.stdout.flush()
             return code
@@ -50,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(130, str(interrupt) or signals.INTERRUPTED)
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return BROKEN_PIPE
+    except SystemExit:  # as rich says the same of help
+        return BROKEN_PIPE
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

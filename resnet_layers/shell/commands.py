@@ -34,7 +34,7 @@ Json = Annotated[
 ]
 TRAIN, TUNE = TrainSettings(), TuneSettings()  # the defaults
 Config = Annotated[
-    Path | None, Parameter(help="TOML file with options, which those here override.")
+    Path | None, PATH, Parameter(help="TOML file with options, which those here override.")
 ]
 
 WELCOME = """\

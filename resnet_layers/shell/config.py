@@ -86,5 +86,5 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Windows writes it
     except OSError as error:
         raise InputError(f"The file '{path}' cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise InputError(f"The file '{path}' must be TOML: {error}") from None

@@ -8,7 +8,7 @@ from typing import Any
 from resnet_layers._support import checks
 from resnet_layers._support.files import replacing
 from resnet_layers.networks.model import ResNet
-from resnet_layers.shell import classifier
+from resnet_layers.shell import classifier, errors
 from resnet_layers.shell.errors import InputError
 from resnet_layers.weights import pretrained, tags
 from resnet_layers.weights.loading import load_weights_from
@@ -30,7 +30,9 @@ def run(
         said = {"name": model.name, "parameters": size, "outputs": outputs, "license": licence}
         print(json.dumps({"path": str(output), **said}))
         return 0
-    print(f"Wrote '{output}': {model.name}, {size:,} parameters, {outputs} outputs")
+    print(
+        f"Wrote '{errors.printable(output)}': {model.name}, {size:,} parameters, {outputs} outputs"
+    )
     if licence:
         print(f"Licence of the weights: {licence}")
     return 0
@@ -74,8 +76,11 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
             model.metadata = checks.metadata(pretrained.describe(found, model, str(source)))
     except (TypeError, ValueError, ImportError) as error:
         raise InputError(str(error)) from None
-    with replacing(output) as (path,):
-        model.save(path)
+    try:
+        with replacing(output) as (path,):
+            model.save(path)
+    except OSError as error:
+        raise errors.not_writable(output.parent, error) from None
     return model
 
 
@@ -97,6 +102,8 @@ def to_torch(source: Path, output: Path) -> ResNet:
         save_torch_weights(model, output)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
+    except OSError as error:
+        raise errors.not_writable(output.parent, error) from None
     return model
 
 

@@ -13,10 +13,11 @@ class InputError(ValueError):
 
 
 def say(sentence: str) -> None:
-    """Tells what is wrong, on standard error; nowhere if that is closed."""
+    """Tells what is wrong, on standard error; nowhere if nobody can read that."""
+    lines = map(printable, sentence.split("\n"))  # some of ours are lists
     if sys.stderr is not None:
-        lines = map(printable, sentence.split("\n"))  # some of ours are lists
-        print("resnet-layers:", "\n".join(lines), file=sys.stderr)  # noqa: T201
+        with contextlib.suppress(OSError):  # a terminal that is gone, a disk that is full
+            print("resnet-layers:", "\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager

@@ -77,9 +77,9 @@ class Reader:
         """Paths or arrays to what the network takes, (N, *image_size, 3)."""
         if self.takes_squares:
             return self.normalize(self.squares(sources))
-        with _quiet():
-            prepared = [self.layer(np.asarray(_decoded(source))) for source in sources]
-        return np.stack([keras.ops.convert_to_numpy(image) for image in prepared])
+        found = list(self.each(sources))
+        refuse([str(image) for image in found if isinstance(image, InputError)])
+        return np.concatenate([image for image in found if not isinstance(image, InputError)])
 
     def each(self, sources: Sequence[ImageSource]) -> "Iterator[NDArray[np.float32] | InputError]":
         """The same one by one, (1, *image_size, 3); in place of one that cannot be read, why."""
@@ -87,7 +87,8 @@ class Reader:
         def one(source: ImageSource) -> NDArray[np.float32] | InputError:
             try:
                 if not self.takes_squares:
-                    return self([source])
+                    prepared = self.layer(np.asarray(_decoded(source)))
+                    return keras.ops.convert_to_numpy(prepared)[None]
                 pixels = square(source, self.image_size, self.layer.interpolation)
                 return self.normalize(pixels[None])
             except InputError as error:
@@ -195,11 +196,20 @@ def read(
                 count.add()
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
-    if wrong:
-        more = len(wrong) - MOST_NAMED
-        last = [f"and {more} more"] if more > 0 else []
-        raise InputError("\n".join([*wrong[:MOST_NAMED], *last]))
+    refuse(wrong)
     return squares
+
+
+def refuse(wrong: Sequence[str]) -> None:
+    """Says of all images that cannot be read what is wrong, a line for each.
+
+    Raises:
+        InputError: If there are any.
+    """
+    more = len(wrong) - MOST_NAMED
+    last = [f"and {more} more"] if more > 0 else []
+    if wrong:
+        raise InputError("\n".join([*wrong[:MOST_NAMED], *last]))
 
 
 def shorter_side(source: ImageSource) -> int:

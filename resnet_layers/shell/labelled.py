@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers.shell import images
-from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.errors import InputError, printable
 
 TEST_FRACTION = 0.2
 
@@ -130,7 +130,7 @@ def folder(path: Path) -> Labelled:
             )
     return Labelled(
         kind="folder",
-        title=f"the folder '{path}'",
+        title=f"the folder '{printable(path)}'",
         sources=[file for found in files.values() for file in found],
         labels=np.repeat(np.arange(len(files)), [len(found) for found in files.values()]),
         class_names=list(files),

@@ -56,7 +56,7 @@ def paths(image: Sequence[str]) -> list[Path]:
 
 def _meant(word: str) -> Iterator[Path]:
     if word == "-":
-        for line in sys.stdin:
+        for line in sys.stdin or ():  # somebody may have closed it
             if line.strip():
                 yield from _meant(line.rstrip("\r\n"))
         return

@@ -69,12 +69,20 @@ class Predictor:
         loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=self.gives_logits)
         accuracy = keras.metrics.SparseCategoricalAccuracy()
         count = progress.Count(len(labels), verbose, "evaluated")
+        wrong: list[str] = []
         for start in range(0, len(labels), batch_size):
             part = slice(start, start + batch_size)
-            outputs = self.outputs(self.reader(data.sources[part]))
-            for metric in (loss, accuracy):
-                metric.update_state(labels[part], outputs)
-            count.add(len(outputs))
+            try:
+                prepared = self.reader(data.sources[part])
+            except InputError as error:
+                wrong += str(error).split("\n")
+                continue
+            if not wrong:  # otherwise only the names of the others that are damaged count
+                outputs = self.outputs(prepared)
+                for metric in (loss, accuracy):
+                    metric.update_state(labels[part], outputs)
+            count.add(len(prepared))
+        images.refuse(wrong)
         scores = {"loss": float(loss.result()), "accuracy": float(accuracy.result())}
         return {"images": len(labels), **scores}
 

@@ -46,7 +46,7 @@ def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) 
 
 def finish(settings: Settings, files: Sequence[str], row: Scores) -> None:
     """Has a new process check what was written, and says what one can do with it."""
-    print(f"Wrote {', '.join(files)} into '{settings.output}'")
+    print(f"Wrote {', '.join(files)} into '{errors.printable(settings.output)}'")
     if older := runs.exported(settings.output):
         print(f"Note: of a network that was there before, and not of this one: {', '.join(older)}")
     print("A new process opens the network and evaluates it", flush=True)

@@ -12,6 +12,8 @@ import rich.table
 
 from resnet_layers.shell.progress import remaining
 
+OVER = ("COMPLETED", "FAILED")  # states of a trial that keras-tuner does not begin again
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -72,7 +74,7 @@ class Table:
     def best(self, count: int) -> rich.table.Table:
         """The best trials side by side, a hyperparameter in each line."""
         rows = self.finished[:count]
-        names = (rich.table.Column(row.trial, justify="right") for row in rows)
+        names = (rich.table.Column(str(int(row.trial) + 1), justify="right") for row in rows)
         table = rich.table.Table("trial", *names, box=None, pad_edge=False, header_style="bold")
         table.add_row("accuracy", *(f"{row.score:.2%}" for row in rows))
         for name in self.columns:

@@ -95,12 +95,12 @@ def tune(settings: TuneSettings) -> train.Scores | None:
         )
     except ValueError as error:  # of the budget, which only the space can judge
         raise InputError(str(error)) from None
-    data = _read(settings, every, size)
     _keep_settings(settings, every)
+    data = _read(settings, every, size)
     with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says what it reads
         tuner = make_tuner(settings, hypermodel)
     print(_announcement(settings, data), flush=True)
-    if done := len(tuner.oracle.trials):
+    if done := sum(trial.status in trials.OVER for trial in tuner.oracle.trials.values()):
         print(f"The search goes on after {_counted(done, 'trial')}", flush=True)
     try:
         tuner.search(
@@ -207,7 +207,8 @@ def _keep_settings(settings: TuneSettings, every: labelled.Labelled) -> None:
     }
     mine |= {"classes": every.class_names, "images": every.digest()}
     try:
-        theirs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else mine
+        begun = (settings.output / "search").exists()
+        theirs = json.loads(path.read_text(encoding="utf-8")) if begun and path.exists() else mine
     except (OSError, ValueError):
         theirs = None
     if not isinstance(theirs, dict):

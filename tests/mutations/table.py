@@ -355,8 +355,8 @@ MUTATIONS = (
         "repeated-kernel-is-scaled-up",
         "weights",
         "weights/loading.py",
-        "np.float32(_RGB / channels)",
-        "np.float32(channels / _RGB)",
+        "repeated.dtype.type(_RGB / channels)",
+        "repeated.dtype.type(channels / _RGB)",
     ),
     Mutation(
         "variables-share-memory-with-the-file",

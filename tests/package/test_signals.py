@@ -60,6 +60,11 @@ def test_a_signal_while_keras_is_imported_ends_in_a_sentence(
         (["python", "-W", "error", "-Xdev", "-m", "resnet_layers"], True),
         (["python", "--check-hash-based-pycs", "never", "-m", "resnet_layers"], True),
         (["python", "/bin/resnet-layers", "list"], True),
+        (["python", "-mresnet_layers", "list"], True),
+        (["python", "-Im", "resnet_layers"], True),
+        (["python", "-uXdev", "-Wignore", "-m", "resnet_layers"], True),
+        (["python", "-uc", "import resnet_layers", "-m", "resnet_layers"], False),
+        (["python", "-mpytest", "-m", "resnet_layers"], False),
         (["python", "train.py", "-m", "resnet_layers"], False),
         (["python", "-c", "import resnet_layers", "-m", "resnet_layers"], False),
         (["python", "-m", "pytest", "-m", "resnet_layers"], False),
@@ -122,3 +127,27 @@ def test_handlers_of_others_stay(handler: Any) -> None:
         assert signal.getsignal(signal.SIGHUP) is handler
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_what_silences_standard_error_gives_it_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with signals.silenced():
+        with signals.silenced():
+            os.write(2, b"inner")
+        os.write(2, b"outer")
+        os.write(signals._StandardError.descriptor, b"seen\n")
+    os.write(2, b"after\n")
+    assert signals._StandardError.descriptor == 2
+    assert capfd.readouterr().err == "seen\nafter\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_exit_codes_are_kept_where_nobody_can_read() -> None:
+    command = [sys.executable, "-m", "resnet_layers", "list", "vgg*"]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stderr=full, check=False).returncode == 2
+    command[-2:] = ["predict", __file__, "-"]
+    process = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr

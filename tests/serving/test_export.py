@@ -574,8 +574,8 @@ def test_other_artifacts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be opened") as caught:
         rl.load_exported(tmp_path / "foreign")
     assert str(caught.value) == (
-        f"'{tmp_path / 'foreign'}' cannot be opened: '{tmp_path / 'foreign'}' must be an artifact "
-        "that `export` has written"
+        f"'{tmp_path / 'foreign'}' cannot be opened: it must be an artifact that `export` has "
+        "written"
     )
 
 

@@ -1076,6 +1076,28 @@ def test_what_is_no_network_is_refused(
         )
 
 
+@pytest.mark.parametrize("kind", ["train", "published"])
+def test_evaluate_names_every_image_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    photos = write_photos(tmp_path / "photos")
+    wrong = sorted(photos.rglob("*"))
+    wrong = [path for path in wrong if path.is_file()][::2]
+    for path in wrong:
+        path.write_bytes(b"")
+    prepare = rl.Preprocessing(image_size=4, mean=(0.5,) * 3, std=(0.5,) * 3)
+    config = keras.saving.serialize_keras_object(prepare)
+    preprocessing = PREPROCESSING if kind == "train" else config
+    model = tmp_path / "a.keras"
+    write_model(model, class_names=COLOURS, preprocessing=preprocessing)
+    arguments = ["--data", photos, "--all", "--batch-size", 2]
+    code, out, err = run(capsys, "evaluate", model, *arguments)
+    assert (code, out) == (2, "")
+    named = [line.removeprefix("resnet-layers: ") for line in err.splitlines()]
+    assert named == [f"'{path}' is not a JPEG or PNG image" for path in wrong]
+    assert len(wrong) > 3
+
+
 @pytest.mark.usefixtures("unchecked")
 @uncompiled()
 def test_artifacts_of_an_earlier_network_are_named(

@@ -549,7 +549,7 @@ def load_any(path: str, *files: str) -> None:
 def keep_settings(settings: str | None, output: str = "run", **changes: Any) -> None:
     """In a folder with those of another search."""
     if settings is not None:
-        Path("run").mkdir()
+        Path("run/search").mkdir(parents=True)
         Path("run/settings.json").write_text(settings, encoding="utf-8")
     data = counted(2, 2)
     tune._keep_settings(TuneSettings(output=Path(output), **changes), data)
@@ -632,6 +632,21 @@ def to_keras(
 
 def convert_to(output: str, **options: Any) -> None:
     commands.convert(Path("a"), output=Path(output), **options)
+
+
+def to_keras_into_nothing() -> None:
+    rl.save_torch_weights(rl.ResNet.from_variant("test_resnet"), "weights.safetensors")
+    convert.to_keras(Path("weights.safetensors"), Path("none/model.keras"), "test_resnet", None)
+
+
+def to_torch_on_a_full_disk() -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_saved()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert, "save_torch_weights", fail)
+        convert.to_torch(Path("model.keras"), Path("weights.safetensors"))
 
 
 def to_torch_with_biases() -> None:
@@ -820,6 +835,21 @@ OTHERS: list[Row] = [
         lambda: config._read(Path("a.toml")),
         InputError,
         "The file 'a.toml' cannot be read: No such file or directory",
+    ),
+    (
+        lambda: read_config("a = " + "[" * 5000),
+        InputError,
+        f"The file 'a.toml' must be TOML: {ANY}",
+    ),
+    (
+        to_keras_into_nothing,
+        InputError,
+        "The output folder 'none' cannot be written to: No such file or directory",
+    ),
+    (
+        to_torch_on_a_full_disk,
+        InputError,
+        "The output folder '.' cannot be written to: No space left on device",
     ),
     (
         lambda: read_config("epochs = "),

@@ -228,7 +228,7 @@ def test_table_shows_the_best_side_by_side() -> None:
     out = io.StringIO()
     Console(file=out, markup=False).print(Table(rows, ["width", "rate", "kind", "never"]).best(5))
     assert [line.rstrip() for line in out.getvalue().splitlines()] == [
-        "trial          3       0",
+        "trial          4       1",
         "accuracy  98.76%  50.00%",
         "width          8      16",
         "rate      0.0123   3e-05",

@@ -27,7 +27,8 @@ def write(model: Any, path: Path, job: Job) -> None:
         options["representative_dataset"] = lambda: ([image] for image in images())
     options["target_spec"] = {"supported_ops": [kind]}
     how = {"input_signature": job.signature, "verbose": False}
-    model.export(str(path), format="litert", **how, **options)
+    with environment.quiet_start():
+        model.export(str(path), format="litert", **how, **options)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(_DESCRIPTION, job.description.text)
 
