@@ -1,6 +1,5 @@
 """Identifiers: activations, initializers and regularizers in the form that a config can hold."""
 
-import inspect
 import sys
 from typing import Any
 
@@ -45,12 +44,17 @@ def checked_activation(activation: Any) -> Any:
             return _unshared(activation)
         own = _equal_of_keras(activation) or activation
         config = keras.activations.serialize(own)
-        leads_back = keras.activations.get(config) is own
+        leads_back = _is_as_given(keras.activations.get(config), own)
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         leads_back = False
     if not leads_back:
         raise ValueError(message)
     return _unshared(config)
+
+
+def _is_as_given(again: Any, given: Any) -> bool:
+    """Whether it is the same function, or an object of the same class, which has a config."""
+    return again is given or (type(again) is type(given) and hasattr(given, "get_config"))
 
 
 def _equal_of_keras(function: Any) -> Any:
@@ -96,10 +100,7 @@ def checked(name: str, value: Any, module: Any) -> Identifier:
         else:
             given = module.get(value)
             identifier = module.serialize(given)
-            again = module.get(identifier)
-            leads_back = again is given or (
-                type(again) is type(given) and not inspect.isfunction(given)
-            )
+            leads_back = _is_as_given(module.get(identifier), given)
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         leads_back = False
     if not leads_back:

@@ -91,11 +91,15 @@ def test_an_interrupt_that_a_finalizer_drops_is_raised_again() -> None:
         def __del__(self) -> None:
             signal.raise_signal(self.number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with signals.as_interrupts():
-            Finalized(number)
-            with pytest.raises(KeyboardInterrupt):
-                time.sleep(10)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup pytest` ignores
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with signals.as_interrupts():
+                Finalized(number)
+                with pytest.raises(KeyboardInterrupt):
+                    time.sleep(10)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_interrupt_that_is_swallowed_is_found_at_the_next_step() -> None:
