@@ -193,7 +193,7 @@ def test_file_in_the_cache_of_the_hub_is_found(
     ("variables", "cache"),
     [
         ({"HF_HUB_CACHE": "$HOME/a", "HF_HOME": "~/c"}, "a"),
-        ({"HF_HOME": "~/c", "XDG_CACHE_HOME": "d"}, "c/hub"),
+        ({"HF_HOME": "~/c", "XDG_CACHE_HOME": "$HOME/d"}, "c/hub"),
         ({}, ".cache/huggingface/hub"),
     ],
 )
@@ -209,6 +209,7 @@ def test_cache_is_where_the_variables_of_the_hub_say(
     code = f"import resnet_layers as rl; print(rl.from_pretrained('{TAG}').metadata)"
     result = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=tmp_path,  # others keep caches there, too
         env={**environment, "HOME": str(tmp_path), **variables},
         capture_output=True,
         text=True,
