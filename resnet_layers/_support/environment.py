@@ -32,8 +32,11 @@ def quiet_start() -> Iterator[None]:
 
 def _import_backend() -> None:
     import keras
-    import tensorflow as tf  # on every backend, since the search and the exports use it
 
+    try:  # on JAX as well, where it is imported later and would log then
+        import tensorflow as tf
+    except ImportError:  # which other backends can do without
+        return
     if keras.backend.backend() != "tensorflow":
         tf.config.set_visible_devices([], "GPU")  # whose memory is the backend's
     tf.config.list_logical_devices()

@@ -262,6 +262,12 @@ def test_what_may_not_be_meant_is_said_before_it_takes_long() -> None:
     assert beginnings("cifar_resnet20", 224, 30) == [large, few]
     assert beginnings("resnet18", 224, 30) == [few]
     assert beginnings("resnet50d", 224, 2000) == []
+    for epochs, steps, enough in ((15, 30, 100), (4, 28, 29)):  # 2 and 7 steps an epoch
+        settings = TrainSettings(epochs=epochs)
+        (sentence,) = train.advice(settings, 64, steps)
+        assert sentence.endswith(f"`--epochs {enough}` would be enough")
+        assert train.advice(settings, 64, enough * steps // epochs) == []
+        assert train.advice(settings, 64, (enough - 1) * steps // epochs)
 
 
 @pytest.mark.parametrize(("side", "expected"), [(1, 16), (15, 16), (20, 20), (21, 21), (300, 64)])
