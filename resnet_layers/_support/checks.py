@@ -1,7 +1,9 @@
 """Argument checks: each returns the accepted value in its plain Python form."""
 
+import itertools
 import json
 import operator
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -175,9 +177,7 @@ def choice(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     if not isinstance(value, (str, bool, int, type(None))) or not any(
         value == other and type(value) is type(other) for other in allowed
     ):
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, allowed))}. Received: {name}={value!r}"
-        )
+        raise ValueError(f"`{name}` must be one of {some(allowed)}. Received: {name}={value!r}")
     return allowed[allowed.index(value)]
 
 
@@ -192,7 +192,7 @@ def known_name(kind: str, value: str, names: Collection[str]) -> str:
         close = get_close_matches(value, names, n=5, cutoff=0.4)
         if not close and len(names) <= FEW:
             close = sorted(names)
-        hint = f"close names: {', '.join(map(repr, close))}"
+        hint = f"close names: {some(close)}"
         if not close:
             hint = f"no name of all {len(names)} is close, which `resnet-layers list` prints"
         raise ValueError(f"There is no {kind} of that name; {hint}. Received: {kind}={value!r}")
@@ -217,6 +217,8 @@ _ELSEWHERE = {
     "global_pool": "`pooling` of the head",
     "act_layer": "`activation`",
     "norm_layer": "`normalization`",
+    **dict.fromkeys(("norm_groups", "num_groups"), "`normalization='group'`, which has 32 groups"),
+    **dict.fromkeys(("rd_ratio", "rd_channels"), "`attention_ratio`, a share of the channels"),
     "zero_init_residual": "`zero_init_last`",
     "replace_stride_with_dilation": "`output_stride`",
 }
@@ -229,6 +231,39 @@ def own_names(given: Mapping[str, Any]) -> None:
             raise TypeError(
                 f"`{name}` must be given as {_ELSEWHERE[name]}. Received: {name}={given[name]!r}"
             )
+
+
+def scope(name: Any, *, outermost: bool = False) -> None:
+    """Refuses a layer's name that is none of TensorFlow's scopes: `fit` and `predict` would fail.
+
+    Args:
+        name: Of a layer.
+        outermost: Whether nothing is around the layer.
+    """
+    known = "([A-Za-z0-9.][A-Za-z0-9_.>-]*)?" if outermost else "[A-Za-z0-9_.>-]*"
+    if not re.fullmatch(known, str(name)):
+        first = ", and begin with a letter, a digit or `.`" if outermost else ""
+        raise ValueError(
+            "`name` must be made of letters from a to z, digits, and `_`, `.`, `-` and `>`"
+            f"{first}, since TensorFlow names scopes after it. Received: name={name!r}"
+        )
+
+
+def are_distinct_names(value: Any) -> bool:
+    """Whether something is a list of texts, of which no two are equal and none is empty."""
+    texts = isinstance(value, list) and all(isinstance(name, str) and name for name in value)
+    return texts and len(set(value)) == len(value)
+
+
+MOST_NAMED = 10  # things of a kind in one message
+
+
+def some(names: Collection[Any], shown: Callable[[Any], str] = repr, between: str = ", ") -> str:
+    """Names for a sentence or its lines, and how many more there are."""
+    first = map(shown, itertools.islice(names, MOST_NAMED))
+    more = len(names) - MOST_NAMED
+    last = f"{between if between.isspace() else ' '}and {more} more" if more > 0 else ""
+    return between.join(first) + last
 
 
 def divisible(name: str, value: int, divisor: int, by: str = "groups") -> None:

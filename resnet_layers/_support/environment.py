@@ -2,10 +2,16 @@
 
 import contextlib
 import os
+import re
+import sys
 import warnings
 from collections.abc import Iterator
 
 from resnet_layers._support import signals
+
+# Variables for whose other values TensorFlow ends the process, by SIGABRT.
+_NUMBERS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_SWITCHES = ("TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC")
 
 
 def start() -> None:
@@ -13,11 +19,50 @@ def start() -> None:
 
     Some of it is written whatever `TF_CPP_MIN_LOG_LEVEL` says: when TensorFlow is imported, and
     when it first looks for a GPU. Who sets the variable to less than 3 wants to see it.
+
+    Raises:
+        ValueError: If an environment variable is one that TensorFlow ends the process for, or if
+            Keras' settings are not in a file.
     """
+    _check_variables()
+    os.environ["MPLBACKEND"] = "agg"  # Keras cannot be imported with one that is none
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
+    quiet &= "TF_XLA_FLAGS" not in os.environ  # TensorFlow ends after it has named a wrong one
     with signals.silenced() if quiet else contextlib.nullcontext():
         _import_backend()
     check()
+
+
+def open_streams() -> None:
+    """Opens standard streams that are closed, on nothing.
+
+    A file that is opened later would have the number of one, and get what native code logs.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the least number that is free
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _check_variables() -> None:
+    for names, values, what in (
+        (_NUMBERS, "[0-9]{1,4}", "a number from 0 to 9999"),
+        (_SWITCHES, "0|1|true|false", "0, 1, true or false"),
+    ):
+        for name in names:
+            value = os.environ.get(name)
+            if value and not re.fullmatch(values, value.lower(), re.ASCII):
+                raise ValueError(f"the variable {name} must be {what}. Received: {value!r}")
+    if os.path.exists(settings()) and not os.path.isfile(settings()):  # a pipe may never end
+        raise ValueError(f"'{settings()}' must be a file")
+
+
+def settings() -> str:
+    """Where Keras looks for its settings."""
+    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
+    return os.path.join(home, "keras.json")
 
 
 @contextlib.contextmanager

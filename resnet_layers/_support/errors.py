@@ -11,4 +11,6 @@ class DisagreementError(ArithmeticError, RuntimeError):
 
 def first_line(error: BaseException) -> str:
     """What went wrong, without advice to people who call the library themselves."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    lines = str(error).strip().split("\n")
+    # OpenVINO begins with the places in its source, and says the reason at the end.
+    return lines[-1 if lines[0].startswith("Exception from ") else 0] or type(error).__name__

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 INTERRUPTED = "interrupted: no unfinished file is left behind"
+ENDED_AT_ONCE = "interrupted again: ended at once; the next run removes what is unfinished"
 # SIGHUP is a terminal that was closed; Windows has none.
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+SHELL = 128  # which shells add the number of a signal to
 AGAIN = 0.05  # seconds after which an exception that was swallowed is raised again
+WRITING = 1.0  # seconds that the last sentence may take
 
 
 class _StandardError:
@@ -27,10 +30,14 @@ class _StandardError:
 
 
 class _Received:
-    """The signal that asks this process to end, or 0, and what raises it again."""
+    """The signal that asks this command to end, or 0, and what raises it again."""
 
     number = 0
+    last = 0  # of the command before, whose exit code it decides
     timer: threading.Timer | None = None
+    repeated = False  # whether the next one is ours
+    ours = 0  # how many were
+    ending = threading.Lock()  # of who says so
 
 
 def runs_command() -> bool:
@@ -59,6 +66,17 @@ def end_while_importing() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+
+
+def ignore_when_over() -> None:
+    """Lets a command that is over end by itself.
+
+    Python gives signals back to the system while it ends, which would end the process without a
+    word and with another exit code, though everything is done.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is _end:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
@@ -96,15 +114,24 @@ def silenced() -> Iterator[None]:
         os.close(kept)
 
 
-def _end(number: int, frame: Any) -> None:
-    with contextlib.suppress(OSError):  # nobody can read it
-        os.write(_StandardError.descriptor, f"resnet-layers: {INTERRUPTED}\n".encode())
-    os._exit(130)
+def _end(number: int, frame: Any, sentence: str = INTERRUPTED) -> None:
+    # Nobody gives it back: while another thread says it and ends the process, this one waits.
+    if _Received.ending.acquire(timeout=WRITING):
+        with contextlib.suppress(OSError):  # nobody can read it
+            os.write(_StandardError.descriptor, f"resnet-layers: {sentence}\n".encode())
+    os._exit(SHELL + number)
+
+
+def exit_code() -> int:
+    """What a shell says of a program that the signal has ended: 130 after Ctrl-C."""
+    return SHELL + (_Received.last or signal.SIGINT)
 
 
 @contextlib.contextmanager
 def as_interrupts() -> Iterator[None]:
     """Lets them raise KeyboardInterrupt, so that unfinished files are removed on the way out.
+
+    A second one ends the process at once.
 
     Python drops an exception that reaches it inside of a finalizer or a weak reference's callback,
     as TensorFlow and JAX have many: it is raised again then, a moment later. Where other code has
@@ -115,19 +142,23 @@ def as_interrupts() -> Iterator[None]:
         return
     ours = (_end, signal.default_int_handler, signal.SIG_DFL)
     previous = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) in ours}
-    _Received.number = 0
+    _Received.repeated, _Received.ours = False, 0
+    _Received.ending = threading.Lock()
     for number in previous:
         signal.signal(number, _interrupt)
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_raise_again, hook)
     try:
-        yield
+        with _watched():
+            yield
     finally:
         if _Received.timer:
             _Received.timer.cancel()
         sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
+        # A program that goes on after the command is not asked to end.
+        _Received.last, _Received.number = _Received.number, 0
 
 
 def check() -> None:
@@ -137,8 +168,42 @@ def check() -> None:
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    _Received.number = number
+    if _Received.number and not _Received.repeated:
+        _end(number, frame, ENDED_AT_ONCE)
+    _Received.number, _Received.repeated = number, False
     raise KeyboardInterrupt(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    """Ends the process at the second signal also while a library does not return to Python.
+
+    Python's handlers wait for that, and two signals of a kind are one for them.
+    """
+    if os.name != "posix":  # where only sockets can be told of signals
+        yield
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_watch, args=(read, _Received.ending), daemon=True)
+    try:
+        thread.start()
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(write)
+        thread.join(AGAIN)  # it has nothing left to read
+
+
+def _watch(read: int, command: threading.Lock) -> None:
+    seen = 0
+    while number := os.read(read, 1):
+        if number[0] in SIGNALS and signal.getsignal(number[0]) is _interrupt:
+            seen += 1
+            if seen - _Received.ours > 1 and _Received.ending is command:
+                _end(number[0], None, ENDED_AT_ONCE)
+    os.close(read)
 
 
 def _raise_again(hook: Any, dropped: Any) -> None:
@@ -151,6 +216,7 @@ def _raise_again(hook: Any, dropped: Any) -> None:
 
 
 def _send(number: int) -> None:
+    _Received.repeated, _Received.ours = True, _Received.ours + 1
     main = threading.main_thread().ident
     if main is not None and hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
         signal.pthread_kill(main, number)

@@ -1,7 +1,10 @@
 """What layers made of other layers share: how children inherit, and what a config keeps."""
 
+import contextlib
+import contextvars
 import inspect
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,7 +13,11 @@ import keras
 from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
 from resnet_layers.layers._layout import Layout
+from resnet_layers.layers._settled import Settled, check_inner, is_derived
 from resnet_layers.layers.styles import BlockStyle
+
+# Whether symbolic calls go on into a layer's `call`, where they otherwise stop at one node.
+_inlined: contextvars.ContextVar[bool] = contextvars.ContextVar("inlined", default=False)
 
 # What a config says of any layer, whatever its constructor takes.
 _OF_ANY_LAYER = ("name", "trainable", "dtype")
@@ -25,7 +32,7 @@ class KeepsConstruction:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls, *args, **kwargs)
-        if not _is_derived(cls):  # others may have any argument
+        if not is_derived(cls):  # others may have any argument
             checks.own_names(kwargs)
         else:
             # Past Keras' tracking, which would take these layers for sub-layers.
@@ -38,21 +45,30 @@ class KeepsConstruction:
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()  # type: ignore[misc]
-        config |= self._received_config() if _is_derived(type(self)) else self.own_config()
+        config |= self._received_config() if is_derived(type(self)) else self.own_config()
         changes = dict(_trainable_changes(self))
         return {**config, "trainable_changes": changes} if changes else config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         config = dict(config)
-        changes = config.pop("trainable_changes", {})
+        changes = _checked_changes(config.pop("trainable_changes", {}))
         trainable = config.pop("trainable", True)
-        layer = _construct_again(cls, config) if _is_derived(cls) else cls(**config)
+        layer = _construct_again(cls, config) if is_derived(cls) else cls(**config)
         if not trainable:
             layer.trainable = False
         for path, value in changes.items():
             _descendant(layer, path).trainable = value
         return layer
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # In a functional model, an image layer of Keras (`call(…, training=True)`) has what comes
+        # after it train when the model is called. A node that says `training` does not follow it.
+        if "training" in self.call_signature_parameters and any(  # type: ignore[attr-defined]
+            isinstance(tensor, keras.KerasTensor) for tensor in keras.tree.flatten((args, kwargs))
+        ):
+            kwargs.setdefault("training", None)
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         if _changes_call(type(self)):  # only a trace knows what it does
@@ -70,7 +86,7 @@ class KeepsConstruction:
             ) from None
 
 
-class Composite(KeepsConstruction, keras.layers.Layer):
+class Composite(KeepsConstruction, Settled, keras.layers.Layer):
     """A layer whose sub-layers are created in its constructor and built in its `build`.
 
     Sub-layers have fixed names, follow the layer's dtype policy, and are frozen with it.
@@ -78,10 +94,30 @@ class Composite(KeepsConstruction, keras.layers.Layer):
 
     layout: Layout
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # Keras would name numbers of axes and no rank. A derived class may take other ranks.
+        ndim = getattr(self.input_spec, "ndim", None)
+        if args and ndim is not None and ndim == self.layout.ndim:
+            _shapes.check_rank(self, getattr(args[0], "shape", None), self.layout)
+        if _inlined.get() and self.is_inlined():
+            x, *others = args
+            if keras.backend.is_float_dtype(x.dtype):  # as Keras does around a call
+                x = _shapes.cast(x, self.compute_dtype)
+            return self.call(x, *others, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+    def is_inlined(self) -> bool:
+        """Whether its sub-layers in turn are all that it does."""
+        return not _has_own_call(type(self)) and self.activity_regularizer is None
+
     def follow(self, style: BlockStyle) -> None:
         """Keeps a style, and takes what has its axes."""
         self.style, self.layout = style, style.layout
         self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
+
+    def get_config(self) -> dict[str, Any]:
+        check_inner(self)
+        return super().get_config()
 
     def child_keywords(self) -> dict[str, Any]:
         """Keywords that every sub-layer gets."""
@@ -116,20 +152,25 @@ class Composite(KeepsConstruction, keras.layers.Layer):
         super().load_own_variables(store)
 
 
+@contextlib.contextmanager
+def inlined() -> Iterator[None]:
+    """Calls of composites are those of their sub-layers, as nodes of a functional model."""
+    token = _inlined.set(True)
+    try:
+        yield
+    finally:
+        _inlined.reset(token)
+
+
 def build_once(layer: Any, input_shape: Any) -> None:
     """Builds a layer, unless it comes built out of a file."""
     if not layer.built:
         layer.build(input_shape)
 
 
-def _is_derived(cls: type) -> bool:
-    """Whether somebody else's package has the class."""
-    return cls.__module__.partition(".")[0] != __name__.partition(".")[0]
-
-
 def _derived_from_ours(cls: type) -> Iterator[type]:
     """The class and its bases, up to the one of the package."""
-    return itertools.takewhile(_is_derived, cls.__mro__)
+    return itertools.takewhile(is_derived, cls.__mro__)
 
 
 def _changes_call(cls: type) -> bool:
@@ -140,6 +181,10 @@ def _changes_call(cls: type) -> bool:
         if "call" in vars(base):
             return True
     return False
+
+
+def _has_own_call(cls: type) -> bool:
+    return any("call" in vars(base) for base in _derived_from_ours(cls))
 
 
 def _bind(cls: type, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -192,6 +237,19 @@ def _trainable_changes(layer: Any) -> Iterator[tuple[str, bool]]:
         if settable and child.trainable != layer.trainable:
             yield str(i), child.trainable
         yield from ((f"{i}/{path}", value) for path, value in _trainable_changes(child))
+
+
+def _checked_changes(changes: Any) -> dict[str, bool]:
+    """What `_trainable_changes` has found, out of a file."""
+    if not isinstance(changes, dict) or not all(
+        isinstance(value, bool) and re.fullmatch(r"[0-9]{1,9}(/[0-9]{1,9})*", str(path))
+        for path, value in changes.items()
+    ):
+        raise ValueError(
+            "`trainable_changes` must be a dict from the places of sub-layers, such as '0/1', to "
+            f"True or False. Received: trainable_changes={changes!r}"
+        )
+    return changes
 
 
 def _descendant(layer: Any, path: str) -> Any:

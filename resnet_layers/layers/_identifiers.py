@@ -1,5 +1,6 @@
 """Identifiers: activations, initializers and regularizers in the form that a config can hold."""
 
+import inspect
 import sys
 from typing import Any
 
@@ -21,6 +22,23 @@ _EQUAL = {
 Identifier = str | dict[str, Any] | None
 
 
+class Fixed(dict[str, Any]):
+    """A config that cannot be changed, since a layer of it is made already."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "The config of an activation, an initializer or a regularizer must stay as it was "
+            "given, since layers are made of it. Make another layer, and a network with it by "
+            f"`model.replace`. Received: a change of {self!r}"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> Any:  # copies and pickles would set items
+        return type(self), (dict(self),)
+
+
 def checked_activation(activation: Any) -> Any:
     """`None`, a name, or the config of a registered function: what a config can hold.
 
@@ -39,17 +57,45 @@ def checked_activation(activation: Any) -> Any:
     if getattr(activation, "__name__", "") == "<lambda>":  # Keras would store its byte code
         raise ValueError(message)
     try:
-        if not is_function:
-            keras.activations.get(activation)
-            return _unshared(activation)
-        own = _equal_of_keras(activation) or activation
-        config = keras.activations.serialize(own)
-        leads_back = _is_as_given(keras.activations.get(config), own)
+        if is_function:
+            own = _equal_of_keras(activation) or activation
+            config = keras.activations.serialize(own)
+            found = keras.activations.get(config)
+            leads_back = _is_as_given(found, own)
+        else:
+            config = activation
+            found = keras.activations.get(copied(config))
+            leads_back = not _is_layer(found)
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         leads_back = False
     if not leads_back:
         raise ValueError(message)
+    if found is keras.activations.glu:
+        raise ValueError(
+            "`activation` must have an output for each channel; glu has one for two. "
+            f"Received: activation={activation!r}"
+        )
+    if not _takes_one(found):
+        raise ValueError(
+            "`activation` must be a function of one tensor; a function of yours can give the other "
+            f"arguments. Received: activation={activation!r}"
+        )
     return _unshared(config)
+
+
+def _takes_one(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # which has no signature to be read
+        return True
+    return True
+
+
+def _is_layer(found: Any) -> bool:
+    """Whether it is what may have variables or a state, which no layer around it would keep."""
+    return isinstance(found, (type, keras.Layer))
 
 
 def _is_as_given(again: Any, given: Any) -> bool:
@@ -76,27 +122,33 @@ def seed_of(initializer: Identifier) -> Any:
 
 
 def _unshared(config: Any) -> Any:
-    """A copy without the mark that Keras adds to configs while it reads or writes a file."""
+    """Fixed, without the mark that Keras adds to configs while it reads or writes a file."""
     if isinstance(config, dict):
-        return {key: untracked(value) for key, value in config.items() if key != "shared_object_id"}
+        return _fixed({key: v for key, v in config.items() if key != "shared_object_id"})
     return config
 
 
-def untracked(identifier: Any) -> Any:
-    """An identifier for a config: Keras turns a dict in an attribute into a tracked one."""
+def _fixed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Fixed({key: _fixed(item) for key, item in value.items()})
+    return tuple(map(_fixed, value)) if isinstance(value, (list, tuple)) else value
+
+
+def copied(identifier: Any) -> Any:
+    """An identifier for a config, or for Keras: a copy that may be changed."""
     if isinstance(identifier, dict):
-        return {key: untracked(value) for key, value in identifier.items()}
-    if isinstance(identifier, list):
-        return [untracked(value) for value in identifier]
+        return {key: copied(value) for key, value in identifier.items()}
+    if isinstance(identifier, (list, tuple)):
+        return [copied(value) for value in identifier]
     return identifier
 
 
 def checked(name: str, value: Any, module: Any) -> Identifier:
     """A name, or the config of an object of a Keras `module`, checked to lead back to one."""
     try:
-        identifier, leads_back = value, True
+        identifier = value
         if isinstance(value, (str, dict, type(None))):
-            module.get(identifier)
+            leads_back = not _is_layer(module.get(copied(identifier)))
         else:
             given = module.get(value)
             identifier = module.serialize(given)

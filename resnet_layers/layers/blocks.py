@@ -4,15 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
-from keras import ops
 
 from resnet_layers._support import checks
 from resnet_layers.layers import _shapes, styles
 from resnet_layers.layers._arguments import Shaped, takes
+from resnet_layers.layers._batches import takes_none
 from resnet_layers.layers._composite import build_once
 from resnet_layers.layers._geometry import Geometry
 from resnet_layers.layers.conv_norm import ConvNorm, NormAct
 from resnet_layers.layers.primitives import attention, pooling
+from resnet_layers.layers.primitives.activation import activation, addition_before
 
 
 class ResidualBlock(Shaped):
@@ -48,13 +49,15 @@ class ResidualBlock(Shaped):
         )
         if style.zero_init_last:
             _start_at_zero(self.body[-1])
-        self._add: Any = _residual_alone if style.shortcut == "none" else ops.add
-        self._activate = keras.activations.get(None if style.preactivation else style.activation)
+        self._add: Any = (
+            _residual_alone if style.shortcut == "none" else addition_before(style.activation)
+        )
+        self._activate = activation(None if style.preactivation else style.activation)
 
     def _make_attention(self, channels: int) -> keras.layers.Layer | None:
         """Sized by the channels that the block has if its widths are regular."""
-        keywords = {"data_format": self.style.data_format, "name": "attention"}
-        keywords |= self.child_keywords()
+        keywords: dict[str, Any] = {"data_format": self.style.data_format, "name": "attention"}
+        keywords |= {"kernel_regularizer": self.style.kernel_regularizer, **self.child_keywords()}
         if self.style.attention == "se":
             squeezed = attention.squeezed_channels(channels, self.style.attention_ratio)
             return attention.SqueezeExcitation(self.output_filters, squeezed, **keywords)
@@ -66,6 +69,7 @@ class ResidualBlock(Shaped):
     def in_turn(self) -> Iterable[Any]:
         return (self.preactivation, *self.body, self.attention)
 
+    @takes_none
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
         if self.preactivation is not None:

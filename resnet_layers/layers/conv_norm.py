@@ -9,8 +9,10 @@ from keras import ops
 from resnet_layers._support import checks
 from resnet_layers._support.checks import IntOrInts
 from resnet_layers.layers import _identifiers, _shapes, styles
+from resnet_layers.layers._batches import takes_none
 from resnet_layers.layers._composite import Composite
 from resnet_layers.layers._layout import Layout
+from resnet_layers.layers.primitives.activation import activation as make_activation
 from resnet_layers.layers.primitives.batch_normalization import (
     BatchNormalization,
     FrozenBatchNormalization,
@@ -105,7 +107,7 @@ class ConvNorm(Composite):
         self.normalization: Any = (
             None if self.style.folded else make_normalization(self.style, **self.child_keywords())
         )
-        self._activate = keras.activations.get(self.activation)
+        self._activate = make_activation(self.activation)
 
     def build(self, input_shape: Any) -> None:
         input_shape = _shapes.batch_shape(self, input_shape, self.layout)
@@ -126,14 +128,22 @@ class ConvNorm(Composite):
             ndim=self.layout.ndim, axes={self.layout.channel_axis: channels}
         )
 
+    @takes_none
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = ops.cast(inputs, self.compute_dtype)  # images may be integers
+        return self.normalize(self.convolve(inputs), training)
+
+    def convolve(self, inputs: Any) -> Any:
+        """The convolution by itself."""
+        x = _shapes.cast(inputs, self.compute_dtype)  # images may be integers
         if self._pads:
             x = self.layout.pad(x, self.kernel_size)
         if self._transposes:
-            x = ops.moveaxis(self.convolution(ops.moveaxis(x, 1, -1)), -1, 1)
-        else:
-            x = self.convolution(x)  # (B, ceil(H/s), ceil(W/s), filters)
+            return ops.moveaxis(self.convolution(ops.moveaxis(x, 1, -1)), -1, 1)
+        return self.convolution(x)  # (B, ceil(H/s), ceil(W/s), filters)
+
+    def normalize(self, inputs: Any, training: bool | None = None) -> Any:
+        """Normalization and activation by themselves, of what the convolution made."""
+        x = inputs
         if self.normalization is not None:
             x = self.normalization(x, training=training)
         return self._activate(x)
@@ -149,7 +159,7 @@ class ConvNorm(Composite):
             "strides": self.strides,
             "dilation_rate": self.dilation_rate,
             "groups": self.groups,
-            "activation": _identifiers.untracked(self.activation),
+            "activation": _identifiers.copied(self.activation),
             "style": self.style.get_config(),
         }
 
@@ -186,13 +196,14 @@ class NormAct(Composite):
         super().__init__(**kwargs)
         self.follow(styles.get(style))
         self.normalization: Any = make_normalization(self.style, **self.child_keywords())
-        self._activate = keras.activations.get(self.style.activation)
+        self._activate = make_activation(self.style.activation)
 
     def in_turn(self) -> Iterable[Any]:
         return (self.normalization,)
 
+    @takes_none
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = ops.cast(inputs, self.compute_dtype)
+        x = _shapes.cast(inputs, self.compute_dtype)
         if self.normalization is not None:
             x = self.normalization(x, training=training)
         return self._activate(x)
@@ -221,8 +232,8 @@ def make_convolution(style: BlockStyle, **keywords: Any) -> keras.layers.Layer:
     return kind(
         data_format="channels_last" if must_transpose(style) else style.data_format,
         use_bias=style.biased(normalized=style.normalization is not None),
-        kernel_initializer=style.kernel_initializer,
-        kernel_regularizer=style.kernel_regularizer,
+        kernel_initializer=_identifiers.copied(style.kernel_initializer),
+        kernel_regularizer=_identifiers.copied(style.kernel_regularizer),
         name="convolution",
         **keywords,
     )

@@ -1,11 +1,13 @@
 """`ClassifierHead`: from the last feature map to one number for each class."""
 
+import functools
 from typing import Any
 
 import keras
 
 from resnet_layers._support import checks
 from resnet_layers.layers import _identifiers, _shapes
+from resnet_layers.layers._batches import takes_none
 from resnet_layers.layers._composite import Composite
 from resnet_layers.layers._layout import Layout
 
@@ -25,6 +27,7 @@ class ClassifierHead(Composite):
         dropout: Share of features that training drops before the last layer, in [0, 1).
         activation: Of the last layer: `None` for logits, `"softmax"`, `"sigmoid"`, or another
             name or registered function.
+        kernel_regularizer: Regularizer of the dense kernels: a name, a config, an object or `None`.
         rank: Number of pixel axes: 1, 2 or 3.
         data_format: `"channels_last"` or `"channels_first"`.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
@@ -56,6 +59,7 @@ class ClassifierHead(Composite):
         hidden_units: int | None = None,
         dropout: float = 0.0,
         activation: Any = None,
+        kernel_regularizer: Any = None,
         rank: int = 2,
         data_format: str = "channels_last",
         **kwargs: Any,
@@ -73,6 +77,9 @@ class ClassifierHead(Composite):
         )
         self.dropout = checks.fraction("dropout", dropout)
         self.activation = _identifiers.checked_activation(activation)
+        self.kernel_regularizer = _identifiers.checked(
+            "kernel_regularizer", kernel_regularizer, keras.regularizers
+        )
         exact = {
             "dtype": keras.DTypePolicy(self.dtype_policy.variable_dtype),
             "trainable": self.trainable,
@@ -87,13 +94,18 @@ class ClassifierHead(Composite):
             self.pool = (pool(2, padding="same", **named), flatten)
         else:
             self.pool = (pool(**named),)
+        dense = functools.partial(
+            layers.Dense, kernel_regularizer=_identifiers.copied(self.kernel_regularizer), **exact
+        )
         self.hidden = (
-            layers.Dense(self.hidden_units, activation="relu", name="hidden", **exact)
+            dense(self.hidden_units, activation="relu", name="hidden")
             if self.hidden_units
             else None
         )
         self.drop = layers.Dropout(self.dropout, name="drop", **exact) if self.dropout else None
-        self.dense = layers.Dense(self.classes, activation=self.activation, name="dense", **exact)
+        self.dense = dense(
+            self.classes, activation=_identifiers.copied(self.activation), name="dense"
+        )
         self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
     def in_turn(self) -> list[Any]:
@@ -109,6 +121,7 @@ class ClassifierHead(Composite):
             ndim=self.layout.ndim, axes={i: input_shape[i] for i in axes}
         )
 
+    @takes_none
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
         for layer in self.in_turn():
@@ -138,21 +151,77 @@ class ClassifierHead(Composite):
             "pooling": self.pooling,
             "hidden_units": self.hidden_units,
             "dropout": self.dropout,
-            "activation": _identifiers.untracked(self.activation),
+            "activation": _identifiers.copied(self.activation),
+            "kernel_regularizer": _identifiers.copied(self.kernel_regularizer),
             "rank": self.rank,
             "data_format": self.data_format,
         }
 
 
 def last_activation(layer: Any) -> str | None:
-    """The name of the activation that a network ends with, `None` for none."""
-    if isinstance(layer, keras.Sequential) and layer.layers:
-        return last_activation(layer.layers[-1])
-    if isinstance(layer, keras.layers.Softmax):
+    """The name of the activation that a network ends with.
+
+    Args:
+        layer: A layer, a model, or an operation of one.
+
+    Returns:
+        `"linear"` for logits, and `None` where nothing says what the outputs are.
+    """
+    if _keeps(layer) or not _computes_as_known(layer):
+        return None
+    if isinstance(layer, keras.Sequential):
+        return last_activation(next((x for x in layer.layers[::-1] if not _keeps(x)), None))
+    if isinstance(layer, keras.Model):
+        if hasattr(layer, "head"):  # a `ResNet`
+            return last_activation(layer.head)
+        outputs: Any = getattr(layer, "outputs", None) or ()
+        return _activation_of(outputs[0]) if len(outputs) == 1 else None
+    if type(layer).__name__ == "Softmax":  # a layer and an operation
         return "softmax"
-    activation = getattr(layer, "activation", None)
+    return _name(layer.activation) if isinstance(layer, _SAYING) else None
+
+
+# Layers that end with the activation that they have.
+_SAYING = (
+    ClassifierHead,
+    keras.layers.Activation,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+)
+# Layers and operations of Keras, whose classes are not public, that change no number.
+_KEEPING = ("ActivityRegularization", "Cast", "Dropout", "Flatten", "Identity", "Reshape")
+
+
+def _activation_of(tensor: Any) -> str | None:
+    """That of a tensor in a graph of Keras."""
+    operation, node, _ = tensor._keras_history
+    if not _keeps(operation):
+        return last_activation(operation)
+    given = operation._inbound_nodes[node].input_tensors
+    return _activation_of(given[0]) if len(given) == 1 else None
+
+
+def _keeps(layer: Any) -> bool:
+    if not _computes_as_known(layer):
+        return False
+    linear = isinstance(layer, keras.layers.Activation) and _name(layer.activation) == "linear"
+    return linear or type(layer).__name__ in _KEEPING
+
+
+def _computes_as_known(layer: Any) -> bool:
+    """Whether a layer, perhaps of a derived class, computes as Keras or this package does."""
+    module = getattr(getattr(type(layer), "call", None), "__module__", "")
+    return module.partition(".")[0] in ("keras", __name__.partition(".")[0])
+
+
+def _name(activation: Any) -> str:
     if callable(activation):
         activation = keras.activations.serialize(activation)
     if isinstance(activation, dict):
         activation = activation.get("config") or activation.get("class_name")
-    return activation if activation is None or isinstance(activation, str) else repr(activation)
+    if activation is None:
+        return "linear"
+    return activation if isinstance(activation, str) else repr(activation)

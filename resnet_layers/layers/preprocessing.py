@@ -1,14 +1,15 @@
 """`Preprocessing`: from raw images of any size to what a network's weights expect."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from resnet_layers._support import checks
 from resnet_layers._support.checks import IntOrInts
+from resnet_layers.layers import _resampling, _shapes
+from resnet_layers.layers._settled import Settled
 
 # The name of the layer of networks that `train` made: its images were resized in whole numbers.
 SQUARES = "squares"
@@ -18,7 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class Preprocessing(keras.layers.Layer):
+class Preprocessing(Settled, keras.layers.Layer):
     """`(crop(resize(x)) / 255 - mean) / std`, as timm and torchvision evaluate their networks.
 
     The image is resized so that its shorter side is `floor(image_size / crop_pct)`, with
@@ -35,6 +36,11 @@ class Preprocessing(keras.layers.Layer):
         std: For red, green and blue, what it is divided by then, above 0.
         channels: Order of the channels in the result, `"rgb"` or `"bgr"`.
         data_format: `"channels_last"` or `"channels_first"` in the result.
+        resizing: `"shorter_side"`, as above; or `"fit"`, by which `train` reads images: the middle
+            square by itself, without what lies beside it, in whole numbers, as `PIL.ImageOps.fit`
+            (by 1 of 255 some pixels differ: 2 % of them where an image is enlarged, since Pillow
+            rounds halves by weights of 22 bits; 25 % in one of 700×31, whose columns it takes
+            first).
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
@@ -69,6 +75,7 @@ class Preprocessing(keras.layers.Layer):
         std: Sequence[float] = IMAGENET_STD,
         channels: str = "rgb",
         data_format: str = "channels_last",
+        resizing: str = "shorter_side",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,16 +89,32 @@ class Preprocessing(keras.layers.Layer):
         self.data_format = checks.choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
+        self.resizing = checks.choice("resizing", resizing, ("shorter_side", "fit"))
+        if self.resizing == "fit" and (self.crop_pct != 1 or not isinstance(self.image_size, int)):
+            raise ValueError(
+                "`resizing` must be 'shorter_side' where the result is no whole square, with "
+                f"crop_pct=1.0. Received: resizing='fit', image_size={image_size!r}, "
+                f"crop_pct={crop_pct!r}"
+            )
         self.built = True  # there are no variables
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if _resampling.is_foreign(inputs):  # in `tf.data`, where Keras would convert it
+            return self._compute(_resampling.TensorFlow(), inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Any) -> Any:
+        return self._compute(keras.ops, inputs)
+
+    def _compute(self, ops: Any, inputs: Any) -> Any:
         self._check_shape(inputs.shape)
         x = ops.cast(inputs, "float32")
         height, width = ops.shape(x)[-3:-1]
-        rows, columns = self._axes(height, width)
-        # Bicubic weights overshoot at edges; Pillow cuts that off after each axis.
-        x = ops.clip(ops.einsum("oi,...hic->...hoc", columns, x), 0.0, 255.0)
-        x = ops.clip(ops.einsum("oi,...iwc->...owc", rows, x), 0.0, 255.0)
+        rows, columns = self._axes(ops, height, width)
+        # Bicubic weights overshoot at edges; Pillow cuts that off after each axis. Images first:
+        # LiteRT's converter breaks the other order where their size is known, and not their number.
+        x = self._as_pixels(ops, ops.einsum("...hic,oi->...hoc", x, columns))
+        x = self._as_pixels(ops, ops.einsum("...iwc,oi->...owc", x, rows))
         x = (x / 255.0 - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.std)
         if self.channels == "bgr":
             x = ops.flip(x, axis=-1)
@@ -99,21 +122,33 @@ class Preprocessing(keras.layers.Layer):
             x = ops.moveaxis(x, -1, -3)
         return ops.cast(x, self.compute_dtype)
 
-    def _axes(self, height: Any, width: Any) -> list[Any]:
+    def _as_pixels(self, ops: Any, x: Any) -> Any:
+        """Numbers from 0 to 255, whole ones where the images of training were."""
+        if self.resizing == "fit":
+            x = ops.floor(x + 0.5001)  # halves go up, also where a sum is a little too small
+        return ops.clip(x, 0.0, 255.0)
+
+    def _axes(self, ops: Any, height: Any, width: Any) -> list[Any]:
         """For each axis a matrix from the pixels of the image to those of the result."""
+        if self.resizing == "fit" and isinstance(self.image_size, int):
+            middle = _resampling.where(ops, height < width, height, width)
+            return [
+                _resampling.of_middle(ops, size, middle, self.image_size, self.interpolation)
+                for size in (height, width)
+            ]
         sizes = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
         # The factor of the resizing as a fraction, so that all that follows is exact.
         targets = [math.floor(size / self.crop_pct) for size in sizes]
         if targets[0] == targets[1]:
-            shorter = _where(height < width, height, width)
+            shorter = _resampling.where(ops, height < width, height, width)
             resized = [targets[0] * size // shorter for size in (height, width)]
         else:
             by_height = height * targets[1] < width * targets[0]
-            over = _where(by_height, height, width)
-            under = _where(by_height, targets[0], targets[1])
-            resized = [_nearest(size * under, over) for size in (height, width)]
+            over = _resampling.where(ops, by_height, height, width)
+            under = _resampling.where(ops, by_height, targets[0], targets[1])
+            resized = [_resampling.nearest(ops, size * under, over) for size in (height, width)]
         return [
-            _resampling(before, after, size, self.interpolation)
+            _resampling.of_whole(ops, before, after, size, self.interpolation)
             for before, after, size in zip((height, width), resized, sizes, strict=True)
         ]
 
@@ -127,10 +162,11 @@ class Preprocessing(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
 
     def _check_shape(self, shape: Any) -> None:
-        if len(shape) not in (3, 4) or shape[-1] != 3 or 0 in shape:
+        _shapes.known_rank(self, shape, (None, None, 3))
+        if len(shape) not in (3, 4) or shape[-1] != 3 or 0 in shape[-3:]:
             raise ValueError(
                 f"The input of Preprocessing '{self.name}' must have the axes (batch, height, "
-                "width, 3), or the same without the batch, none of them empty. "
+                "width, 3), or the same without the batch, none but the batch empty. "
                 f"Received: input_shape={tuple(shape)}"
             )
 
@@ -144,6 +180,7 @@ class Preprocessing(keras.layers.Layer):
             "std": self.std,
             "channels": self.channels,
             "data_format": self.data_format,
+            "resizing": self.resizing,
         }
 
 
@@ -182,6 +219,7 @@ def for_squares(
         interpolation=interpolation,
         mean=[value / 255 for value in mean],
         std=[value / 255 for value in std],
+        resizing="fit",
         name=SQUARES,
     )
 
@@ -199,77 +237,18 @@ def from_metadata(described: Any) -> Preprocessing:
     """
     if not isinstance(described, dict) or "class_name" not in described:
         return for_squares(**described)
-    layer = keras.saving.deserialize_keras_object(described)
-    if not isinstance(layer, Preprocessing):
+    config = described.get("config")
+    if isinstance(config, dict) and config.get("name") == SQUARES:  # before there was an argument
+        described = {**described, "config": {"resizing": "fit", **config}}
+    name = described.get("registered_name") or described["class_name"]
+    kind = keras.saving.get_registered_object(name) if isinstance(name, str) else None
+    # Before anything is made of it: the class of a file could be any of Keras'.
+    if not (isinstance(kind, type) and issubclass(kind, Preprocessing)):
         raise TypeError(
-            f"`preprocessing` must be the config of a Preprocessing. Received: {layer!r}"
+            f"`preprocessing` must be the config of a Preprocessing. Received: {name!r}"
         )
-    return layer
-
-
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    """One of two sizes, which may be known only when the graph runs."""
-    return (a if condition else b) if isinstance(condition, bool) else ops.where(condition, a, b)
-
-
-def _nearest(number: Any, divisor: Any) -> Any:
-    """Python's `round(number / divisor)`: halves become even."""
-    up = (2 * number + divisor) // (2 * divisor)
-    return _where((2 * number + divisor) % (2 * divisor) == 0, up // 2 * 2, up)
-
-
-def _triangle(x: Any) -> Any:
-    return ops.maximum(1.0 - ops.abs(x), 0.0)
-
-
-def _cubic(x: Any) -> Any:
-    """Keys 1981, with a = -0.5."""
-    x = ops.abs(x)
-    near = (1.5 * x - 2.5) * x * x + 1.0
-    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-    return ops.where(x < 1.0, near, ops.where(x < 2.0, far, 0.0))
-
-
-def _lanczos(x: Any) -> Any:
-    """Three lobes of the sine."""
-    x = ops.abs(x)
-    return ops.where(x < 3.0, _sinc(x) * _sinc(x / 3.0), 0.0)
-
-
-def _sinc(x: Any) -> Any:
-    angle = math.pi * ops.maximum(x, 1e-7)
-    return ops.where(x < 1e-7, 1.0, ops.sin(angle) / angle)
-
-
-def _box(x: Any) -> Any:
-    """The pixel that a centre lies in; halves belong to the later one."""
-    return ops.cast(ops.logical_and(x > -0.5, x <= 0.5), "float32")
-
-
-_FILTERS: dict[str, Callable[[Any], Any]] = {
-    "nearest": _box,
-    "bilinear": _triangle,
-    "bicubic": _cubic,
-    "lanczos": _lanczos,
-}
-
-
-def _resampling(before: Any, after: Any, size: int, interpolation: str) -> Any:
-    """The matrix (size, before) that resizes to `after` pixels and keeps the `size` in the middle.
-
-    The filter is as wide as a pixel of the smaller image, so that shrinking averages.
-    """
-    rest = after - size
-    start = rest // 2 + (rest % 2) * (rest // 2 % 2)  # Python's round(rest / 2)
-    pixels = 2 * ops.arange(before, dtype="int32") + 1
-    centres = 2 * (ops.arange(size, dtype="int32") + start) + 1
-    # Distances in whole numbers, since float32 has no fractions of pixels in large images.
-    distances = pixels[None, :] * after - centres[:, None] * before
-    # The nearest pixel is as wide as a pixel of the image itself.
-    larger = 2 * (after if interpolation == "nearest" else _where(after < before, before, after))
-    weights = _FILTERS[interpolation](ops.cast(distances, "float32") / ops.cast(larger, "float32"))
-    # Far pixels of long images overflow, and can seem near: a rough distance tells them.
-    scale = ops.cast(before, "float32") / ops.cast(after, "float32")
-    rough = ops.cast(pixels, "float32")[None, :] - ops.cast(centres, "float32")[:, None] * scale
-    weights = ops.where(ops.abs(rough) < 7.0 * ops.maximum(scale, 1.0), weights, 0.0)
-    return weights / ops.sum(weights, axis=1, keepdims=True)
+    if not isinstance(config, dict):
+        raise TypeError(
+            f"The config of `preprocessing` must be a mapping. Received: config={config!r}"
+        )
+    return keras.saving.deserialize_keras_object(described)

@@ -8,9 +8,13 @@ import keras
 from resnet_layers._support import checks
 from resnet_layers.layers import _shapes, styles
 from resnet_layers.layers._arguments import Shaped, takes
+from resnet_layers.layers._batches import stands_in, takes_none
 from resnet_layers.layers._geometry import Geometry
 from resnet_layers.layers._rematerialization import rematerialize
 from resnet_layers.layers.blocks import ConvBlock, IdentityBlock, ResidualBlock
+
+# Ten times as many as the deepest network that anybody has published.
+_MOST_BLOCKS = 10_000
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -74,6 +78,8 @@ class ResNetStage(Shaped):
     ) -> None:
         super().__init__(**kwargs)
         self.blocks = checks.integer("blocks", blocks)
+        if self.blocks > _MOST_BLOCKS:
+            raise ValueError(f"`blocks` must be at most {_MOST_BLOCKS}. Received: blocks={blocks}")
         self.shape_by(Geometry(filters=filters, style=styles.get(style), **_geometry))
         self.projection = checks.boolean("projection", projection)
         self.rematerialize = checks.boolean("rematerialize", rematerialize)
@@ -113,8 +119,10 @@ class ResNetStage(Shaped):
     def in_turn(self) -> Iterable[Any]:
         return self.block_layers
 
+    @takes_none
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         again = self.rematerialize and training and not isinstance(inputs, keras.KerasTensor)
+        again = again and stands_in() is not True  # whose gradients would be those of an image
         x = inputs
         for block in self.block_layers:  # to (B, ceil(H/s), ceil(W/s), output_filters)
             x = rematerialize(block, x, self) if again else block(x, training=training)

@@ -11,6 +11,7 @@ from resnet_layers._support import checks
 from resnet_layers._support.checks import IntOrInts
 from resnet_layers.layers import _shapes, styles
 from resnet_layers.layers._arguments import Shaped, Value, takes
+from resnet_layers.layers._batches import takes_none
 from resnet_layers.layers._geometry import Unit
 from resnet_layers.layers.conv_norm import ConvNorm
 from resnet_layers.layers.primitives import pooling
@@ -31,7 +32,7 @@ class StemGeometry(Value):
         pooling: `"max"` for 3×3 max-pooling with stride 2; `"zero_padded_max"` for the same where
             the zeros around the image take part; `"conv"` for a 3×3 convolution with stride 2; or
             `None`. With `style.anti_aliasing`, `"average"` takes the place of the maximum, and
-            `"blur"` makes the step after it.
+            `"blur"` makes the step after it; either makes the step after that convolution.
         style: `BlockStyle`.
     """
 
@@ -92,7 +93,8 @@ class StemGeometry(Value):
             filters=self.filters,
             kernel_size=3,
             strides=1 if self.style.anti_aliasing else 2,
-            style=self.style.child(1),  # its activation comes after anti-aliasing
+            activation=self.style.activation,
+            style=self.style.child(1),
         )
 
     def _unit(self, filters: int, strides: IntOrInts) -> Unit:
@@ -159,11 +161,11 @@ class Stem(Shaped):
         self.pool_conv = (
             ConvNorm(**pool_unit.arguments(), name="pool_conv", **keywords) if pool_unit else None
         )
-        self._activate = keras.activations.get(self.style.activation)
 
     def in_turn(self) -> Iterable[Any]:
         return (*self.hidden, self.conv, self.pool_conv)
 
+    @takes_none
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.pool(self.convolve(inputs, training), training)
 
@@ -179,31 +181,38 @@ class Stem(Shaped):
         kind, data_format = self.style.anti_aliasing, self.style.data_format
         if self.pooling is None:
             return inputs
+        smooth = pooling.average_pairs if kind == "average" else _blur
+        if self.pool_conv is not None and kind:  # as timm does: normalized after it
+            x = smooth(self.pool_conv.convolve(inputs), data_format)
+            return self.pool_conv.normalize(x, training)
         if self.pool_conv is not None:
-            x = self.pool_conv(inputs, training=training)
-            return self._activate(pooling.smooth(kind, x, 2, data_format) if kind else x)
+            return self.pool_conv(inputs, training=training)
         if kind == "average":
-            return pooling.average_pairs(inputs, data_format)
+            return smooth(inputs, data_format)
         x = pooling.max_pool3(inputs, 1 if kind else 2, self._border(), data_format)
-        return pooling.smooth(kind, x, 2, data_format) if kind else x
+        return smooth(x, data_format) if kind else x
 
-    def _border(self) -> float | None:
+    def _border(self) -> float | str | None:
         """What surrounds the image: `None` for nothing, as Keras pads."""
         if self.pooling == "zero_padded_max":
             return 0.0
         if self.style.padding == "same":
             return None
-        # Padding must never be the maximum. After ReLU zeros are not, and unlike an infinity
-        # they survive the quantization of an exported model.
+        # Padding must never be the maximum, and an infinity would ruin the value range of a
+        # quantized model. After ReLU zeros are never above what they surround.
         after_relu = self.style.activation == "relu" and not self.style.preactivation
-        return 0.0 if after_relu else float("-inf")
+        return 0.0 if after_relu else "edge"
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         shape = _shapes.batch_shape(self, input_shape, self.layout)
         shape = self.layout.strided(shape, self.strides, self.filters)
         if self.pooling is None:
             return shape
-        if self.style.anti_aliasing == "average" and self.pooling != "conv":
+        if self.style.anti_aliasing == "average":
             pixels = [size and max(size // 2, 1) for size in self.layout.pixels(shape)]
             return self.layout.shape(shape[0], pixels, self.filters)
         return self.layout.strided(shape, 2, self.filters)
+
+
+def _blur(x: Any, data_format: str) -> Any:
+    return pooling.blur(x, 2, data_format)

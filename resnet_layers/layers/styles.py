@@ -71,8 +71,8 @@ class BlockStyle:
         kernel_initializer: Initializer of convolution kernels: a name, a config or an object. A
             seed in it seeds each kernel of a layer differently, in a reproducible way; layers
             that get the same seed start alike. `ResNet.from_variant` gives each part its own.
-        kernel_regularizer: Regularizer of convolution kernels: a name, a config, an object or
-            `None`.
+        kernel_regularizer: Regularizer of the kernels of convolutions and of attention: a name, a
+            config, an object or `None`. `ResNet.from_variant` gives it to the head as well.
         rank: Number of pixel axes: 1 for signals, 2 for images, 3 for volumes and videos.
         data_format: `"channels_last"` or `"channels_first"`.
 
@@ -222,7 +222,8 @@ class BlockStyle:
 
     def get_config(self) -> dict[str, Any]:
         """All fields, as plain Python values."""
-        return dataclasses.asdict(self)  # copies, so that nobody can change the style
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: _identifiers.copied(value) for name, value in values.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "BlockStyle":

@@ -72,8 +72,7 @@ def _stem(stem: StemGeometry, x: _Map) -> tuple[_Map, Cost]:
     if stem.pool_unit:
         x, cost = _convolution(x, stem.pool_unit)
         total += cost
-        return _strided(x, 2, style.layout) if style.anti_aliasing else x, total
-    if stem.pooling is None:
+    if stem.pooling is None or (stem.pool_unit and not style.anti_aliasing):
         return x, total
     if style.anti_aliasing == "average":
         return (*(max(size // 2, 1) for size in x[:-1]), x[-1]), total

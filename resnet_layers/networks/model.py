@@ -9,10 +9,12 @@ import keras
 
 from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
+from resnet_layers.layers._batches import takes_none
 from resnet_layers.layers.head import last_activation
 from resnet_layers.layers.stem import Stem
 from resnet_layers.networks import objectives, variants
 from resnet_layers.networks.always_built import AlwaysBuilt
+from resnet_layers.networks.summary import Shown
 from resnet_layers.weights import pretrained
 
 
@@ -48,8 +50,8 @@ class ResNet(AlwaysBuilt):
     Raises:
         ValueError: If a layer is given twice, if shapes do not fit, or if `dtype` is not the
             stem's.
-        AttributeError: If a part is replaced later. `model.replace(head=head)` is a model of the
-            same layers with a new head.
+        AttributeError: If a part, `input_shape` or `dtype_policy` is set later.
+            `model.replace(head=head)` is a model of the same layers with a new head.
         TypeError: If a part is no layer, or `input_shape` no triple.
 
     Example:
@@ -86,11 +88,15 @@ class ResNet(AlwaysBuilt):
                 f"Received: dtype={policy}, stem.dtype_policy={stem.dtype_policy}"
             )
         super().__init__(name=name, dtype=policy, **layer_keywords)
+        if name is not None and type(self) is ResNet:  # Keras names private classes `__class`
+            checks.scope(name, outermost=True)
         self.stem = stem
         self.stages = tuple(_shapes.layers("stages", stages))
         self.norm = None if norm is None else _shapes.layer("norm", norm)
         self.head = None if head is None else _shapes.layer("head", head)
         self.input_shape = _shapes.input_shape(input_shape, getattr(stem, "layout", None))
+        # From here Sequential makes its Input: of `input_shape` it expects the batch as well.
+        self._input_shape_arg = self.input_shape
         self.metadata = checks.metadata(metadata)
         inner = [id(layer) for part in self._parts() for layer in part._flatten_layers()]
         if len(set(inner)) < len(inner):
@@ -245,7 +251,7 @@ class ResNet(AlwaysBuilt):
         unknown = sorted(set(changes) - set(mine))
         if unknown:
             raise TypeError(
-                f"`replace` takes {', '.join(mine)}. Received: {', '.join(map(repr, unknown))}"
+                f"`replace` takes {checks.some(mine, str)}. Received: {checks.some(unknown)}"
             )
         if not computes_as_parts(self):
             raise TypeError(
@@ -259,10 +265,12 @@ class ResNet(AlwaysBuilt):
         """The shape of the output for an input of `input_shape`."""
         return self.compute_output_shape((None, *self.input_shape))
 
+    @takes_none
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs
         for part in self._parts():
-            x = part(x, training=training)
+            # Not None: layers of Keras that resize images would take it for True, and hand that on.
+            x = part(x, training=False if training is None else training)
         return x
 
     def compute_loss(
@@ -274,7 +282,7 @@ class ResNet(AlwaysBuilt):
         training: bool = True,
     ) -> Any:
         # Here, since Keras compiles no model from a file whose `compile` is overridden.
-        objectives.warn_of_logits(getattr(self, "loss", None), last_activation(self.head))
+        objectives.warn_of_logits(getattr(self, "loss", None), last_activation(self))
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def features(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
@@ -296,6 +304,7 @@ class ResNet(AlwaysBuilt):
         >>> extractor(keras.ops.ones((1, 32, 32, 3)))["stage3"].shape
         TensorShape([1, 8, 8, 64])
         """
+        training = False if training is None else training
         if isinstance(self.stem, Stem) and type(self.stem).call is Stem.call:
             maps = {"stem": self.stem.convolve(inputs, training)}
             x = self.stem.pool(maps["stem"], training)
@@ -305,6 +314,32 @@ class ResNet(AlwaysBuilt):
         for i, stage in enumerate(self.stages, start=1):
             maps[f"stage{i}"] = x = stage(x, training=training)
         return maps
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: list[float] | None = None,
+        print_fn: Any = None,
+        expand_nested: bool = True,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
+        """Prints parts and blocks; `functional_view(model).summary()` prints every layer.
+
+        Args:
+            line_length: Width of the table in characters.
+            positions: Where its columns end, as shares of the width.
+            print_fn: What is called with the text, in place of `print`.
+            expand_nested: Whether stages are followed by their blocks.
+            show_trainable: Whether there is a column for what trains.
+            layer_range: Names of the first and the last part to print; blocks follow their stage.
+        """
+        shown: Any = Shown(self, self._parts(), (None, *self.input_shape))
+        added = [layer for layer in self.layers if not any(p is layer for p in self._parts())]
+        shown.layers += added  # by a derived class
+        keras.Model.summary(
+            shown, line_length, positions, print_fn, expand_nested, show_trainable, layer_range
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         spec = self.compute_output_spec(keras.KerasTensor(tuple(input_shape)))
@@ -356,6 +391,8 @@ class ResNet(AlwaysBuilt):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._refuse_to_replace(name)
+        if name == "name":
+            checks.scope(value)
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -363,7 +400,17 @@ class ResNet(AlwaysBuilt):
         super().__delattr__(name)
 
     def _refuse_to_replace(self, name: str) -> None:
-        if name in ("stem", "stages", "norm", "head") and hasattr(self, name):
+        if name == "call":
+            raise AttributeError(
+                "`call` of a ResNet cannot be set, since its file and its copies would not have "
+                "it: derive a class, or make a model of other layers by `model.replace`"
+            )
+        if name == "dtype_policy":
+            raise AttributeError(
+                "`dtype_policy` of a ResNet cannot be set, since its layers keep theirs. Make a "
+                "model of another precision by `with_dtype`, or of other layers by `model.replace`"
+            )
+        if name in ("stem", "stages", "norm", "head", "input_shape") and hasattr(self, name):
             raise AttributeError(
                 f"`{name}` of a ResNet cannot be replaced. Make a model of the same layers: "
                 f"`model.replace({name}={name})`"

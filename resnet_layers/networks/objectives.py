@@ -17,9 +17,9 @@ def warn_of_logits(losses: Any, activation: str | None) -> None:
 
     Args:
         losses: As of `keras.Model.compile`.
-        activation: The name of the network's last activation.
+        activation: As of `last_activation`.
     """
-    if activation not in (None, "linear", *_PROBABILITIES):
+    if activation not in ("linear", *_PROBABILITIES):
         return
     gives_logits = activation not in _PROBABILITIES
     for loss in keras.tree.flatten(losses):

@@ -53,7 +53,8 @@ def remake(model: Any, change: Change, fill: Fill) -> Any:
             return type(value)(walk(item) for item in value)
         if not isinstance(value, dict):
             return value
-        value = {key: walk(item) for key, item in value.items()}
+        # Metadata may hold the configs of layers that are none of the model's.
+        value = {key: item if key == "metadata" else walk(item) for key, item in value.items()}
         made = by_name.get(_name_in(value))
         if made is not None and _name(made)[0] not in ("", "keras"):
             value["registered_name"] = _scoped(made)
@@ -92,7 +93,9 @@ def _name_in(value: dict[str, Any]) -> tuple[str, str]:
 
 
 def _module(name: str) -> str:
-    """The module; that of Keras' own classes has several names."""
+    """The module; that of Keras' own classes has several names, and that of a script none."""
+    if name == "__main__":
+        return "None"
     return "keras" if name.partition(".")[0] == "keras" else name
 
 

@@ -89,11 +89,11 @@ class Variant:
                 if close := get_close_matches(name, known):
                     raise TypeError(
                         "Overrides must be fields of a variant or of its style; close names: "
-                        f"{', '.join(map(repr, close))}. Received: {name}={overrides[name]!r}"
+                        f"{checks.some(close)}. Received: {name}={overrides[name]!r}"
                     )
             raise TypeError(
                 f"Overrides must be among {', '.join(sorted(known))}. "
-                f"Received: {', '.join(unknown)}"
+                f"Received: {checks.some(unknown, str)}"
             )
 
         def given(names: set[str]) -> dict[str, Any]:
@@ -232,7 +232,9 @@ class Variant:
     def make_head(self, classes: int, activation: Any, **keywords: Any) -> ClassifierHead:
         """The head."""
         layout = dataclasses.asdict(self.layout)
-        keywords = {**layout, "activation": activation, "name": "head", **self.head, **keywords}
+        regularizer = styles.get(self.style).kernel_regularizer
+        given = {"activation": activation, "kernel_regularizer": regularizer, "name": "head"}
+        keywords = {**layout, **given, **self.head, **keywords}
         return ClassifierHead(**{"classes": classes, **keywords})
 
 

@@ -1,5 +1,8 @@
 """Batch normalization by the fused kernel, against Keras' own."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from tests.support.randomize import (
     relative_difference,
     value,
 )
+from tests.support.uncompiled import uncompiled
 
 Stock = keras.layers.BatchNormalization
 
@@ -236,13 +240,61 @@ def test_mask_is_that_of_keras() -> None:
     assert_same_weights(ours.weights, stock.weights)
 
 
+@pytest.mark.parametrize("policy", [*BOUNDS, "float64"])
+@pytest.mark.parametrize("shape", [(0, 5, 6, 8), (2, 0, 6, 8)], ids=["images", "pixels"])
 @pytest.mark.parametrize("mode", ["eager", "unknown", "xla"])
-def test_empty_batch_gives_what_keras_gives(mode: str) -> None:
-    x = tf.zeros((0, 5, 6, 8))
-    ours, stock = make(BatchNormalization, 8), make(Stock, 8)
-    y = compiled(lambda x: ours(x, training=True), mode, x)(x)
-    assert y.shape == stock(x, training=True).shape == x.shape
-    assert_same_weights(ours.weights, stock.weights)
+def test_empty_batch_changes_nothing(mode: str, shape: tuple[int, ...], policy: str) -> None:
+    """Keras' own has NaN in its statistics after one."""
+    layer, untouched = (make(BatchNormalization, 8, policy) for _ in range(2))
+    y, _, *gradients, _, _ = step(layer, cast(np.zeros(shape), policy), mode)
+    assert y.shape == shape
+    for gradient in gradients:
+        np.testing.assert_array_equal(gradient, 0.0)
+    assert_same_weights(layer.weights, untouched.weights)
+
+
+CLUSTERED = """
+from tests.layers.test_batch_normalization import *
+for size in (1e3, 1e4):
+    x = tf.constant(size + images(4, 5, 6, 8))
+    exact = step(make(Stock, 8, "float64"), tf.cast(x, "float64"))
+    for mode in ("graph", "unknown"):
+        found = step(make(BatchNormalization, 8), x, mode)
+        for a, b in zip(found, exact, strict=True):
+            assert relative_difference(a, b) < 4e-7 * size, (size, mode)
+print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.share(2)
+def test_variance_survives_a_large_mean_in_clusters_of_xla() -> None:
+    flags = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
+    done = subprocess.run(
+        [sys.executable, "-c", CLUSTERED],
+        env={**os.environ, "TF_XLA_FLAGS": flags},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "done\n", done.stderr[-2000:]
+
+
+def test_functions_run_eagerly_and_checked_numbers_are_right() -> None:
+    x = tf.constant(INPUTS["images"])
+    expected = step(make(BatchNormalization, 8), x, "graph")
+    with uncompiled():
+        eager = step(make(BatchNormalization, 8), x, "graph")
+    tf.debugging.enable_check_numerics()
+    try:
+        checked = [step(make(BatchNormalization, 8), x, mode) for mode in ("eager", "graph")]
+        step(make(BatchNormalization, 8), tf.constant(INPUTS["one_pixel"]), "graph")
+    finally:
+        tf.debugging.disable_check_numerics()
+    for found in (eager, *checked):
+        for a, b in zip(found, expected, strict=True):
+            assert relative_difference(a, b) < 1e-6
 
 
 def test_numpy_and_symbolic_inputs_are_taken() -> None:
@@ -286,3 +338,25 @@ def test_distribution_over_one_device_changes_nothing() -> None:
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         distributed = train()
     assert_same_weights(distributed.weights, alone.weights)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+def test_inference_is_the_same_in_a_vectorized_map(policy: str, graph: bool) -> None:
+    x = np.stack([images(2, 6, 5, 4, seed=seed) for seed in range(3)])
+    for layer in (
+        BatchNormalization(dtype=policy),
+        FrozenBatchNormalization(dtype=policy),
+        rl.ConvBlock(4, dtype=policy),
+        rl.IdentityBlock(4, style=rl.BlockStyle(activation="mish"), dtype=policy),
+    ):
+        layer(x[0])
+        randomize(layer)
+        expected = tf.stack([tf.cast(layer(one), "float32") for one in x])
+        for vectorized in (tf.vectorized_map, keras.ops.vectorized_map):
+
+            def found(x: Any, over: Any = vectorized, one: Any = layer) -> Any:
+                return over(lambda batch: one(batch, training=False), x)
+
+            y = (tf.function(found) if graph else found)(tf.constant(x))
+            assert relative_difference(tf.cast(y, "float32"), expected) < BOUNDS[policy]

@@ -1,7 +1,11 @@
 """Grouped convolutions: the same numbers and gradients by every way of computing them."""
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,6 +17,7 @@ from resnet_layers.layers.primitives import convolution
 from resnet_layers.layers.primitives.convolution import GroupedConv1D, GroupedConv2D, GroupedConv3D
 from tests.support.randomize import images, randomize, relative_difference
 
+ROOT = Path(__file__).parents[2]
 CLASSES: dict[int, Any] = {1: GroupedConv1D, 2: GroupedConv2D, 3: GroupedConv3D}
 TOLERANCE = {"float32": 1e-5, "mixed_bfloat16": 0.02, "mixed_float16": 0.005, "float64": 1e-12}
 
@@ -163,3 +168,62 @@ def test_native_groups_are_those_of_a_scope_alone(monkeypatch: pytest.MonkeyPatc
             raise ArithmeticError
         assert layer._is_native(x)
     assert not layer._is_native(x)
+
+
+# 3,000 convolutions, a hundred in each process; some for every run, and more for the gate.
+SEEDS = [
+    pytest.param(30, 30),
+    *(pytest.param(seed, 100, marks=pytest.mark.slow) for seed in range(3)),
+    *(pytest.param(seed, 100, marks=[pytest.mark.slow, pytest.mark.huge]) for seed in range(3, 30)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.share(2)
+@pytest.mark.parametrize(("seed", "count"), SEEDS)
+def test_convolutions_and_their_gradients_are_right_with_onednn(seed: int, count: int) -> None:
+    command = [sys.executable, "-m", "tests.support.convolution_fuzz", str(seed), str(count)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.share(2)
+@pytest.mark.upstream
+def test_onednn_has_wrong_gradients_of_kernels_of_one_pixel() -> None:
+    """Or it ends the process: it reads what lies beyond the input."""
+    code = """
+import numpy as np, tensorflow as tf
+rng = np.random.default_rng(0)
+for size, channels, filters in rng.integers(2, 33, (300, 3)):
+    x = rng.standard_normal((1, size, size, channels)).astype("float32")
+    kernel = tf.zeros((1, 1, channels, filters))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        total = tf.reduce_sum(tf.nn.conv2d(x, kernel, 2, "SAME"))
+    right = x[:, ::2, ::2].sum((0, 1, 2))[:, None] + np.zeros(filters)
+    assert np.abs(tape.gradient(total, kernel)[0, 0] - right).max() < 1e-2
+"""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"}
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_kernels_are_standardized_in_the_precision_of_the_variables(rank: int, policy: str) -> None:
+    """timm does, and small kernels have deviations that 16 bits round away."""
+    kind: Any = convolution.convolution_class(rank, groups=1, standardized=True)
+    layer = kind(4, 1, use_bias=False, dtype=policy)
+    layer.build((None,) * (rank + 1) + (16,))
+    kernel = 1e-6 * np.random.default_rng(0).standard_normal(layer.kernel.shape)
+    layer.kernel.assign(kernel)
+    x = images(2, *(4, 3, 2)[:rank], 16)
+    stored = np.array(layer.kernel.numpy(), "float64")
+    expected = x @ convolution.standardized_kernel(stored).reshape(16, 4)
+    bound = {"float32": 1e-5, "float64": 1e-12, "mixed_float16": 2e-3}.get(policy, 2e-2)
+    outer = keras.Sequential([layer], name="outer")  # whose autocasting reaches the layer
+    outer.dtype_policy = policy
+    assert relative_difference(tf.cast(outer(x), "float64"), expected) < bound

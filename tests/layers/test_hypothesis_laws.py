@@ -227,6 +227,7 @@ def test_network_takes_any_size(network: rl.ResNet, height: int, width: int) -> 
         assert tuple(tensor.shape[1:3]) == (height, width)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(
     ("size", "maps"),
     [

@@ -1,10 +1,12 @@
 """Every error of the layers: its type and its whole text."""
 
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import resnet_layers as rl
 from resnet_layers.layers import _shapes
@@ -42,6 +44,36 @@ class ForgetsToBuild(rl.Stem):
         self.extra = keras.layers.Dense(2, name="extra")
 
 
+def change_inside() -> None:
+    layer = convolution(built=True)
+    layer.normalization.momentum = 0.5
+    layer.get_config()
+
+
+def of_changes(changes: Any) -> Any:
+    return rl.Stem.from_config({**rl.Stem(4).get_config(), "trainable_changes": changes})
+
+
+def freeze_variable() -> None:
+    layer = convolution(built=True)
+    layer.normalization.gamma.trainable = False
+    layer.get_config()
+
+
+def change_config() -> None:
+    regularizer = {"class_name": "L2", "config": {"l2": 0.5}}
+    head: Any = rl.ClassifierHead(2, kernel_regularizer=regularizer)
+    head.kernel_regularizer["config"]["l2"] = 9.0
+
+
+def of_unknown_rank(layer: Any) -> None:
+    @tf.function(input_signature=[tf.TensorSpec(None)], autograph=False)
+    def call(x: Any) -> Any:
+        return layer(x)
+
+    call.get_concrete_function()
+
+
 def load_into_what_is_not_built() -> None:
     built(ForgetsToBuild(), 8, 8, 3).load_own_variables({})
 
@@ -55,6 +87,10 @@ ACTIVATION = (
     "`activation` must be None, a name that Keras knows, or a function registered with "
     "`keras.saving.register_keras_serializable`. Received: activation="
 )
+GLU = (
+    "`activation` must have an output for each channel; glu has one for two. Received: activation="
+)
+LAYER = {"module": "keras.layers", "class_name": "PReLU", "config": {"shared_axes": [1, 2]}}
 INITIALIZER = "must be a name, a config or an object that Keras can serialize. Received: "
 
 
@@ -64,7 +100,7 @@ def prepared_shape(*shape: int) -> Any:
 
 PREPARED = (
     "The input of Preprocessing 'prepare' must have the axes (batch, height, width, 3), or the "
-    "same without the batch, none of them empty. Received: input_shape="
+    "same without the batch, none but the batch empty. Received: input_shape="
 )
 
 SHAPE = (
@@ -72,11 +108,46 @@ SHAPE = (
     "None for any height or width. Received: input_shape="
 )
 AXES = (
-    "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none of them "
-    "empty, and a known number of channels. Received: input_shape="
+    "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none but "
+    "the batch empty, and a known number of channels. Received: input_shape="
 )
 
 ERRORS: list[Row] = [
+    (
+        lambda: rl.Preprocessing(resizing="fit"),
+        ValueError,
+        "`resizing` must be 'shorter_side' where the result is no whole square, with crop_pct=1.0. "
+        "Received: resizing='fit', image_size=224, crop_pct=0.875",
+    ),
+    # Attributes of what is made
+    (
+        lambda: setattr(convolution(), "filters", 5),
+        AttributeError,
+        "`filters` of ConvNorm 'c' must be given when the layer is made, since its file and its "
+        "copies have nothing else. Make another layer, and a network with it by `model.replace`. "
+        "Received: filters=5",
+    ),
+    (
+        lambda: delattr(convolution(), "filters"),
+        AttributeError,
+        "`filters` of ConvNorm 'c' must be given when the layer is made, since its file and its "
+        "copies have nothing else. Make another layer, and a network with it by `model.replace`. "
+        "Received: del filters",
+    ),
+    (
+        change_inside,
+        ValueError,
+        "`c/normalization.momentum` must be what the layer was made with, since files and copies "
+        "of ConvNorm 'c' have nothing else. Undo the change, or make another layer, and a network "
+        "with it by `model.replace`. Received: momentum=0.5",
+    ),
+    (
+        freeze_variable,
+        ValueError,
+        "`c/normalization.gamma.trainable` must be what the layer was made with, since files and "
+        "copies of ConvNorm 'c' have nothing else. Undo the change, or set `layer.trainable`. "
+        "Received: gamma.trainable=False",
+    ),
     (
         lambda: rl.BlockStyle(normalization="group", folded=True),
         ValueError,
@@ -108,6 +179,11 @@ ERRORS: list[Row] = [
         lambda: rl.ResNetStage(4, "2"),  # type: ignore[arg-type]
         TypeError,
         "`blocks` must be a positive integer. Received: blocks='2'",
+    ),
+    (
+        lambda: rl.ResNetStage(4, 10**9),
+        ValueError,
+        "`blocks` must be at most 10000. Received: blocks=1000000000",
     ),
     (
         lambda: rl.ConvBlock(4, strides=0),
@@ -194,6 +270,12 @@ ERRORS: list[Row] = [
         "`style` must be a name, a BlockStyle, or a config with fields of BlockStyle. "
         "Received: style={'paddding': 'same'}",
     ),
+    (
+        lambda: rl.ConvNorm(4, 3, name="my unit"),
+        ValueError,
+        "`name` must be made of letters from a to z, digits, and `_`, `.`, `-` and `>`, since "
+        "TensorFlow names scopes after it. Received: name='my unit'",
+    ),
     # Styles
     (lambda: rl.ConvNorm(4, 3, activation="rellu"), ValueError, f"{ACTIVATION}'rellu'"),
     (lambda: rl.ConvNorm(4, 3, activation=3), TypeError, f"{ACTIVATION}3"),
@@ -201,6 +283,52 @@ ERRORS: list[Row] = [
         lambda: rl.ConvNorm(4, 3, activation=keras.layers.LeakyReLU(name="leaky")),
         TypeError,
         f"{ACTIVATION}<LeakyReLU name=leaky, built=True>",
+    ),
+    *[
+        (functools.partial(take, activation="glu"), ValueError, f"{GLU}'glu'")
+        for take in (
+            rl.BlockStyle,
+            functools.partial(rl.ClassifierHead, 6),
+            functools.partial(rl.ConvNorm, 4, 3),
+            functools.partial(rl.ResNet.from_variant, "test_resnet"),
+        )
+    ],
+    *[
+        (functools.partial(take, style={"activation": "glu"}), ValueError, f"{GLU}'glu'")
+        for take in (
+            functools.partial(rl.ConvBlock, 4),
+            functools.partial(rl.IdentityBlock, 4),
+            functools.partial(rl.ResNetStage, 4, 1),
+            functools.partial(rl.Stem, 4),
+        )
+    ],
+    (
+        lambda: rl.BlockStyle(activation="threshold"),
+        ValueError,
+        "`activation` must be a function of one tensor; a function of yours can give the other "
+        "arguments. Received: activation='threshold'",
+    ),
+    (
+        lambda: rl.BlockStyle(activation=keras.activations.glu),
+        ValueError,
+        f"{GLU}<function glu{ANY}",
+    ),
+    (
+        lambda: rl.ConvNorm(4, 3, activation=LAYER),
+        ValueError,
+        f"{ACTIVATION}{LAYER}",
+    ),
+    (
+        lambda: rl.BlockStyle(kernel_regularizer=LAYER),
+        ValueError,
+        f"`kernel_regularizer` {INITIALIZER}kernel_regularizer={LAYER}",
+    ),
+    (
+        change_config,
+        TypeError,
+        "The config of an activation, an initializer or a regularizer must stay as it was given, "
+        "since layers are made of it. Make another layer, and a network with it by "
+        "`model.replace`. Received: a change of {'l2': 0.5}",
     ),
     (lambda: rl.BlockStyle(activation=lambda x: x), ValueError, f"{ACTIVATION}{ANY}"),
     (lambda: rl.BlockStyle(activation=unregistered), ValueError, f"{ACTIVATION}{ANY}"),
@@ -278,26 +406,41 @@ ERRORS: list[Row] = [
     (
         lambda: rl.ConvNorm(4, 3, name="c").build((None, 8, 3)),
         ValueError,
-        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none of them "
-        "empty, and a known number of channels. Received: input_shape=(None, 8, 3)",
+        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), since its "
+        "rank is 2; `rank`, of a style or a head, is 1 for signals, 2 for images and 3 for "
+        "volumes. Received: input_shape=(None, 8, 3)",
+    ),
+    (
+        lambda: convolution(built=True)(np.ones((8, 8, 3))),
+        ValueError,
+        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), since its "
+        "rank is 2; `rank`, of a style or a head, is 1 for signals, 2 for images and 3 for "
+        "volumes. Received: input_shape=(8, 8, 3)",
+    ),
+    (
+        lambda: of_unknown_rank(convolution(built=True)),
+        ValueError,
+        "The input of ConvNorm 'c' must have a known number of axes. What comes from "
+        "`tf.py_function` or `tf.io.decode_image` gets one by "
+        "`tf.ensure_shape(images, (None, None, None, 3))`. Received: input_shape=<unknown>",
     ),
     (
         lambda: rl.ConvNorm(4, 3, name="c").build(None),
         ValueError,
-        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none of them "
-        "empty, and a known number of channels. Received: input_shape=None",
+        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none but "
+        "the batch empty, and a known number of channels. Received: input_shape=None",
     ),
     (
         lambda: rl.ConvNorm(4, 3, name="c").compute_output_shape((1, 0, 8, 3)),
         ValueError,
-        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none of them "
-        "empty, and a known number of channels. Received: input_shape=(1, 0, 8, 3)",
+        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), none but "
+        "the batch empty, and a known number of channels. Received: input_shape=(1, 0, 8, 3)",
     ),
     (
         lambda: rl.ResNetStage(4, 1, name="s").compute_output_shape((None, 8, 8, None)),
         ValueError,
-        "The input of ResNetStage 's' must have 4 axes (batch, height, width, channels), none of "
-        "them empty, and a known number of channels. Received: input_shape=(None, 8, 8, None)",
+        "The input of ResNetStage 's' must have 4 axes (batch, height, width, channels), none but "
+        "the batch empty, and a known number of channels. Received: input_shape=(None, 8, 8, None)",
     ),
     (
         lambda: built(rl.ConvBlock(4, name="b"), 8, 8, 3).compute_output_shape((1, 8, 8, 5)),
@@ -336,6 +479,33 @@ ERRORS: list[Row] = [
         ValueError,
         "`Stem` must make its sub-layers in its constructor, so that its config can say which of "
         "them train. Received: no sub-layer 7",
+    ),
+    (
+        functools.partial(of_changes, {"0/0/0/0": False}),
+        ValueError,
+        "`Stem` must make its sub-layers in its constructor, so that its config can say which of "
+        "them train. Received: no sub-layer 0/0/0/0",
+    ),
+    *(
+        (
+            functools.partial(of_changes, changes),
+            ValueError,
+            "`trainable_changes` must be a dict from the places of sub-layers, such as '0/1', to "
+            f"True or False. Received: trainable_changes={changes!r}",
+        )
+        for changes in (
+            {"0": "yes"},
+            {"0": 1},
+            {"0": None},
+            {"-1": False},
+            {"": True},
+            {"0/": True},
+            {"stem": False},
+            {"²": False},
+            [1],
+            None,
+            "0",
+        )
     ),
     (
         load_into_what_is_not_built,
@@ -446,8 +616,20 @@ ERRORS: list[Row] = [
     (
         lambda: from_metadata(keras.saving.serialize_keras_object(keras.layers.Flatten(name="f"))),
         TypeError,
-        "`preprocessing` must be the config of a Preprocessing. "
-        "Received: <Flatten name=f, built=False>",
+        "`preprocessing` must be the config of a Preprocessing. Received: 'Flatten'",
+    ),
+    *[
+        (
+            functools.partial(from_metadata, {"class_name": name, "config": {}}),
+            TypeError,
+            f"`preprocessing` must be the config of a Preprocessing. Received: {name!r}",
+        )
+        for name in ("x", 3, None, ["Preprocessing"])
+    ],
+    (
+        lambda: from_metadata({"class_name": "resnet_layers>Preprocessing", "config": None}),
+        TypeError,
+        "The config of `preprocessing` must be a mapping. Received: config=None",
     ),
     (
         lambda: rl.Preprocessing(mean=0.5),  # type: ignore[arg-type]
@@ -494,7 +676,9 @@ ERRORS: list[Row] = [
     (
         lambda: _shapes.batch_shape(convolution(), (None, 8, 3), Layout()),
         ValueError,
-        f"{AXES}(None, 8, 3)",
+        "The input of ConvNorm 'c' must have 4 axes (batch, height, width, channels), since its "
+        "rank is 2; `rank`, of a style or a head, is 1 for signals, 2 for images and 3 for "
+        "volumes. Received: input_shape=(None, 8, 3)",
     ),
     (
         lambda: _shapes.batch_shape(convolution(built=True), (None, 8, 8, 5), Layout()),
@@ -502,7 +686,11 @@ ERRORS: list[Row] = [
         "The input of ConvNorm 'c' must have the 3 channels that it was built for. "
         "Received: input_shape=(None, 8, 8, 5)",
     ),
-    (lambda: _shapes.input_shape((8, 8), Layout()), ValueError, f"{SHAPE}(8, 8)"),
+    (
+        lambda: _shapes.input_shape((8, 8), Layout()),
+        ValueError,
+        f"{SHAPE}(8, 8), for a stem of rank 2",
+    ),
     (lambda: _shapes.input_shape((8, 8, None), Layout()), ValueError, f"{SHAPE}(8, 8, None)"),
     (lambda: _shapes.input_shape((8, 0, 3), Layout()), ValueError, f"{SHAPE}(8, 0, 3)"),
     (lambda: _shapes.input_shape((8, "8", 3), Layout()), TypeError, f"{SHAPE}(8, '8', 3)"),

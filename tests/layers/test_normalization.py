@@ -248,3 +248,13 @@ def test_style_chooses_the_normalization(
         assert (layer.epsilon, layer.axis, layer.name) == (0.25, axis, "normalization")
     if normalization in ("group", "evonorm_s0"):
         assert layer.groups == 32
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("name", ["batch", "frozen_batch", "group", "evonorm_s0", "frn"])
+def test_variables_are_read_as_they_are_under_every_policy(name: str, policy: str) -> None:
+    unit: Any = make_normalization(BlockStyle(normalization=name), dtype=policy)
+    unit.build((None, None, None, 32))
+    assert unit.weights
+    for variable in unit.weights:
+        assert not variable._autocast, variable.path

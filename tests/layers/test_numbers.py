@@ -179,6 +179,7 @@ def test_conv_block_has_kernels_of_these_shapes(body: str, kernels: list[Any]) -
     assert shapes == [*kernels, (1, 1, 4, layer.output_filters)]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(
     ("projection", "shortcut"),
     [*((True, shortcut) for shortcut in ("A", "B", "C", "none")), (False, "A"), (False, "B")],

@@ -82,6 +82,7 @@ def test_every_field_of_a_style_does_something(
     )
 
 
+@pytest.mark.share(4)
 @pytest.mark.slow
 @pytest.mark.parametrize(("field", "other", "beside"), FIELDS)
 def test_channels_first_equals_channels_last(
@@ -99,6 +100,7 @@ def test_channels_first_equals_channels_last(
         assert relative_difference(first(y, training=training), expected) < 1e-5
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(
     "variant", ["resnet18", "resnetv2_50d_evos", "seresnetaa50d", "resnetblur18", "resnetrs50"]
 )
@@ -119,6 +121,8 @@ def test_network_with_channels_first_equals_channels_last(variant: str, tmp_path
     np.testing.assert_array_equal(value(reloaded(y)), value(first(y)))
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "data_format", ["channels_last", pytest.param("channels_first", marks=pytest.mark.slow)]
 )

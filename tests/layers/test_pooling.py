@@ -11,8 +11,9 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+import resnet_layers as rl
 from resnet_layers.layers.primitives import pooling
-from tests.support.randomize import images, relative_difference, value
+from tests.support.randomize import images, randomize, relative_difference, value
 
 Along = Callable[[np.ndarray], np.ndarray]
 
@@ -45,9 +46,11 @@ def with_the_next(row: np.ndarray) -> np.ndarray:
     return (row + np.append(row[1:], 0)) / 2
 
 
-def largest(step: int, border: float) -> Along:
+def largest(step: int, border: float | str) -> Along:
+    around = -np.inf if border == "edge" else border
+
     def along(row: np.ndarray) -> np.ndarray:
-        padded = np.concatenate([[border], row, [border]])
+        padded = np.concatenate([[around], row, [around]])
         return np.array([padded[i : i + 3].max() for i in range(0, len(row), step)])
 
     return along
@@ -89,8 +92,8 @@ def test_step_equals_slow_numpy(name: str, data: st.DataObject) -> None:
     np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
-@given(st.data(), st.sampled_from([0.0, -np.inf]), st.integers(1, 2))
-def test_maximum_equals_slow_numpy(data: st.DataObject, border: float, strides: int) -> None:
+@given(st.data(), st.sampled_from([0.0, -np.inf, "edge"]), st.integers(1, 2))
+def test_maximum_equals_slow_numpy(data: st.DataObject, border: float | str, strides: int) -> None:
     rank = data.draw(st.integers(1, 3))
     sizes = [data.draw(st.integers(1, 7)) for _ in range(rank)]
     data_format = data.draw(st.sampled_from(["channels_last", "channels_first"]))
@@ -115,6 +118,7 @@ def test_maximum_without_a_border_is_the_one_of_keras() -> None:
 SIZES = [(1, 1), (1, 6), (5, 2), (7, 8)]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("strides", [1, 2, 3])
 def test_step_is_the_same_for_unknown_sizes_and_under_xla(name: str, strides: int) -> None:
@@ -159,9 +163,10 @@ def test_identity_where_nothing_is_averaged() -> None:
 def all_steps(x: Any, data_format: str) -> list[Any]:
     steps = [step(x, 2, data_format) for step, _ in STEPS.values()]
     steps += [pooling.average(x, 3, data_format)]
-    return steps + [pooling.max_pool3(x, 2, v, data_format) for v in (0.0, -np.inf, None)]
+    return steps + [pooling.max_pool3(x, 2, v, data_format) for v in (0.0, -np.inf, "edge", None)]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_ranks_and_data_formats_are_the_same_symbolically_and_under_xla(
@@ -203,3 +208,24 @@ def test_gradient_has_the_size_of_the_step(rank: int) -> None:
         gradient = value(tape.gradient(total, x))
         # Each step is homogeneous: f(x) is the product of its gradient and x.
         np.testing.assert_allclose((gradient * value(x)).sum(), value(total), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["blur", "average"])
+def test_pooling_convolution_is_smoothed_before_it_is_normalized(kind: str) -> None:
+    """As in timm, where the batch's statistics are those of the smoothed map."""
+    style = rl.BlockStyle(anti_aliasing=kind, momentum=0.0)
+    stem: Any = rl.Stem(4, kernel_size=3, pooling="conv", style=style, dtype="float64")
+    x = images(3, 21, 16, 3).astype("float64")
+    stem.build(x.shape)
+    randomize(stem)
+    y = stem(x, training=True)
+    kernel, normalization = stem.pool_conv.convolution.kernel, stem.pool_conv.normalization
+    step = pooling.blur if kind == "blur" else keras.ops.average_pool
+    arguments = (2, "channels_last") if kind == "blur" else (2, 2, "valid")  # odd pixels are left
+    z = value(step(keras.ops.conv(stem.convolve(x, True), kernel, padding="same"), *arguments))
+    assert stem.compute_output_shape(x.shape) == y.shape == z.shape
+    mean, variance = z.mean((0, 1, 2)), z.var((0, 1, 2))
+    assert relative_difference(normalization.moving_mean, mean) < 1e-6
+    scaled = (z - mean) / np.sqrt(variance + 1e-5)
+    expected = scaled * value(normalization.gamma) + value(normalization.beta)
+    assert relative_difference(y, np.maximum(expected, 0)) < 1e-6

@@ -79,6 +79,8 @@ def assert_equal_steps(stage: Any, again: Any, how: str = "eager", bound: float 
         assert relative_difference(left, right) <= bound
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("how", ["eager", "graph", "xla"])
 def test_a_step_is_the_same(how: str) -> None:
     assert_equal_steps(*stages(), how=how, bound=1e-4 if how == "xla" else 1e-6)
@@ -159,6 +161,7 @@ def test_losses_of_inner_layers_are_counted_once() -> None:
     for stage in (plain, again):
         for i, block in enumerate(stage.block_layers):
             block._tracker.unlock()
+            block._settled.names.discard("attention")
             block.attention = Busy(name=f"busy{i}")
             block.attention.build((None, 4, 4, 4))
             block._tracker.lock()
@@ -321,22 +324,25 @@ print((status("VmHWM") - before) // 1024)
 """
 
 
+@pytest.mark.share(3)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("how", ["eager", "graph", "xla"])
 def test_peak_memory_falls(how: str) -> None:
-    # Threads within an operation have memory of their own: the least of several peaks is needed.
-    runs: list[list[int]] = []
-    while len(runs) < 3:
-        runs.append([peak(rematerialize, how) for rematerialize in (False, True)])
-        plain, rematerialized = map(min, zip(*runs, strict=True))
-        if rematerialized < 0.6 * plain:
-            return
-    pytest.fail(f"MiB, plain and rematerialized: {runs}")
+    assert peak(True, how) < 0.6 * peak(False, how)
+
+
+# With one arena whose large blocks go back to the system when they are freed, a run takes the same
+# memory each time (683 and 211 MiB in each of four eager runs; 858 to 912 and 436 to 599 without).
+EXACT = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
 
 
 def peak(rematerialize: bool, how: str) -> int:
-    result = run_python(PEAK, str(rematerialize), how)
+    result = run_python(PEAK, str(rematerialize), how, **EXACT)
     assert result.returncode == 0, result.stderr
     return int(result.stdout)
 

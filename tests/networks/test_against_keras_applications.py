@@ -45,6 +45,8 @@ def variant_resnet50() -> rl.ResNet:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     ("create", "shape"), [(composed_resnet50, (65, 97, 3)), (variant_resnet50, (64, 64, 3))]
 )

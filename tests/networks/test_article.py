@@ -107,6 +107,8 @@ def test_resnet34_has_as_many_parameters_as_the_article(
         assert sum(math.prod(v.shape) for v in model.trainable_weights) == trainable
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_resnet34_equals_the_flat_network(shape: tuple[int, ...]) -> None:
     image = images(4, *shape)
@@ -117,6 +119,8 @@ def test_resnet34_equals_the_flat_network(shape: tuple[int, ...]) -> None:
         assert_equal_variables(model, flat)  # after training: the moving statistics
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_resnet34_learns_as_the_flat_network() -> None:
     model, flat = exact_pair((32, 32, 3))
     # A bias before a normalization has no gradient but rounding.

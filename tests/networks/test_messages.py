@@ -65,6 +65,14 @@ def share_a_stage() -> None:
 
 
 ERRORS: list[Row] = [
+    # Names
+    (
+        lambda: rl.ResNet.from_variant("resnet18", classes=2, name="_net"),
+        ValueError,
+        "`name` must be made of letters from a to z, digits, and `_`, `.`, `-` and `>`, and begin "
+        "with a letter, a digit or `.`, since TensorFlow names scopes after it. "
+        "Received: name='_net'",
+    ),
     # Models that are remade
     (
         lambda: rl.fold_batch_norm("resnet18"),
@@ -126,7 +134,7 @@ ERRORS: list[Row] = [
         lambda: rl.ResNet(*parts(), input_shape=(8, 8)),
         ValueError,
         "`input_shape` must be (height, width, channels), without the batch: positive integers, "
-        "or None for any height or width. Received: input_shape=(8, 8)",
+        "or None for any height or width. Received: input_shape=(8, 8), for a stem of rank 2",
     ),
     (
         lambda: rl.ResNet(*parts(), input_shape=(8, 0, 3)),
@@ -163,6 +171,28 @@ ERRORS: list[Row] = [
         AttributeError,
         "`head` of a ResNet cannot be replaced. Make a model of the same layers: "
         "`model.replace(head=head)`",
+    ),
+    (
+        lambda: setattr(rl.ResNet(*parts()), "call", None),
+        AttributeError,
+        "`call` of a ResNet cannot be set, since its file and its copies would not have it: derive "
+        "a class, or make a model of other layers by `model.replace`",
+    ),
+    (
+        lambda: rl.functional_view(rl.ResNet(*parts())).layers[1].quantize("int8"),
+        NotImplementedError,
+        "`quantize` must be left to an exported model, since a view shares its layers' variables",
+    ),
+    (
+        lambda: rl.functional_view(3),
+        TypeError,
+        "`model` must be a ResNet. Received: model=3",
+    ),
+    (
+        lambda: setattr(rl.ResNet(*parts()), "dtype_policy", "float16"),
+        AttributeError,
+        "`dtype_policy` of a ResNet cannot be set, since its layers keep theirs. Make a model of "
+        "another precision by `with_dtype`, or of other layers by `model.replace`",
     ),
     (
         lambda: rl.ResNet(*parts()).replace(heads=None, dtype="float16"),

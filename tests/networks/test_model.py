@@ -47,6 +47,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_are_the_published_ones(name: str) -> None:
     model = rl.ResNet.from_variant(name, kernel_initializer="zeros")
@@ -68,6 +69,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", OTHERS)
 def test_variant_builds_with_the_parameters_of_its_row(name: str) -> None:
     shape = (32, 32, 3) if name == "article_resnet34" else (None, None, 3)
@@ -173,6 +175,22 @@ def test_stock_layers_can_be_stem_stage_and_head() -> None:
     assert list(model.features(images(2, 9, 8, 1))) == ["stem", "stage1", "stage2"]
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_sequential_takes_the_input_shape_of_its_first_layer(rank: int, data_format: str) -> None:
+    style = rl.BlockStyle(rank=rank, data_format=data_format)
+    sizes = (9, 8, 7)[:rank]
+    shape = (*sizes, 2) if data_format == "channels_last" else (2, *sizes)
+    model = rl.ResNet(
+        rl.Stem(4, pooling=None, style=style), [rl.ResNetStage(4, 1, style=style)],
+        rl.ClassifierHead(3, rank=rank, data_format=data_format), input_shape=shape,
+    )  # fmt: skip
+    sequential = keras.Sequential([model, keras.layers.Softmax()])
+    assert (sequential.input_shape, sequential.output_shape) == ((None, *shape), (None, 3))
+    x = images(2, *shape)
+    assert relative_difference(sequential(x), keras.ops.softmax(model(x))) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("head", "shape"),
     [
@@ -228,6 +246,7 @@ def test_any_number_of_input_channels(channels: int) -> None:
     assert model(images(2, 16, 17, channels)).shape == (2, 3)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "bool", "float16", "float64"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_images_of_any_dtype(dtype: str, policy: str) -> None:
@@ -393,6 +412,8 @@ def test_features_in_training_count_the_statistics_of_every_normalization() -> N
         assert (a != b).all()
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_features_make_an_extractor_that_trains_saves_and_exports(tmp_path: Any) -> None:
     model = randomize(tiny())
     inputs = keras.Input((32, 32, 3))
@@ -456,6 +477,7 @@ def test_summary_shows_shapes_and_totals(called: bool) -> None:
     assert re.search(rf"Trainable params: {trainable_parameters(model):,}", text)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("how", ["constructed", "reloaded", "cloned", "functional"])
 def test_graph_and_xla_equal_eager_however_the_model_was_made(how: str, tmp_path: Any) -> None:
     model: Any = tiny(input_shape=(16, 16, 3))

@@ -42,6 +42,7 @@ def labels(loss: Any) -> np.ndarray:
     return np.array([0, 1]) if sparse else np.eye(2, dtype="float32")
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("loss", BY_NAME)
 @uncompiled()
 def test_losses_for_probabilities_warn_on_logits(loss: Any) -> None:
@@ -71,6 +72,7 @@ def test_losses_for_logits_warn_on_probabilities(tmp_path: Path) -> None:
         keras.saving.load_model(tmp_path / "model.keras").evaluate(x, y, verbose=0)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(("loss", "activation"), FITTING)
 @uncompiled()
 def test_losses_that_fit_are_silent(loss: Any, activation: Any) -> None:

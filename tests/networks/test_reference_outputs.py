@@ -56,6 +56,7 @@ def tolerance(name: str) -> float:
     return 3e-4 if "152" in name else 2e-4
 
 
+@pytest.mark.share(5)
 @networks()
 def test_plan_is_a_bijection_with_the_tensors_of_the_original(name: str) -> None:
     reference = load(name)
@@ -79,6 +80,7 @@ def test_channels_of_pruned_networks_are_those_of_the_original(name: str) -> Non
             assert tuple(shape[0] for shape in shapes) == tuple(block)
 
 
+@pytest.mark.share(5)
 @networks()
 def test_outputs_equal_those_of_the_original(name: str) -> None:
     reference, limit = load(name), tolerance(name)

@@ -126,6 +126,7 @@ def read(
 Read = tuple[str, subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", ["whole", "made"])
 def test_files_open_in_another_process_and_on_another_backend(
     read: Read, written: tuple[Path, rl.ResNet], name: str
@@ -218,6 +219,8 @@ def test_training_state_is_saved_with_the_model(tmp_path: Path) -> None:
     assert_same_weights(loaded.weights, model.weights)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_checkpoint_is_a_whole_model(tmp_path: Path) -> None:
     model = tiny()
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -287,6 +290,7 @@ class Composed(keras.Model):
         return self.inner(self.a(inputs))
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind", ["subclass", "sequential", "functional", "time_distributed"])
 def test_models_of_the_users_own_reload_equal(kind: str, tmp_path: Path) -> None:
     x = images(2, 16, 16, 3)

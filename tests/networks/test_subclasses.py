@@ -132,6 +132,7 @@ SUBCLASSES: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", SUBCLASSES)
 @pytest.mark.parametrize("fitted", [False, True])
 @uncompiled()
@@ -181,6 +182,7 @@ def test_weights_file_into_a_subclass_that_is_not_built_is_refused_or_exact(
     np.testing.assert_array_equal(value(other(x)), value(model(x)))
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", SUBCLASSES)
 def test_what_a_subclass_froze_stays_frozen(name: str, tmp_path: Path) -> None:
     model = SUBCLASSES[name]()
@@ -198,6 +200,7 @@ def test_what_a_subclass_froze_stays_frozen(name: str, tmp_path: Path) -> None:
     assert not any(layer.trainable for layer in loaded._flatten_layers())
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", SUBCLASSES)
 def test_metadata_that_a_subclass_got_later_is_kept(name: str, tmp_path: Path) -> None:
     model = SUBCLASSES[name]()
@@ -266,6 +269,8 @@ def test_features_take_a_derived_part_as_it_is(derived_parts: Any) -> None:
     assert [y.shape[1:] for y in symbolic.values()] == [tuple(y.shape[1:]) for y in maps.values()]
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @uncompiled()
 def test_derived_parts_reload_equal(derived_parts: Any, tmp_path: Path) -> None:
     model = derived_parts

@@ -41,6 +41,8 @@ def four_colours(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return (colours[labels][:, None, None] + noise).astype("float32"), labels
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_evaluation_agrees_with_training_accuracy_at_the_default_momentum() -> None:
     x, y = four_colours(64)
     model = tiny()
@@ -128,6 +130,8 @@ def test_mixed_precision_output_is_near_the_exact_one() -> None:
     assert relative_difference(half(x), exact(x)) < 2e-2
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_runs_repeat_with_the_seed_and_differ_with_another() -> None:
     def run(seed: int) -> list[np.ndarray]:
         keras.utils.set_random_seed(seed)
@@ -142,9 +146,13 @@ def test_runs_repeat_with_the_seed_and_differ_with_another() -> None:
     assert any((a != b).any() for a, b in zip(first, other, strict=True))
 
 
-def test_regularizer_adds_the_penalty_of_every_convolution() -> None:
-    model = tiny(kernel_regularizer=keras.regularizers.L2(0.01))
-    kernels = [v for v in model.weights if v.name == "kernel" and len(v.shape) == 4]
+@pytest.mark.parametrize("attention", ["se", "eca"])
+@pytest.mark.parametrize("shortcut", ["B", "D"])
+def test_regularizer_adds_the_penalty_of_every_kernel(attention: str, shortcut: str) -> None:
+    options = {"attention": attention, "shortcut": shortcut, "head": {"hidden_units": 4}}
+    model = tiny(kernel_regularizer=keras.regularizers.L2(0.01), **options)
+    kernels = [v for v in model.weights if v.name == "kernel"]
+    assert {v.regularizer is None for v in kernels} == {False}
     expected = sum(0.01 * float((value(v) ** 2).sum()) for v in kernels)
     model(images(1, 8, 8, 3))
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
@@ -161,6 +169,8 @@ def test_zero_init_last_zeroes_one_scale_in_each_block_and_learns_it() -> None:
     assert all(value(scales[path]).any() for path in zeros)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @uncompiled()
 def test_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     x, y = four_colours(16)
@@ -188,6 +198,8 @@ def test_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> N
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_averaged_weights_lie_between_start_and_end() -> None:
     model = tiny()
     start = [value(v).copy() for v in model.trainable_variables]

@@ -7,15 +7,20 @@ import keras
 from keras import ops
 
 from resnet_layers._support import checks
+from resnet_layers.layers import _identifiers
 from resnet_layers.layers._composite import Composite
 from resnet_layers.layers._layout import Layout
+from resnet_layers.layers.primitives.convolution import Conv1D
 
 
 class ChannelAttention(Composite):
     """What both share: `x * weights(mean(x))`, the mean over all pixels."""
 
-    def __init__(self, *, data_format: str, **kwargs: Any) -> None:
+    def __init__(self, *, data_format: str, kernel_regularizer: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.kernel_regularizer = _identifiers.checked(
+            "kernel_regularizer", kernel_regularizer, keras.regularizers
+        )
         self.data_format = checks.choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
@@ -33,6 +38,10 @@ class ChannelAttention(Composite):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
+    def own_config(self) -> dict[str, Any]:
+        regularizer = _identifiers.copied(self.kernel_regularizer)
+        return {"data_format": self.data_format, "kernel_regularizer": regularizer}
+
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
 class SqueezeExcitation(ChannelAttention):
@@ -42,6 +51,7 @@ class SqueezeExcitation(ChannelAttention):
         filters: Number of channels, positive.
         squeezed: Number of channels in between, positive.
         data_format: `"channels_last"` or `"channels_first"`.
+        kernel_regularizer: Regularizer of the kernels: a name, a config, an object or `None`.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
@@ -64,14 +74,22 @@ class SqueezeExcitation(ChannelAttention):
     """
 
     def __init__(
-        self, filters: int, squeezed: int, *, data_format: str = "channels_last", **kwargs: Any
+        self,
+        filters: int,
+        squeezed: int,
+        *,
+        data_format: str = "channels_last",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(data_format=data_format, **kwargs)
+        super().__init__(data_format=data_format, kernel_regularizer=kernel_regularizer, **kwargs)
         self.filters = checks.integer("filters", filters)
         self.squeezed = checks.integer("squeezed", squeezed)
         axis = Layout(data_format=self.data_format).channel_axis
         self.input_spec = keras.InputSpec(min_ndim=3, max_ndim=5, axes={axis: self.filters})
-        dense, keywords = keras.layers.Dense, self.child_keywords()
+        regularizer = _identifiers.copied(self.kernel_regularizer)
+        keywords = {"kernel_regularizer": regularizer, **self.child_keywords()}
+        dense = keras.layers.Dense
         self.squeeze = dense(self.squeezed, activation="relu", name="squeeze", **keywords)
         self.excite = dense(self.filters, activation="sigmoid", name="excite", **keywords)
 
@@ -85,11 +103,7 @@ class SqueezeExcitation(ChannelAttention):
         return self.excite(self.squeeze(means))
 
     def own_config(self) -> dict[str, Any]:
-        return {
-            "filters": self.filters,
-            "squeezed": self.squeezed,
-            "data_format": self.data_format,
-        }
+        return {"filters": self.filters, "squeezed": self.squeezed, **super().own_config()}
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -99,6 +113,7 @@ class EfficientChannelAttention(ChannelAttention):
     Args:
         kernel_size: Number of neighbouring channels that decide about one, positive.
         data_format: `"channels_last"` or `"channels_first"`.
+        kernel_regularizer: Regularizer of the kernels: a name, a config, an object or `None`.
         **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Input shape:
@@ -121,16 +136,22 @@ class EfficientChannelAttention(ChannelAttention):
     """
 
     def __init__(
-        self, kernel_size: int, *, data_format: str = "channels_last", **kwargs: Any
+        self,
+        kernel_size: int,
+        *,
+        data_format: str = "channels_last",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(data_format=data_format, **kwargs)
+        super().__init__(data_format=data_format, kernel_regularizer=kernel_regularizer, **kwargs)
         self.kernel_size = checks.integer("kernel_size", kernel_size)
-        self.convolution = keras.layers.Conv1D(
+        self.convolution = Conv1D(
             1,
             self.kernel_size,
             padding="same",
             data_format="channels_last",
             use_bias=False,
+            kernel_regularizer=_identifiers.copied(self.kernel_regularizer),
             name="convolution",
             **self.child_keywords(),
         )
@@ -144,7 +165,7 @@ class EfficientChannelAttention(ChannelAttention):
         return ops.sigmoid(x[..., 0])
 
     def own_config(self) -> dict[str, Any]:
-        return {"kernel_size": self.kernel_size, "data_format": self.data_format}
+        return {"kernel_size": self.kernel_size, **super().own_config()}
 
 
 def squeezed_channels(channels: int, ratio: float) -> int:

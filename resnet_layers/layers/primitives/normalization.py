@@ -26,7 +26,9 @@ class _PerChannel(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         channels = input_shape[self.axis]
         for name, initializer in {**self.initial, "gamma": self.gamma_initializer}.items():
-            variable = self.add_weight(shape=(channels,), initializer=initializer, name=name)
+            variable = self.add_weight(
+                shape=(channels,), initializer=initializer, autocast=False, name=name
+            )
             setattr(self, name, variable)
         self.input_spec = keras.InputSpec(ndim=len(input_shape), axes={self.axis: channels})
 

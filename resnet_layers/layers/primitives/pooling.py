@@ -56,6 +56,13 @@ def subsample(x: Any, strides: Steps, data_format: str) -> Any:
     return x
 
 
+def step(x: Any, strides: Steps, data_format: str) -> Any:
+    """The same as `subsample`, with quicker gradients on TensorFlow, where it slices slowly."""
+    if len(x.shape) == 5:  # TensorFlow pools no volumes in float64 on a CPU
+        return subsample(x, strides, data_format)
+    return ops.average_pool(x, 1, strides, "valid", data_format)
+
+
 def average(x: Any, strides: Steps, data_format: str) -> Any:
     """The mean of each window of `strides` pixels; of what is there, where the last is cut."""
     layout = _layout(x, data_format)
@@ -95,13 +102,22 @@ def average_dilated(x: Any, rates: Steps, data_format: str) -> Any:
     return x
 
 
-def max_pool3(x: Any, strides: int, value: float | None, data_format: str) -> Any:
-    """The maximum of 3 pixels along each axis, with a border of `value` or Keras' padding."""
-    if value is None:
+def max_pool3(x: Any, strides: int, border: float | str | None, data_format: str) -> Any:
+    """The maximum of 3 pixels along each axis.
+
+    The border is a number, `"edge"` for the outermost pixels once more, which changes no maximum,
+    or `None` for Keras' padding.
+    """
+    if border is None:
         return _pool(ops.max_pool, x, 3, strides, "same", data_format=data_format)
     layout = _layout(x, data_format)
-    pads = layout.shape((0, 0), [(1, 1)] * layout.rank, (0, 0))
-    x = ops.pad(x, pads, constant_values=value)
+    if border == "edge":
+        for axis in layout.pixel_axes:
+            ends = _slice(x, axis, None, 1), _slice(x, axis, -1, None)
+            x = ops.concatenate([ends[0], x, ends[1]], axis=axis)
+    else:
+        pads = layout.shape((0, 0), [(1, 1)] * layout.rank, (0, 0))
+        x = ops.pad(x, pads, constant_values=border)
     if layout.rank < 3:
         return ops.max_pool(x, 3, strides, "valid", data_format=data_format)
     for axis in layout.pixel_axes:  # TensorFlow pools volumes in float32 alone
