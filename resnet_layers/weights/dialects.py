@@ -37,6 +37,7 @@ class Dialect:
         pointwise: Roles of dense layers that are convolutions of one pixel there.
         styles: Names of the styles that the networks of this source have.
         varying: Fields of the style that the networks differ in, though not their names.
+        told: Fields that its own networks can be told to have otherwise, with equal tensors.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Dialect:
     pointwise: frozenset[str] = frozenset()
     styles: tuple[str, ...]
     varying: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset()
 
     @property
     def is_torch(self) -> bool:
@@ -76,6 +78,8 @@ TIMM = Dialect(
         "deep_stem.normalization": "bn1",
         "stem_pool.convolution": "maxpool.0",
         "stem_pool.normalization": "maxpool.1",
+        "smoothed_stem_pool.convolution": "maxpool.0",
+        "smoothed_stem_pool.normalization": "maxpool.2",
         "body.convolution": "layer{s}.{b}.conv{i1}",
         "body.normalization": "layer{s}.{b}.bn{i1}",
         "projection.convolution": "layer{s}.{b}.downsample.0",
@@ -94,6 +98,7 @@ TIMM = Dialect(
     pointwise=frozenset({"squeeze", "excite"}),
     styles=("torchvision",),
     varying=frozenset({"anti_aliasing"}),
+    told=frozenset({"activation", "epsilon"}),  # act_layer, norm_layer
 )
 
 TIMM_V2 = Dialect(
@@ -117,6 +122,8 @@ TIMM_V2 = Dialect(
     separator=".",
     pointwise=frozenset({"classifier"}),
     styles=("timm_v2", "bit"),
+    # act_layer, norm_layer, avg_down, conv_layer, stem_type
+    told=frozenset({"activation", "epsilon", "shortcut", "standardize_kernels", "pooling"}),
 )
 
 TORCHVISION_VIDEO = Dialect(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from resnet_layers._support import checks
 from resnet_layers.layers import styles
 from resnet_layers.layers.conv_norm import ConvNorm, NormAct
 from resnet_layers.layers.head import ClassifierHead
@@ -162,7 +163,7 @@ def _check_complete(name: str, part: Any, rows: list[NamedTensor]) -> None:
         raise TypeError(
             f"The {name} of `model` must have no variables besides those of {_class(part)}, since "
             "nothing else has names in other libraries, or be left out by `skip`. "
-            f"Received: {', '.join(extra)}"
+            f"Received: {checks.some(extra, str)}"
         )
 
 
@@ -192,7 +193,8 @@ def _stem_units(stem: Stem) -> Iterator[Unit]:
         yield from _conv_norm_units("deep_stem_hidden", layer, i)
     yield from _conv_norm_units("deep_stem" if stem.hidden else "stem", stem.conv, len(stem.hidden))
     if stem.pool_conv is not None:
-        yield from _conv_norm_units("stem_pool", stem.pool_conv)
+        smoothed = "smoothed_" if stem.style.anti_aliasing else ""
+        yield from _conv_norm_units(f"{smoothed}stem_pool", stem.pool_conv)
 
 
 def _block_units(block: Any) -> Iterator[Unit]:

@@ -156,7 +156,7 @@ def _from_keras(tag: Tag, places: list[Path]) -> tuple[Any, str]:
     try:
         return getattr(keras.applications, name)(weights="imagenet"), f"keras.applications.{name}"
     except Exception as error:  # of the network and the disk
-        looked = f" Looked for {', '.join(map(str, places))}" if places else ""
+        looked = f" Looked for {checks.some(places, str)}" if places else ""
         reason = first_line(error)
         raise FileNotFoundError(
             f"The weights '{tag.name}' could not be downloaded by keras.applications: {reason}. "
@@ -165,7 +165,7 @@ def _from_keras(tag: Tag, places: list[Path]) -> tuple[Any, str]:
 
 
 def _download(tag: Tag, places: list[Path]) -> str:
-    looked = f". Looked for {', '.join(map(str, places))}" if places else ""
+    looked = f". Looked for {checks.some(places, str)}" if places else ""
     try:
         import huggingface_hub
     except ImportError:

@@ -1,8 +1,12 @@
 """One reader for each format of files: names and shapes at once, values when they are needed."""
 
+import argparse
 import contextlib
 import functools
+import io
 import json
+import math
+import mmap
 import pickle
 import zipfile
 from collections import Counter
@@ -16,7 +20,9 @@ import keras
 import ml_dtypes
 import numpy as np
 
-from resnet_layers.weights.tensors import Tensor, of_keras_model, of_mapping, unique
+from resnet_layers._support import checks
+from resnet_layers.weights import hdf5, torch_files
+from resnet_layers.weights.tensors import Tensor, of_keras_model, unique
 
 _SAFETENSORS_DTYPES: dict[str, Any] = {
     "F16": np.float16,
@@ -24,6 +30,7 @@ _SAFETENSORS_DTYPES: dict[str, Any] = {
     "F32": np.float32,
     "F64": np.float64,
 }
+_LONGEST_HEADER = 2**14
 _NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -37,6 +44,7 @@ KERAS_APPLICATIONS = {
     (104, 100): "ResNet101V2",
     (155, 151): "ResNet152V2",
 }
+_FEWEST = 23_500_000  # numbers in the smallest of these without its top
 
 
 @contextlib.contextmanager
@@ -65,7 +73,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_duplicates(names: Iterable[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"names stand there twice: {', '.join(twice)}")
+        raise ValueError(f"names stand there twice: {checks.some(twice, str)}")
 
 
 def _mapped(content: np.ndarray, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
@@ -78,7 +86,7 @@ def _mapped(content: np.ndarray, dtype: str, shape: list[int], data_offsets: lis
 
 
 @contextlib.contextmanager
-def _torch(path: Path) -> Iterator[dict[str, Tensor]]:
+def _torch(path: Path) -> Iterator[Mapping[Any, Any]]:
     try:
         import torch
     except ImportError:
@@ -90,15 +98,17 @@ def _torch(path: Path) -> Iterator[dict[str, Tensor]]:
     if zipped:
         with zipfile.ZipFile(path) as archive:
             _refuse_duplicates(archive.namelist())
+    torch_files.check(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # the options of a script
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise ValueError(
             "torch refuses it in weights-only mode, which runs no code of a file"
         ) from error
     if not isinstance(loaded, Mapping):
         raise TypeError(f"it holds a {type(loaded)} and no mapping")
-    yield of_mapping(loaded)
+    yield loaded
 
 
 @contextlib.contextmanager
@@ -110,9 +120,13 @@ def _npz(path: Path) -> Iterator[dict[str, Tensor]]:
 
 
 def _zipped(archive: zipfile.ZipFile, name: str) -> Tensor:
-    with archive.open(name) as stream:
+    with archive.open(name) as member:
+        stream = io.BytesIO(member.read(_LONGEST_HEADER))  # whatever length it claims
         read_header = _NPY_HEADERS[np.lib.format.read_magic(stream)]
         shape, _, dtype = read_header(stream)
+    size, held = math.prod(shape) * dtype.itemsize, archive.getinfo(name).file_size - stream.tell()
+    if size != held and not dtype.hasobject:
+        raise ValueError(f"its member {name!r} must have {size} bytes. Received: {held} bytes")
 
     def read() -> np.ndarray:
         with archive.open(name) as stream:
@@ -123,14 +137,15 @@ def _zipped(archive: zipfile.ZipFile, name: str) -> Tensor:
 
 @contextlib.contextmanager
 def _h5(path: Path) -> Iterator[dict[str, Tensor]]:
+    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        hdf5.check_heaps(content)
     with h5py.File(path) as file:
+        found = hdf5.datasets(file, path.stat().st_size)
         group = file.get("model_weights", file)
         if "layer_names" in group.attrs:
             yield unique(_of_legacy_group(group))
             return
-        model = _keras_applications_model(file)
-    if not path.name.endswith(".weights.h5"):
-        raise ValueError("Keras 3 reads its weights from files that end in .weights.h5 alone")
+        model = _keras_applications_model(path, file, sum(one.size for one in found.values()))
     model.load_weights(path)
     yield of_keras_model(model)
 
@@ -148,24 +163,31 @@ def _text(name: Any) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _keras_applications_model(file: Any) -> keras.Model:
+def _keras_applications_model(path: Path, file: Any, count: int) -> keras.Model:
     """The model that a weight file of Keras 3 belongs to; it numbers layers, and names none."""
     layers = file.get("layers", {})
     kinds = Counter(name.rstrip("0123456789").rstrip("_") for name in layers)
     name = KERAS_APPLICATIONS.get((kinds["conv2d"], kinds["batch_normalization"]))
     if name is None:
         raise ValueError("it holds no weights of a ResNet from keras.applications")
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError("Keras 3 reads its weights from files that end in .weights.h5 alone")
+    if count < _FEWEST:  # before a network of so many is made
+        raise ValueError(f"it holds {count} numbers, fewer than the {name} that it says it is of")
     top = {"classes": layers["dense/vars/0"].shape[1]} if kinds["dense"] else {}
     channels = layers["conv2d/vars/0"].shape[2]
     create = getattr(keras.applications, name)
     return create(include_top=bool(top), weights=None, input_shape=(32, 32, channels), **top)
 
 
-READERS: dict[str, Callable[[Path], AbstractContextManager[dict[str, Tensor]]]] = {
+# What a reader yields is yet to be looked into, for the weights that are meant.
+READERS: dict[str, Callable[[Path], AbstractContextManager[Mapping[Any, Any]]]] = {
     ".safetensors": _safetensors,
     ".pth": _torch,
     ".pt": _torch,
     ".bin": _torch,
+    ".pth.tar": _torch,
+    ".ckpt": _torch,
     ".npz": _npz,
     ".h5": _h5,
 }

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from resnet_layers._support import checks
 from resnet_layers._support.files import replacing
 from resnet_layers.weights import plan
 from resnet_layers.weights.plan import NamedTensor
@@ -49,16 +50,14 @@ def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:
     if biases:
         raise ValueError(
             f"`model` must have no biases in its convolutions, since {dialect.title}'s networks "
-            f"have none. Received: {', '.join(biases)}"
+            f"have none. Received: {checks.some(biases, str)}"
         )
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
+    # torch's users expect this note of a file. `save_file` would make another one beside it.
+    content = save({row.name: _value(row) for row in rows}, metadata={"format": "pt"})
     with replacing(path) as (beside,):
-        beside.touch()
-        mode = beside.stat().st_mode
-        # torch's users expect this note of a file.
-        save_file({row.name: _value(row) for row in rows}, beside, metadata={"format": "pt"})
-        beside.chmod(mode)  # safetensors makes files that their owner alone reads
+        beside.write_bytes(content)
 
 
 def _value(row: NamedTensor) -> np.ndarray[Any, Any]:

@@ -9,9 +9,6 @@ import numpy as np
 
 from resnet_layers.weights.dialects import looks_like_keras
 
-# Where training scripts put the weights in what they save.
-_WRAPPERS = ("state_dict", "model")
-
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
@@ -29,19 +26,18 @@ class Tensor:
 
 
 def of_mapping(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The arrays of a mapping, or of the one that a training script put into it.
+    """The arrays of a mapping.
 
     Raises:
         TypeError: If it does not map names to arrays.
     """
-    inner = next((mapping[key] for key in _WRAPPERS if key in mapping), mapping)
     tensors = {}
-    for name, value in (inner if isinstance(inner, Mapping) else mapping).items():
+    for name, value in mapping.items():
         if not isinstance(name, str) or not hasattr(value, "shape") or not hasattr(value, "dtype"):
             raise TypeError(
                 f"`source` must map names to arrays. Received: {name!r} for a {type(value)}"
             )
-        tensors[name] = _of_array(value)
+        tensors[name] = value if isinstance(value, Tensor) else _of_array(value)
     return tensors
 
 

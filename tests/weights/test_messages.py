@@ -1,10 +1,12 @@
 """Every error of weights and published networks: its type and its whole text."""
 
+import contextlib
 import functools
 import json
 import pickle
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import resnet_layers as rl
-from tests.support.messages import Row, check, ids, missing
+from tests.support.messages import ANY, Row, check, ids, missing
 from tests.weights.test_reading import (
     TINY,
     UNREADABLE,
@@ -106,12 +108,86 @@ def load_with_negative(name: str) -> None:
     load({**arrays, name: -arrays[name]})
 
 
+def torch_that(load: Any) -> Any:
+    """What loading a file needs of torch."""
+    trusted = types.SimpleNamespace(safe_globals=contextlib.nullcontext)
+    return types.SimpleNamespace(load=load, serialization=trusted)
+
+
 def with_torch(torch: Any) -> None:
     """A file of torch's, with something in place of torch; `None` for nothing."""
-    Path("weights.pth").write_bytes(b"")
+    # In torch's older format, and without a tensor.
+    Path("weights.pth").write_bytes(b"".join(map(pickle.dumps, (0, 0, 0, {}))))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "torch", torch)
         load("weights.pth")
+
+
+def speaking_of(key: str = "0", count: int = 2, name: str = "FloatStorage") -> bytes:
+    """A pickle of a storage, as torch writes it."""
+    texts = [b"X%s%s" % (len(text).to_bytes(4, "little"), text.encode()) for text in (key, "cpu")]
+    storage = b"X\x07\x00\x00\x00storagectorch\n%s\n" % name.encode()
+    return b"\x80\x02(%s%sK%ctQ." % (storage, b"".join(texts), count)
+
+
+def torch_archive(pickled: bytes, compress: int = 0, **members: bytes) -> None:
+    with zipfile.ZipFile("weights.pth", "w", compress) as archive:
+        archive.writestr("weights/data.pkl", pickled)
+        for key, content in members.items():
+            archive.writestr(f"weights/data/{key.removeprefix('_')}", content)
+    load_for_torch()
+
+
+def load_for_torch() -> None:
+    """Without torch, which does not see what is refused before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", types.SimpleNamespace())
+        load("weights.pth")
+
+
+def damaged_torch_archive() -> None:
+    with contextlib.suppress(Exception):
+        torch_archive(speaking_of(), _0=b"numbers!")
+    path = Path("weights.pth")
+    path.write_bytes(path.read_bytes().replace(b"numbers!", b"Numbers!"))
+    load_for_torch()
+
+
+def older_torch_file() -> None:
+    Path("weights.pth").write_bytes(b"".join(map(pickle.dumps, (0, 0, 0))) + speaking_of())
+    load_for_torch()
+
+
+def hdf5(write: Any) -> None:
+    with h5py.File("a.weights.h5", "w") as file:
+        write(file)
+    load("a.weights.h5")
+
+
+def some_layers(file: Any) -> None:
+    """As many as keras.applications' ResNet50 has, of a number each."""
+    for kind in ("conv2d", "batch_normalization"):
+        for i in range(53):
+            file[f"layers/{kind}_{i}/vars/0" if i else f"layers/{kind}/vars/0"] = np.zeros((1,) * 4)
+
+
+def text_without_length() -> None:
+    with h5py.File("a.weights.h5", "w") as file:
+        file.attrs["a"] = ["some", "texts"]
+    path = Path("a.weights.h5")
+    content = path.read_bytes()
+    start = content.index(b"GCOL") + 16
+    path.write_bytes(content[:start] + bytes(100) + content[start + 100 :])
+    load(path)
+
+
+def emptied_npz() -> None:
+    save_npz({"a": np.zeros(3)}, Path("a.npz"))
+    with zipfile.ZipFile("a.npz") as archive:
+        content = archive.read("a.npy")
+    with zipfile.ZipFile("a.npz", "w") as archive:
+        archive.writestr("a.npy", content[:-8])
+    load("a.npz")
 
 
 def refuse_to_unpickle(*_: Any, **__: Any) -> None:
@@ -183,6 +259,42 @@ LOADING: list[Row] = [
         TypeError,
         "`source` must map names to arrays. Received: 'a' for a <class 'list'>",
     ),
+    (
+        lambda: load({"epoch": 3, "optimizer": {"lr": 0.1}}),
+        ValueError,
+        "A checkpoint must have its weights as one of state_dict, model, model_state_dict, state, "
+        "module, _orig_mod, net, network, backbone, state_dict_ema, model_ema, ema_state_dict, "
+        "ema_model, ema, swa_model. Received: source=<mapping> with epoch, optimizer",
+    ),
+    (
+        lambda: load({"state_dict": {"a": np.zeros(1)}, "model": {"b": np.zeros(1)}}),
+        ValueError,
+        "A checkpoint must have one set of weights, and one that is averaged; give the one that is "
+        "meant as a mapping. Received: source=<mapping> with state_dict, model",
+    ),
+    (
+        lambda: load({"ema": {"shadow_params": [np.zeros(1)]}, "model": {"b": np.zeros(1)}}),
+        ValueError,
+        "Averaged weights must have names; averaged=False takes the others. "
+        "Received: source=<mapping> with ema whose shadow_params is a list",
+    ),
+    (
+        lambda: load({"state_dict": {"a": np.zeros(1)}}, averaged=True),
+        ValueError,
+        "`averaged` must be False or None where a checkpoint has no averaged weights. "
+        "Received: source=<mapping>, averaged=True",
+    ),
+    (
+        lambda: load({"n_averaged": np.zeros(()), "module.a": np.zeros(1)}, averaged=False),
+        ValueError,
+        "`averaged` must be True or None where a checkpoint has no other weights. "
+        "Received: source=<mapping>, averaged=False",
+    ),
+    (
+        lambda: load({}, averaged=1),
+        TypeError,
+        "`averaged` must be True or False. Received: averaged=1",
+    ),
     (lambda: load(MODEL()), ValueError, f"{FOREIGN}<ResNet name=resnet18, built=True>"),
     (
         lambda: load(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="a")),
@@ -203,7 +315,8 @@ LOADING: list[Row] = [
     (
         lambda: load("weights.txt"),
         ValueError,
-        "`source` must be a file that ends in .safetensors, .pth, .pt, .bin, .npz, .h5. "
+        "`source` must be a file that ends in .safetensors, .pth, .pt, .bin, .pth.tar, "
+        ".ckpt, .npz, .h5. "
         "Received: source='weights.txt'",
     ),
     (
@@ -233,13 +346,13 @@ LOADING: list[Row] = [
         "`pip install \"resnet-layers[torch]\"`. Received: source='weights.pth'",
     ),
     (
-        lambda: with_torch(types.SimpleNamespace(load=refuse_to_unpickle)),
+        lambda: with_torch(torch_that(refuse_to_unpickle)),
         ValueError,
         f"{UNREADABLE}'weights.pth', which cannot be read: torch refuses it in weights-only mode, "
         "which runs no code of a file",
     ),
     (
-        lambda: with_torch(types.SimpleNamespace(load=lambda *_, **__: [3])),
+        lambda: with_torch(torch_that(lambda *_, **__: [3])),
         ValueError,
         f"{UNREADABLE}'weights.pth', which cannot be read: it holds a <class 'list'> and no "
         "mapping",
@@ -255,6 +368,98 @@ LOADING: list[Row] = [
         ValueError,
         f"{UNREADABLE}'renamed.h5', which cannot be read: Keras 3 reads its weights from files "
         "that end in .weights.h5 alone",
+    ),
+    *[
+        (call, ValueError, f"{UNREADABLE}'weights.pth', which cannot be read: {text}")
+        for call, text in (
+            (
+                lambda: torch_archive(speaking_of(), zipfile.ZIP_DEFLATED, _0=bytes(8)),
+                "torch compresses no members, as these are: 'weights/data.pkl', 'weights/data/0'",
+            ),
+            (
+                lambda: torch_archive(speaking_of("1"), _0=bytes(8)),
+                "its member 'weights/data/1' is missing",
+            ),
+            (
+                lambda: torch_archive(speaking_of(), _0=b""),
+                "its member 'weights/data/0' must have the 8 bytes of its tensor. "
+                "Received: 0 bytes",
+            ),
+            (
+                lambda: torch_archive(speaking_of(name="Lambda")),
+                "it must hold tensors of numbers. Received: 'storage' of 'Lambda'",
+            ),
+            (
+                lambda: torch_archive(speaking_of()[:-1] + speaking_of(count=3)[2:]),
+                "it says of its storage '0' that it has two sizes",
+            ),
+            (damaged_torch_archive, "these members are damaged: 'weights/data/0'"),
+            (
+                older_torch_file,
+                "it must have the 8 bytes of its tensors. Received: 0 bytes after their names",
+            ),
+        )
+    ],
+    *[
+        (
+            functools.partial(hdf5, write),
+            ValueError,
+            f"{UNREADABLE}'a.weights.h5', which cannot be read: {text}",
+        )
+        for write, text in (
+            (
+                lambda file: file.update({"a": h5py.SoftLink("/b")}),
+                "'/a' is a link, which may lead to another file",
+            ),
+            (
+                lambda file: file.create_group("a").update({"b": h5py.ExternalLink("c.h5", "/")}),
+                "'/a/b' is a link, which may lead to another file",
+            ),
+            (
+                lambda file: file.create_dataset("a", (2,), "f4", external=[("b", 0, 8)]),
+                "the values of '/a' are in another file",
+            ),
+            (
+                lambda file: file.create_virtual_dataset(
+                    "a", h5py.VirtualLayout((2,), "f4"), fillvalue=0
+                ),
+                "the values of '/a' are in another file",
+            ),
+            (lambda file: file.create_dataset("a", (2,), "f4"), "'/a' lacks values"),
+            (
+                lambda file: file.create_dataset("a", (9,), "f4", chunks=(4,))[:4].fill(0),
+                "'/a' lacks values",
+            ),
+            (
+                lambda file: file.create_dataset(
+                    "a", data=np.zeros(2), maxshape=(None,), chunks=(2**20,), compression="gzip"
+                ),
+                "'/a' is in pieces larger than it",
+            ),
+            (
+                lambda file: file.create_dataset("a", data=np.zeros(2**20), compression="gzip"),
+                f"its {ANY} bytes cannot hold the 8388608 bytes of its datasets",
+            ),
+            (
+                lambda file: file.attrs.update({"a": ["some", "texts"]}),
+                "it holds no weights of a ResNet from keras.applications",
+            ),
+            (
+                some_layers,
+                "it holds 106 numbers, fewer than the ResNet50 that it says it is of",
+            ),
+        )
+    ],
+    (
+        text_without_length,
+        ValueError,
+        f"{UNREADABLE}'a.weights.h5', which cannot be read: the heap of its texts is damaged",
+    ),
+    (
+        emptied_npz,
+        ValueError,
+        f"{UNREADABLE}'a.npz', which cannot be read: its member 'a.npy' must have 24 bytes. "
+        "Received: 16 bytes",
     ),
     # Tensors
     (

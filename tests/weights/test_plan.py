@@ -41,6 +41,8 @@ def test_plan_names_every_variable_once(arguments: dict[str, Any]) -> None:
     assert sorted(variables) == sorted(id(variable) for variable in model.weights)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @given(STAGES)
 def test_tensors_of_a_model_load_into_its_twin(arguments: dict[str, Any]) -> None:
     model, twin = randomize(make_any(arguments)), make_any(arguments)
@@ -80,6 +82,8 @@ def test_names_of_unknown_parts_belong_to_none() -> None:
         assert dialects.TIMM.part_of(name) is None
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("variant", ["keras_resnet50", "keras_resnet50v2"])
 def test_plan_is_a_bijection_with_keras_applications(variant: str) -> None:
     theirs = keras_original(variant)
@@ -94,6 +98,8 @@ def test_plan_is_a_bijection_with_keras_applications(variant: str) -> None:
     assert len(rows) == len(expected) == len(model.weights)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_dialect_follows_the_style() -> None:
     for name, row in variants.VARIANTS.items():
         if name.startswith(("resnetv2", "keras", "article")) or row.parameters > 15e6:

@@ -291,6 +291,7 @@ def test_first_kernel_is_adapted_to_a_single_channel(weights: Path, tmp_path: Pa
     assert relative_difference(grey(x), colour(np.repeat(x, 3, axis=-1))) < 1e-5
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(
     ("arguments", "shape"),
     [
@@ -314,6 +315,8 @@ def test_network_can_differ_from_the_published_one(
     assert layer.data_format == arguments.get("data_format", "channels_last")
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_keywords_of_the_head_keep_the_classifier(weights: Path, tmp_path: Path) -> None:
     shutil.copy(weights, tmp_path / f"{TAG}.safetensors")
     model = rl.from_pretrained(TAG, folder=tmp_path, head={"dropout": 0.5}, metadata=None)
@@ -380,6 +383,8 @@ def test_weights_without_a_classifier(tmp_path: Path, monkeypatch: pytest.Monkey
         assert model.output_shape == (None, 4)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "name", ["keras_resnet50.imagenet.h5", "resnet50_weights_tf_dim_ordering_tf_kernels.h5"]
 )
@@ -395,6 +400,8 @@ def test_weights_of_keras_are_found_in_a_folder(tmp_path: Path, name: str) -> No
     assert rl.preprocessing(model).channels == "bgr"
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_weights_of_keras_come_through_keras_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     original = keras.applications.ResNet50V2(weights=None)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import pickle
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -225,6 +226,7 @@ def keras_original(name: str, include_top: bool = True) -> keras.Model:
     return randomize(_keras_original(name, include_top))
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     "name",
     [
@@ -271,6 +273,8 @@ def write_legacy(group: Any, model: keras.Model) -> None:
             inner[name] = value(variable)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_keras_network_without_its_top_is_read_for_a_new_head(tmp_path: Path) -> None:
     original = keras_original("keras_resnet50", include_top=False)
     model = rl.ResNet.from_variant("keras_resnet50", classes=2)
@@ -526,3 +530,22 @@ def test_dtypes_that_are_no_floats_are_refused(dtype: str) -> None:
     source = tensors(tiny())
     source["fc.bias"] = source["fc.bias"].astype(dtype)
     assert f" ! fc.bias: has {dtype}, needs floating point" in refused(source)
+
+
+@pytest.mark.slow
+@pytest.mark.share(2)
+@pytest.mark.upstream
+def test_hdf5_reads_a_text_without_length_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["a"] = ["some", "texts"]
+    content = path.read_bytes()
+    start = content.index(b"GCOL") + 16
+    path.write_bytes(content[:start] + bytes(100) + content[start + 100 :])
+    script = (
+        f"import h5py; file = h5py.File({str(path)!r}); print('open', flush=True); file.attrs['a']"
+    )
+    command = [sys.executable, "-c", script]
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        subprocess.run(command, capture_output=True, timeout=8, check=False)
+    assert caught.value.stdout == b"open\n"

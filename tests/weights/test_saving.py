@@ -1,6 +1,8 @@
 """Files for torch: names, layout and bits."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import resnet_layers as rl
+from tests.package.test_files import can_kill_at_calls
 from tests.support.randomize import images, randomize, relative_difference, value
 from tests.weights.test_reading import TINY, assert_untouched, tensors, tiny
 
@@ -40,6 +43,7 @@ def make(variant: str, seed: int) -> rl.ResNet:
     return randomize(rl.ResNet.from_variant(variant, **{**TINY, **KINDS[variant]}), seed)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("variant", KINDS)
 def test_round_trip_is_equal_bit_for_bit(variant: str, tmp_path: Path) -> None:
     model, path = make(variant, seed=0), tmp_path / "weights.safetensors"
@@ -50,6 +54,19 @@ def test_round_trip_is_equal_bit_for_bit(variant: str, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     rl.save_torch_weights(other, again)
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["blur", "average"])
+def test_smoothed_pooling_convolution_has_the_names_of_timm(kind: str, tmp_path: Path) -> None:
+    model = randomize(rl.ResNet.from_variant("resnetrs50", **TINY, anti_aliasing=kind))
+    rl.save_torch_weights(model, tmp_path / "weights.safetensors")
+    found = load_file(tmp_path / "weights.safetensors")
+    assert {name.rpartition(".")[0] for name in found if "maxpool" in name} == {
+        "maxpool.0",
+        "maxpool.2",  # the smoothing is 1
+    }
+    rl.load_weights_from(other := randomize(model.replace(), seed=1), found)
+    assert_untouched(other, model.get_weights())
 
 
 def test_file_is_what_torch_expects(tmp_path: Path) -> None:
@@ -89,11 +106,13 @@ def test_interrupted_writing_leaves_the_old_file(
     rl.save_torch_weights(tiny(), path)
     before = path.read_bytes()
 
-    def fail(_: Any, beside: Path, **__: Any) -> None:
-        beside.write_bytes(before[:100])
+    write_bytes = Path.write_bytes
+
+    def fail(beside: Path, content: bytes) -> None:
+        write_bytes(beside, content[:100])
         raise OSError("disk full")
 
-    monkeypatch.setattr("safetensors.numpy.save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         rl.save_torch_weights(tiny(), path)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -135,3 +154,13 @@ def test_header_is_readable_json(tmp_path: Path) -> None:
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert header["fc.bias"]["shape"] == [3]
+
+
+@pytest.mark.upstream
+@pytest.mark.skipif(not can_kill_at_calls(), reason="needs strace, and the right to use it")
+def test_safetensors_leave_a_file_when_they_are_killed(tmp_path: Path) -> None:
+    script = "import numpy as n, safetensors.numpy as s; s.save_file({'a': n.zeros(9)}, 'a.s')"
+    inject = "inject=rename,renameat,renameat2:signal=KILL"
+    watch = ["strace", "-f", "-o", "/dev/null", "-e", inject, sys.executable, "-B", "-c", script]
+    subprocess.run(watch, cwd=tmp_path, check=False)
+    assert [path.name[:4] for path in tmp_path.iterdir()] == [".tmp"]
