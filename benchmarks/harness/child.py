@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,6 +59,13 @@ class Task:
         names = [name for name in needs if importlib.util.find_spec(name) is None]
         return f"{' and '.join(names)} not installed" if names else ""
 
+    @property
+    def start(self) -> str:
+        """The code of a process that runs it."""
+        # TensorFlow that is loaded before torch's compiler ends the process: docs/upstream.md.
+        first = "" if self.framework in ("tensorflow", "jax") else "import torch._dynamo; "
+        return f"{first}from benchmarks.harness import child; child.main()"
+
 
 class Child:
     """A running child.
@@ -74,7 +82,7 @@ class Child:
             raise ChildError(task.missing)
         backend = task.framework if task.is_keras else keras.backend.backend()
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.harness.child"],
+            [sys.executable, "-W", "ignore", "-c", task.start],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -105,12 +113,15 @@ class Child:
         answer = stdout.readline()
         if not answer:
             _, errors = self._process.communicate()
+            if self._process.returncode < 0:
+                name = signal.Signals(-self._process.returncode).name
+                raise ChildError(f"the process was ended by {name}")
             raise ChildError((errors.strip().splitlines() or ["ended without a word"])[-1])
         return json.loads(answer)
 
 
 class ChildError(Exception):
-    """What a child could not do: the last line of its standard error."""
+    """What a child could not do: its signal, or the last line of its standard error."""
 
 
 @contextlib.contextmanager
@@ -167,7 +178,3 @@ def _keras(task: Task, x: Any, y: Any) -> Any:
     if task.work == "forward":
         return execution.forward(model, x, task.mode, task.device)
     return execution.training_step(model, x, y, task.mode, task.device)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,11 +17,11 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -62,11 +62,20 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
         ChildError: If it fails there, or the process ends.
     """
     context = multiprocessing.get_context("spawn")
-    with mock.patch.dict(os.environ, LIBRARY), ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            result, error = pool.submit(_caught, function, arguments).result()
-        except BrokenProcessPool:
-            raise ChildError("the process was killed, as if out of memory") from None
+    answers, answer = context.Pipe(duplex=False)
+    process = context.Process(target=_answers, args=(answer, function, arguments))
+    with mock.patch.dict(os.environ, LIBRARY):
+        process.start()
+    answer.close()  # the child has the only end that is left
+    try:
+        result, error = answers.recv()
+    except EOFError:
+        result, error = None, ""
+    finally:
+        answers.close()
+        process.join()
+    if process.exitcode:
+        raise ChildError(_ended(process.exitcode))
     if error:
         raise ChildError(error)
     return result
@@ -89,6 +98,18 @@ def measured(run: Callable[[], Any], device: str = "cpu:0") -> Peak:
     start = time.perf_counter()
     run()
     return Peak(max(0, peak), time.perf_counter() - start)
+
+
+def _answers(answer: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    answer.send(_caught(function, arguments))
+
+
+def _ended(code: int) -> str:
+    if code > 0:
+        return f"the process ended with status {code}"
+    name = signal.Signals(-code).name
+    hint = ", as if out of memory" if name == "SIGKILL" else ""
+    return f"the process was ended by {name}{hint}"
 
 
 def _caught(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str]:

@@ -4,9 +4,15 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import contextlib
+import sys
+
+if "tensorflow" not in sys.modules:  # which ends the process if it is loaded before this
+    with contextlib.suppress(ImportError):
+        import torch._dynamo  # noqa: F401
+
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Mapping

@@ -8,6 +8,8 @@ from typing import Any
 import cpuinfo
 import numpy as np
 
+from resnet_layers.serving.runtimes import openvino_runtime
+
 SIDE = 2048  # of the matrices whose product tells what the machine can do
 PRODUCT = 2.0 * SIDE**3  # its operations
 
@@ -33,7 +35,7 @@ def product_int8(_: Any = None) -> Callable[[], Any]:
     right = ops.fake_quantize(ops.constant(matrix), low, high, low, high, 255)
     product = ops.reduce_max(ops.matmul(left, right, False, False), np.array([0, 1]))
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = ov.Core().compile_model(ov.Model([product], [x]), "CPU", hints)
+    compiled = openvino_runtime.core().compile_model(ov.Model([product], [x]), "CPU", hints)
     return lambda: np.array(compiled(matrix)[0])
 
 
@@ -56,9 +58,7 @@ def operations(network: Any, size: int) -> float:
 
 def layers(path: Path, batch: Any) -> dict[str, tuple[float, float]]:
     """OpenVINO's own counters: seconds and operations of each kind of layer."""
-    import openvino as ov
-
-    core = ov.Core()
+    core = openvino_runtime.core()
     graph = core.read_model(path)
     precision = json.loads(graph.get_rt_info("resnet_layers").astype(str))["precision"]
     graph.reshape(list(batch.shape))

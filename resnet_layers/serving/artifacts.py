@@ -1,13 +1,16 @@
 """`load_exported`: an artifact of `export` as a function."""
 
 import dataclasses
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from resnet_layers._support import checks
 from resnet_layers._support.errors import first_line
+from resnet_layers._support.files import tidy
 from resnet_layers.serving import formats
 from resnet_layers.serving.description import Description
 from resnet_layers.serving.job import Run
@@ -27,6 +30,10 @@ class Exported(Description):
     format: str
     run: Run = dataclasses.field(repr=False)
 
+    def __reduce__(self) -> Any:
+        """Another process opens the same file, which must still be there."""
+        return load_exported, (self.path,)
+
     def __call__(self, images: ArrayLike) -> NDArray[np.float32]:
         """The outputs for images, `(N, *input_shape)`.
 
@@ -37,7 +44,13 @@ class Exported(Description):
         wanted = (None, *self.input_shape)
         if not checks.fits(array.shape, wanted) or not array.size:
             raise ValueError(f"`images` must have shape {wanted}. Received: shape={array.shape}")
-        return self.run(array)
+        outputs = self.run(array)
+        if not checks.fits(outputs.shape, self.output_shape):
+            raise ValueError(
+                f"The outputs of '{self.path}' must have shape {self.output_shape}, as it says. "
+                f"Received: shape={outputs.shape}"
+            )
+        return outputs
 
 
 def load_exported(path: str | Path) -> Exported:
@@ -47,8 +60,12 @@ def load_exported(path: str | Path) -> Exported:
         path: The folder of a SavedModel, or an `.onnx`, `.tflite` or `.xml` file.
 
     Raises:
-        ValueError: If it is missing, damaged, or another kind of file.
+        ValueError: If it is missing, or not as `export` has written it: if a byte of it was
+            changed, a file of it is missing or of another artifact, or it is of another kind.
         ImportError: If the runtime is not installed.
+
+    Warns:
+        UserWarning: If it is of a version of `export` that wrote no digests.
 
     Example:
 
@@ -59,6 +76,7 @@ def load_exported(path: str | Path) -> Exported:
     (2, 10)
     """
     path = Path(path)
+    tidy(path.parent)
     row = formats.of_path(path)
     if row is None:
         raise ValueError(
@@ -69,8 +87,14 @@ def load_exported(path: str | Path) -> Exported:
         raise ValueError(f"There is no file '{path}'")
     row.require(*row.reads)
     try:
-        run, description = row.load(path)
+        run, description, closed = row.open(path)
     except Exception as error:  # each runtime has errors of its own
         reason = first_line(error)
         raise ValueError(f"'{path}' cannot be opened: {reason}") from error
-    return Exported(path=path, format=row.name, run=run, **vars(description))
+    if not closed:
+        warnings.warn(
+            f"'{path}' is of a version of `export` without digests, so damage cannot be told: "
+            "export it again",
+            stacklevel=2,
+        )
+    return Exported(path=path.absolute(), format=row.name, run=run, **vars(description))

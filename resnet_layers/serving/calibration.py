@@ -41,13 +41,16 @@ class Calibration:
         return sum(map(len, self.batches))
 
 
-def gather(calibration: Any, input_shape: tuple[int | None, ...], classes: Any) -> Calibration:
+def gather(
+    calibration: Any, input_shape: tuple[int | None, ...], classes: Any, pixels: bool = False
+) -> Calibration:
     """Reads images from an array, a pair of arrays, or batches of either.
 
     Args:
         calibration: As of `export`.
         input_shape: Sizes in pixels, or `None` for any, and channels.
         classes: The number of classes, or `None` where outputs are no classes.
+        pixels: Whether the model takes raw images, which may be integers.
 
     Raises:
         TypeError: If it is nothing of that, if images are integers, or if labels are no numbers.
@@ -60,7 +63,7 @@ def gather(calibration: Any, input_shape: tuple[int | None, ...], classes: Any) 
     for images, targets in _pairs(calibration):
         if not len(images):
             continue
-        _check_images(images, input_shape)
+        _check_images(images, input_shape, pixels)
         if targets is not None:
             labels.append(_indices(targets, len(images), classes)[: MOST_IMAGES - read])
         elif labels:
@@ -92,8 +95,9 @@ def _pairs(calibration: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None
         yield _array(images), _array(targets[0]) if targets else None
 
 
-def _check_images(images: NDArray[Any], input_shape: tuple[int | None, ...]) -> None:
-    if not np.issubdtype(images.dtype, np.floating) and images.dtype.name != "bfloat16":
+def _check_images(images: NDArray[Any], input_shape: tuple[int | None, ...], pixels: bool) -> None:
+    floats = np.issubdtype(images.dtype, np.floating) or images.dtype.name == "bfloat16"
+    if not floats and not (pixels and images.dtype.kind in "iu"):
         raise TypeError(
             "`calibration` must have the numbers that the model takes, as its preprocessing makes "
             f"them from pixels. Received: dtype={images.dtype}"

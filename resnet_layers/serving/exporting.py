@@ -10,12 +10,10 @@ from typing import Any
 import keras
 
 from resnet_layers._support import checks
-from resnet_layers._support.errors import DisagreementError
-from resnet_layers._support.files import replacing
-from resnet_layers.layers import _shapes
-from resnet_layers.layers.head import last_activation
+from resnet_layers._support.errors import DisagreementError, first_line
+from resnet_layers._support.files import check_writable, replacing
+from resnet_layers.layers.conv_norm import ConvNorm
 from resnet_layers.layers.primitives.convolution import has_gradients, native_groups
-from resnet_layers.networks.model import ResNet
 from resnet_layers.networks.remake import as_resnet
 from resnet_layers.serving import comparison
 from resnet_layers.serving.calibration import Calibration, gather
@@ -23,13 +21,15 @@ from resnet_layers.serving.description import Description
 from resnet_layers.serving.folding import fold_batch_norm, kept
 from resnet_layers.serving.formats import FORMATS, PRECISIONS, Format
 from resnet_layers.serving.job import Job, Run
-from resnet_layers.serving.precision import in_float32
+from resnet_layers.serving.operators import PARTS
+from resnet_layers.serving.precision import in_float32, made_again
 from resnet_layers.serving.report import Report
+from resnet_layers.serving.source import LARGEST, Source
 
 # The largest difference over the largest output. Rounding alone makes deep networks of
-# standardized kernels differ by 2e-4 in float32, and by 0.18 in bfloat16. For int8, the root mean
+# standardized kernels differ by 0.18 in bfloat16. For int8, the root mean
 # square on the calibration images over that of the outputs.
-_LARGEST = {"float32": 5e-4, "bfloat16": 0.25, "int8": 0.25}
+_LARGEST = {"float32": LARGEST, "bfloat16": 0.25, "int8": 0.25}
 # The same for a row in another batch, whose sums may be taken in another order.
 _LARGEST_BETWEEN = {"float32": 5e-4, "bfloat16": 0.05, "int8": 0.01}
 
@@ -52,7 +52,9 @@ def export(
     what stood at `path` stays.
 
     Args:
-        model: `ResNet`, of any dtype policy; it is compared with in float32.
+        model: `ResNet`, or another built Keras model of one input and one output, such as a
+            Functional or Sequential one with a `Preprocessing` in front, which takes raw images;
+            of any dtype policy. It is compared with in float32.
         path: What to write: a folder for a SavedModel, a file ending in `.onnx`, `.tflite`, or
             `.xml` (OpenVINO's weights are in a `.bin` file beside it). It replaces its like.
         format: `"tf_saved_model"`, `"onnx"`, `"litert"` or `"openvino"`.
@@ -70,10 +72,14 @@ def export(
         What was measured.
 
     Raises:
-        TypeError: If `model` is no `ResNet`, or a value has the wrong type.
-        ValueError: If a value is out of range, or if there is no calibration for int8.
+        TypeError: If `model` is no Keras model, or a value has the wrong type.
+        ValueError: If a value is out of range, if there is no calibration for int8, or if the
+            format lacks an operation of the model.
         ImportError: If the runtime is not installed.
         DisagreementError: If the artifact does not compute what the model does.
+
+    Warns:
+        UserWarning: If a model is exported unfolded, since its config does not make it again.
 
     Example:
 
@@ -85,12 +91,10 @@ def export(
     """
     row = FORMATS[checks.known_name("format", format, FORMATS)]
     target = _target(path, row)
-    if not isinstance(model, ResNet):
-        raise TypeError(f"`model` must be a ResNet. Received: model={model!r}")
-    shape = _shape(model, input_shape)
-    output_shape = _output_shape(model, shape)
+    source = Source.of(model, input_shape)
+    shape, output_shape = source.input_shape, source.output_shape
     classes = output_shape[-1] if len(output_shape) == 2 else None
-    images = _calibration(row, precision, calibration, shape, classes)
+    images = _calibration(row, precision, calibration, source, classes)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "`export` needs Keras' TensorFlow backend; a .keras file can be opened there. "
@@ -98,17 +102,17 @@ def export(
         )
     row.require(*row.writes, *row.reads, *(["nncf"] if _uses_nncf(row, precision) else []))
 
-    exact = in_float32(model)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* are left as they are", UserWarning)  # the report says
-        served = fold_batch_norm(exact) if checks.boolean("fold", fold) else as_resnet(exact)
+    exact = _exact(model, source)
+    served = _folded(exact) if checks.boolean("fold", fold) else as_resnet(exact)
     description = Description(
         precision=precision,
         input_shape=shape,
         output_shape=output_shape,
-        metadata=checks.metadata(model.metadata),
-        activation=last_activation(model.head),
+        metadata=source.metadata,
+        activation=source.activation,
+        pixels=source.pixels,
     )
+    description.check()
     job = Job(description=description, calibration=images)
     reference = comparison.outputs(exact)
     if precision != "float32":
@@ -116,8 +120,10 @@ def export(
     with replacing(*row.files(target)) as beside:
         run = _written(served, row, job, beside[0])
         measured = _compare(run, reference, job, row.title)
-        at = comparison.usual_shape(shape, model.metadata)
-        latency, model_latency = comparison.latencies(run, model.predict_on_batch, shape=at)
+        at = comparison.usual_shape(shape, source.metadata)
+        latency, model_latency = comparison.latencies(
+            run, model.predict_on_batch, shape=at, pixels=source.pixels
+        )
         size = sum(_size(file) for file in beside)
     return Report(
         path=Path(path),
@@ -134,13 +140,68 @@ def export(
     )
 
 
+def _exact(model: Any, source: Source) -> Any:
+    """The model in float32, which its config has made again if it was in another policy.
+
+    Raises:
+        DisagreementError: If what a config makes of the model has other outputs.
+    """
+    exact = in_float32(model)
+    if exact is model:
+        return model
+    shapes = comparison.input_shapes(source.input_shape)[:1]
+    runs = (comparison.outputs(made_again(model)), comparison.outputs(model))
+    found, _ = comparison.on_seeded_images(*runs, shapes, source.pixels)
+    if not found <= LARGEST:
+        raise DisagreementError(
+            f"`model` must have a config that makes the same model, which its export in float32 is "
+            f"made of. Received: a difference of {found:.1e} in {model.dtype_policy.name}"
+        )
+    return exact
+
+
+def _folded(exact: Any) -> Any:
+    """The model with its normalizations folded, where there are any that can be.
+
+    One whose config does not make it again is exported as it is.
+    """
+    layers = exact._flatten_layers()
+    if not any(isinstance(layer, ConvNorm) and layer.normalization is not None for layer in layers):
+        return as_resnet(exact)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* are left as they are", UserWarning)  # the report says
+        try:
+            return fold_batch_norm(exact)
+        except (ArithmeticError, NotImplementedError, TypeError, ValueError) as error:
+            reason = first_line(error)
+    warnings.warn(
+        f"'{exact.name}' is exported without folding its batch normalization: {reason}",
+        stacklevel=3,
+    )
+    return exact
+
+
 def _written(model: Any, row: Format, job: Job, path: Path) -> Run:
     """Writes the model, and opens what was written."""
     # TensorFlow runs SavedModels itself, and fuses grouped convolutions only by oneDNN's kernels.
     by_keras = row.name == "tf_saved_model" and not has_gradients("float32")
-    with nullcontext() if by_keras else native_groups():
-        row.write(model, path, job)
-    return row.load(path)[0]
+    try:
+        with nullcontext() if by_keras else native_groups():
+            row.write(model, path, job)
+        row.close(path)
+        return row.open(path)[0]
+    except Exception as error:  # each converter has errors of its own
+        raise ValueError(
+            f"`model` must be made of operations that {row.title} has in {job.precision}; "
+            f"nothing has been kept. Received: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The line that says it, of all that a converter says."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line.startswith(("error:", "Some ops"))]
+    return (said or [first_line(error)])[0][:300]
 
 
 def _prove_in_float32(model: Any, row: Format, job: Job, reference: Run) -> None:
@@ -163,7 +224,15 @@ def _compare(run: Run, reference: Run, job: Job, title: str) -> dict[str, Any]:
         DisagreementError: If they are too large.
     """
     shapes = comparison.input_shapes(job.input_shape)
-    largest, between = comparison.on_seeded_images(run, reference, shapes)
+    pixels = job.description.pixels
+    described = job.description.output_shape
+    returned = run(comparison.seeded_images(shapes[0], pixels)).shape
+    if not checks.fits(returned, described):
+        raise DisagreementError(
+            f"{title} ({job.precision}) must return outputs of the shape that the model tells, "
+            f"{described}, and has not been kept. Received: {returned}"
+        )
+    largest, between = comparison.on_seeded_images(run, reference, shapes, pixels)
     found = largest
     measured: dict[str, Any] = {"inputs": tuple(shapes)}
     if job.calibration is not None:
@@ -194,11 +263,12 @@ def _target(path: Any, row: Format) -> Path:
         ends = f" that ends in '{ending}'" if ending else ""
         raise ValueError(f"`path` must have a name{ends} for {row.title}. Received: path='{path}'")
     target = target.resolve()  # what a link leads to is replaced, and not the link
+    if str(target) != str(target).encode(errors="ignore").decode():
+        raise ValueError(f"`path` must be UTF-8, as runtimes need it. Received: path={str(path)!r}")
     if not target.parent.is_dir():
         raise ValueError(f"The folder of `path` must exist. Received: path='{path}'")
     try:
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
+        check_writable(target.parent)
     except OSError as error:
         raise ValueError(
             f"The folder of `path` must be writable: {error.strerror}. Received: path='{path}'"
@@ -217,48 +287,26 @@ def _target(path: Any, row: Format) -> Path:
 
 def _is_saved_model(path: Path) -> bool:
     """Whether a folder is empty, or holds nothing but what `export` has written."""
-    parts = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
-    return path.is_dir() and set(os.listdir(path)) <= parts
-
-
-def _output_shape(model: ResNet, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-    shape = model.compute_output_shape((None, *input_shape))
-    if not isinstance(shape, tuple):
-        raise ValueError(
-            "`model` must return one tensor; a part of it can be exported by a model that returns "
-            f"that part. Received: outputs of {shape}"
-        )
-    return shape
-
-
-def _shape(model: ResNet, input_shape: Any) -> tuple[int | None, ...]:
-    if input_shape is None:
-        return model.input_shape
-    shape = _shapes.input_shape(input_shape, getattr(model.stem, "layout", None))
-    if not checks.fits(shape, model.input_shape):
-        raise ValueError(
-            f"`input_shape` must fit that of the model, {model.input_shape}. "
-            f"Received: input_shape={input_shape!r}"
-        )
-    return shape
+    return path.is_dir() and set(os.listdir(path)) <= PARTS
 
 
 def _calibration(
-    row: Format, precision: str, calibration: Any, shape: tuple[int | None, ...], classes: Any
+    row: Format, precision: str, calibration: Any, source: Source, classes: Any
 ) -> Calibration | None:
     checks.choice("precision", precision, PRECISIONS)
     if precision not in row.precisions:
         able = [other.name for other in FORMATS.values() if precision in other.precisions]
         raise ValueError(
-            f"`format` must be one of {', '.join(map(repr, able))} for precision={precision!r}. "
+            f"`format` must be one of {checks.some(able)} for precision={precision!r}. "
             f"Received: format={row.name!r}"
         )
     if calibration is not None:
-        return gather(calibration, shape, classes)
+        return gather(calibration, source.input_shape, classes, source.pixels)
     if precision == "int8":
+        shape = (None, *source.input_shape)
         raise ValueError(
             "`calibration` must be given for precision='int8': some hundred images of every class "
-            f"as the model takes them, an array of shape {(None, *shape)}, with their labels if "
+            f"as the model takes them, an array of shape {shape}, with their labels if "
             "there are any: `(images, labels)`. Received: calibration=None"
         )
     return None

@@ -11,14 +11,20 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from resnet_layers._support import checks
 from resnet_layers.layers import styles
 from resnet_layers.layers._composite import Composite, children
-from resnet_layers.layers.conv_norm import ConvNorm, NormAct
+from resnet_layers.layers.conv_norm import ConvNorm, NormAct, make_normalization
 from resnet_layers.layers.primitives import normalization
 from resnet_layers.layers.primitives.convolution import standardized_kernel
 from resnet_layers.networks.remake import as_resnet, remake
+from resnet_layers.serving import source
+from resnet_layers.serving.likeness import check_likeness
 
 Array = NDArray[np.float64]
+
+# What folding takes from a normalization in memory, or needs no more.
+_FOLDED = frozenset({"epsilon", "scale", "center", "momentum", "trainable"})
 
 _NORMALIZATIONS = (
     keras.layers.BatchNormalization,
@@ -89,7 +95,9 @@ def fold_batch_norm(model: Any) -> Any:
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If it is not built, or if its config does not make its layers again.
+        ValueError: If it is not built, or if its config does not make its layers again as they
+            are.
+        DisagreementError: If the outputs are others when it is folded.
 
     Warns:
         UserWarning: If normalizations are left that are not those of pre-activation.
@@ -103,13 +111,16 @@ def fold_batch_norm(model: Any) -> Any:
     Reference:
         Jacob et al., Quantization and Training of Neural Networks, 2018, section 3.2.
     """
-    folded = remake(as_resnet(model), _fold_style, _fold_unit)
+    parts = as_resnet(model)
+    folded = remake(parts, _fold_style, _fold_unit)
+    check_likeness(parts, folded, except_for=frozenset({"use_bias"}))
+    source.check_outputs(model, folded)
     left = left_over(folded)
     if left:
-        names = ", ".join(f"{count} {name}" for name, count in left.items())
+        names = checks.some(left.items(), lambda item: f"{item[1]} {item[0]}")
         warnings.warn(
             f"{names} of '{model.name}' are left as they are: only a batch normalization that "
-            "follows the convolution of a `ConvNorm` can be folded",
+            f"follows the convolution of a `ConvNorm` can be folded{_without_style(folded)}",
             stacklevel=2,
         )
     return folded
@@ -137,16 +148,36 @@ def _normalizations(layer: Any) -> Iterator[Any]:
 
 def _fold_style(made: type, config: dict[str, Any]) -> None:
     """Folds the style of a layer, unless it has batches normalized in a way of its own."""
-    if not issubclass(made, Composite) or (issubclass(made, ConvNorm) and made is not ConvNorm):
+    if issubclass(made, ConvNorm) and made is not ConvNorm:
         return
-    style = config.get("style", _default_style(made))
+    ours = issubclass(made, Composite)
+    style = config.get("style", _default_style(made) if ours else None)
     if isinstance(style, dict) and style.get("class_name") == "BlockStyle":  # of derived classes
         style = style["config"]
     if style is None:
         return
-    style = styles.get(style)
+    try:
+        style = styles.get(style)
+    except (TypeError, ValueError):
+        if ours:
+            raise
+        return  # somebody else's word
     if style.normalization in ("batch", "frozen_batch"):
         config["style"] = style.replace(folded=True, standardize_kernels=False).get_config()
+
+
+def _without_style(folded: Any) -> str:
+    """Which layers have units that cannot be folded, since no style of theirs says so."""
+    layers = [
+        layer
+        for layer in folded._flatten_layers()
+        if not isinstance(layer, (Composite, keras.Model))
+        and any(type(child) is ConvNorm and child.normalization for child in children(layer))
+    ]
+    if not layers:
+        return ""
+    names = checks.some(layers, lambda layer: f"'{layer.name}' ({type(layer).__name__})")
+    return f". A layer of one's own needs a `style` in its config that it hands on: {names}"
 
 
 def _default_style(made: type) -> Any:
@@ -166,11 +197,15 @@ def _fold_unit(unit: Any, folded: Any) -> bool:
         return False
     convolution, norm = unit.convolution, unit.normalization
     kernel = _exact(convolution.kernel)
-    bias = np.zeros(unit.filters) if convolution.bias is None else _exact(convolution.bias)
+    biased = convolution.use_bias and convolution.bias is not None
+    bias = _exact(convolution.bias) if biased else np.zeros(unit.filters)
     if unit.style.standardize_kernels:
         kernel = standardized_kernel(kernel)
     if norm is not None:
-        gamma, beta = _exact(norm.gamma), _exact(norm.beta)
+        fresh = make_normalization(unit.style)
+        check_likeness(norm, fresh, except_for=_FOLDED, path=f"{unit.name}.normalization")
+        gamma = _exact(norm.gamma) if norm.scale else np.ones(unit.filters)
+        beta = _exact(norm.beta) if norm.center else np.zeros(unit.filters)
         mean, variance = _exact(norm.moving_mean), _exact(norm.moving_variance)
         kernel, bias = fold(kernel, bias, gamma, beta, mean, variance, norm.epsilon)
     folded.convolution.kernel.assign(kernel)

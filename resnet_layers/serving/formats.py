@@ -1,13 +1,16 @@
 """The formats as rows: what each can do, and which packages it needs."""
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from resnet_layers.serving import seal
+from resnet_layers.serving.description import PRECISIONS as PRECISIONS
 from resnet_layers.serving.description import Description
-from resnet_layers.serving.job import Job, Run
+from resnet_layers.serving.job import Job, Read, Run
 from resnet_layers.serving.runtimes import litert, onnx_runtime, openvino_runtime, saved_model
 
 
@@ -22,6 +25,7 @@ class Format:
         precisions: Those that it has.
         writes: Packages that write it.
         reads: Packages that open it.
+        ending: What `write` leaves at the end of the first file, for `seal` to fill.
         write: Writes a model.
         load: Opens what was written.
     """
@@ -33,11 +37,25 @@ class Format:
     writes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     write: Callable[[Any, Path, Job], None]
-    load: Callable[[Path], tuple[Run, Description]]
+    load: Callable[[Path, Read], tuple[Run, Description]]
+    ending: bytes = b""
 
     def files(self, path: Path) -> list[Path]:
         """All files of an artifact, by the path of the first."""
         return [path.with_suffix(ending) if ending else path for ending in self.endings]
+
+    def close(self, path: Path) -> None:
+        """Gives what `write` has written its digests."""
+        seal.close(self.files(path), self.ending)
+
+    def open(self, path: Path) -> tuple[Run, Description, bool]:
+        """An artifact as a function, what it says of itself, and whether it has digests.
+
+        Raises:
+            ValueError: If it is not as it was written; each runtime has errors of its own, too.
+        """
+        closed = seal.is_closed(self.files(path), self.ending)
+        return *self.load(path, functools.partial(Description.read, closed=closed)), closed
 
     def require(self, *packages: str) -> None:
         """Refuses to start what cannot end.
@@ -70,6 +88,7 @@ FORMATS = {
             precisions=("float32",),
             writes=("tf2onnx", "onnx"),
             reads=("onnxruntime",),
+            ending=onnx_runtime.ENDING,
             write=onnx_runtime.write,
             load=onnx_runtime.load,
         ),
@@ -79,6 +98,7 @@ FORMATS = {
             endings=(".tflite",),
             precisions=("float32", "int8"),
             reads=("ai_edge_litert",),
+            ending=litert.ENDING,
             write=litert.write,
             load=litert.load,
         ),
@@ -88,12 +108,12 @@ FORMATS = {
             endings=(".xml", ".bin"),
             precisions=("float32", "bfloat16", "int8"),
             reads=("openvino",),
+            ending=openvino_runtime.ENDING,
             write=openvino_runtime.write,
             load=openvino_runtime.load,
         ),
     )
 }
-PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def of_path(path: Path) -> Format | None:

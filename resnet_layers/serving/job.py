@@ -14,6 +14,9 @@ from resnet_layers.serving.description import Description, Shape
 # Takes images, float32, (N, *input_shape), and returns the outputs.
 Run = Callable[[NDArray[np.float32]], NDArray[Any]]
 
+# The description, from what finds its text.
+Read = Callable[[Callable[[], str]], Description]
+
 # Names in every format. The output is what Keras' exporters call it.
 INPUT, OUTPUT = "images", "output_0"
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from resnet_layers.networks.remake import checked, remake
+from resnet_layers.serving.likeness import check_likeness
 
 
 def with_dtype(model: Any, dtype: Any) -> Any:
@@ -26,8 +27,8 @@ def with_dtype(model: Any, dtype: Any) -> Any:
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If it is not built, if its config does not make its layers again, or if `dtype`
-            is no policy.
+        ValueError: If it is not built, if its config does not make its layers again as they are,
+            or if `dtype` is no policy.
 
     Example:
 
@@ -56,6 +57,11 @@ def in_float32(model: Any) -> Any:
     return _remade(model, keras.DTypePolicy("float32"), every=True)
 
 
+def made_again(model: Any) -> Any:
+    """The same model of the same policies, by its config: what all that is remade goes through."""
+    return remake(model, lambda made, config: None, lambda layer, successor: False)
+
+
 def _remade(model: Any, policy: Any, every: bool) -> Any:
     new = keras.dtype_policies.serialize(policy)
 
@@ -64,7 +70,9 @@ def _remade(model: Any, policy: Any, every: bool) -> Any:
             config["dtype"] = new
 
     old = keras.dtype_policies.serialize(_policy(checked(model)))
-    return remake(model, change, lambda layer, successor: False)
+    successor = remake(model, change, lambda layer, successor: False)
+    check_likeness(model, successor)
+    return successor
 
 
 def _policy(model: Any) -> Any:

@@ -2,7 +2,11 @@
 
 import dataclasses
 import functools
+import importlib.util
 import itertools
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,6 +234,7 @@ def test_parts_equal_stock_layers(name: str) -> None:
     twins.assert_same_output(ours.first, stock.first)
 
 
+@pytest.mark.share(4)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
@@ -323,6 +328,8 @@ def test_twins_compute_in_the_same_precision() -> None:
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_flat_networks_hold_nothing_but_what_keras_has() -> None:
     for make in (flat.resnet18, flat.resnext50, flat.seresnet50, flat.cifar_resnet20):
         for layer in make((32, 32, 3), 3).layers:
@@ -349,6 +356,32 @@ def task(tmp_path: Path) -> Task:
     )
 
 
+@pytest.mark.share(4)
+@pytest.mark.parametrize("framework", ["tensorflow", "jax", "torch", "torchvision", "timm"])
+def test_what_compiles_with_torch_loads_it_before_all_else(framework: str, task: Task) -> None:
+    start = dataclasses.replace(task, framework=framework).start
+    assert start.startswith("import torch._dynamo; ") == (framework not in ("tensorflow", "jax"))
+
+
+def test_a_child_that_a_signal_ends_names_it(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr(Task, "start", crash)
+    with children({"ours": task}) as running:
+        assert running == {"ours": "the process was ended by SIGSEGV"}
+
+
+@pytest.mark.upstream
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton")
+def test_tensorflow_before_triton_ends_the_process() -> None:
+    ended = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
+        for code in ("import triton, tensorflow", "import tensorflow, triton")
+    ]
+    assert ended == [0, -signal.SIGSEGV]
+
+
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_a_child_runs_the_same_network(task: Task, tmp_path: Path) -> None:
     broken = dataclasses.replace(task, weights=str(tmp_path / "none.keras"))
     absent = dataclasses.replace(task, framework="no_such_framework")

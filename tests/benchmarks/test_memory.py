@@ -1,6 +1,7 @@
 """Memory of children: known arrays are measured, failures say why."""
 
 import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,10 @@ def end(status: int) -> None:
     os._exit(status)
 
 
+def end_by(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
 def test_a_known_array_is_measured() -> None:
     peak = memory.in_child(allocate, 200)
     assert peak.bytes == pytest.approx(200 * MIB, rel=0.03)
@@ -74,8 +79,20 @@ def test_a_child_that_fails_says_why() -> None:
 
 
 def test_a_child_that_ends_is_reported() -> None:
-    with pytest.raises(memory.ChildError, match=r"^the process was killed, as if out of memory$"):
-        memory.in_child(end, 1)
+    with pytest.raises(memory.ChildError, match=r"^the process ended with status 3$"):
+        memory.in_child(end, 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGSEGV, "the process was ended by SIGSEGV"),
+        (signal.SIGKILL, "the process was ended by SIGKILL, as if out of memory"),
+    ],
+)
+def test_a_child_that_a_signal_ends_names_it(number: int, reason: str) -> None:
+    with pytest.raises(memory.ChildError, match=f"^{reason}$"):
+        memory.in_child(end_by, number)
 
 
 def test_without_proc_memory_of_a_cpu_is_missing(

@@ -3,6 +3,8 @@
 import functools
 import inspect
 import json
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -18,8 +20,10 @@ import tensorflow as tf
 import resnet_layers as rl
 from resnet_layers.serving import DisagreementError, Report, comparison, exporting, formats
 from resnet_layers.serving.calibration import Calibration, gather
-from resnet_layers.serving.runtimes import litert
+from resnet_layers.serving.pixels import takes_pixels
+from resnet_layers.serving.runtimes import litert, openvino_runtime
 from resnet_layers.serving.runtimes import saved_model as saved_model_format
+from tests.support.cases import STYLE
 from tests.support.randomize import images, randomize, relative_difference, value
 
 ENDINGS = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
@@ -67,6 +71,7 @@ def logits(model: Any, x: np.ndarray) -> np.ndarray:
     return value(model(x, training=False))
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(
     ("format", "precision"),
     [pytest.param(*way, marks=pytest.mark.slow if way[1] == "bfloat16" else ()) for way in WAYS],
@@ -98,6 +103,16 @@ def test_artifacts_agree_at_any_size_and_number_of_images(
     assert sorted(report.path.parent.iterdir()) == sorted(
         formats.FORMATS[format].files(report.path)
     )
+    if format == "openvino" and precision == "int8":
+        assert 0 < largest_weight(report.path) <= 64
+
+
+def largest_weight(path: Path) -> int:
+    """Of those in int8: two products by 255 fit in 16 bits, which they have without VNNI."""
+    graph = openvino_runtime.core().read_model(path)
+    constants = [op for op in graph.get_ops() if op.get_output_size()]
+    weights = [op.get_data() for op in constants if op.get_type_name() == "Constant"]
+    return max(int(np.abs(w.astype(int)).max()) for w in weights if w.dtype == np.int8)
 
 
 @some_formats
@@ -145,9 +160,7 @@ def signature(path: Path, format: str) -> tuple[str, list[int | None], str]:
             [None if size < 0 else int(size) for size in shape],
             names["outputs"][0],
         )
-    import openvino as ov
-
-    model = ov.Core().read_model(path)
+    model = openvino_runtime.core().read_model(path)
     sizes = [None if size.is_dynamic else size.get_length() for size in model.input().partial_shape]
     return model.input().any_name, sizes, model.output().any_name
 
@@ -177,6 +190,7 @@ QUICK_HISTORIES = [("mixed_bfloat16", "onnx"), ("reloaded", "tf_saved_model")]
 
 
 # The graphs that all formats are made of have the same history: most of them are slow.
+@pytest.mark.share(6)
 @pytest.mark.parametrize(
     ("history", "format"),
     [
@@ -243,6 +257,7 @@ def of_kind(kind: str) -> tuple[rl.ResNet, Any, Any]:
     return model, x, logits(model, x)
 
 
+@pytest.mark.share(8)
 @pytest.mark.slow
 @every_format
 @pytest.mark.parametrize("kind", KINDS)
@@ -318,6 +333,31 @@ def test_onnx_has_the_transpose_of_its_layout_alone(tmp_path: Path, style: dict[
     assert transposes(write(model, tmp_path, "onnx").path) == 1
 
 
+# Each option away from its default, and what the others leave open; all that branch at once first.
+SIGNALS = {
+    "branches": {"shortcut": "D", "anti_aliasing": "blur", "normalization": "group"},
+    **{name: {name: value} for name, value in STYLE.items() if name not in ("rank", "factorize")},
+    **{f"shortcut {name}": {"shortcut": name} for name in "AD"},
+    **{name: {"normalization": name} for name in ("group", "evonorm_s0", "frn")},
+    "average": {"anti_aliasing": "average"},
+    "se": {"attention": "se"},
+}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [pytest.param(name, marks=() if name == "branches" else pytest.mark.slow) for name in SIGNALS],
+)
+def test_signals_need_no_more_transposes_than_images(tmp_path: Path, option: str) -> None:
+    style = rl.BlockStyle(rank=1, **SIGNALS[option])
+    stages = [rl.ResNetStage(32, 1, style=style), rl.ResNetStage(36, 1, strides=2, style=style)]
+    head = rl.ClassifierHead(5, rank=1, data_format=style.data_format)
+    shape = style.layout.shape(0, (None,), 3)[1:]
+    model = rl.ResNet(rl.Stem(8, style=style), stages, head, input_shape=shape)
+    path = write(randomize(model), tmp_path, "onnx").path
+    assert transposes(path) == (style.data_format == "channels_last")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_litert_has_builtin_operators_alone(tmp_path: Path, precision: str) -> None:
@@ -343,14 +383,37 @@ def test_litert_has_builtin_operators_alone(tmp_path: Path, precision: str) -> N
 
 
 def test_openvino_keeps_float32_as_it_is(tmp_path: Path) -> None:
-    ov = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
     model = network()
     report = write(model, tmp_path, "openvino")
-    core = ov.Core()
     assert report.size > 4 * rl.fold_batch_norm(model).count_params()  # not compressed to float16
-    compiled = core.compile_model(report.path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_runtime.core().compile_model(
+        report.path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
     x = images(2, 33, 40, 3)
     assert relative_difference(compiled(x)[0], logits(model, x)) < 1e-4
+
+
+CLOSED_IN_ORDER = """
+import signal, sys
+import resnet_layers as rl
+first, second = map(rl.load_exported, sys.argv[1:])
+del first
+del second
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.slow
+def test_signals_are_safe_when_artifacts_of_openvino_are_closed(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    path = str(write(network(), tmp_path, "openvino").path)
+    command = [sys.executable, "-c", CLOSED_IN_ORDER, path, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")
 
 
 # Agreement and accuracy
@@ -378,6 +441,8 @@ def classifier() -> tuple[rl.ResNet, np.ndarray, np.ndarray]:
     return learned()
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("format", ["litert", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_int8_agrees_where_calibration_is_right(
     tmp_path: Path,
@@ -476,6 +541,7 @@ def test_sizes_of_calibration_may_differ(tmp_path: Path) -> None:
 # Nothing wrong is left behind
 
 
+@pytest.mark.share(6)
 @pytest.mark.parametrize(
     ("format", "precision"),
     [pytest.param(*way, marks=() if way in QUICK_WAYS else pytest.mark.slow) for way in WAYS],
@@ -617,6 +683,8 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model"]
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @some_formats
 def test_one_artifact_serves_many_threads(tmp_path: Path, format: str) -> None:
     model = network()
@@ -644,6 +712,7 @@ HEADS: dict[str, tuple[Callable[[], Any], str | None]] = {
 }
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind", HEADS)
 def test_heads_of_all_kinds_say_their_activation(tmp_path: Path, kind: str) -> None:
     make, activation = HEADS[kind]
@@ -659,6 +728,136 @@ def test_parts_of_other_policies_export_in_float32(tmp_path: Path) -> None:
     model = randomize(rl.ResNet(rl.Stem(8), stages, rl.ClassifierHead(5)))
     report = write(model, tmp_path, "tf_saved_model")
     assert report.relative_difference < 1e-4
+
+
+# Models of other kinds
+
+
+class Subclassed(keras.Model):
+    """Known to Keras by its calls alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = rl.ConvNorm(4, 3)
+        self.pool = keras.layers.GlobalAveragePooling2D()
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.pool(self.unit(inputs, training=training))
+
+
+def small() -> rl.ResNet:
+    stages = [rl.ResNetStage(4, 1)]
+    metadata = {"class_names": list("abc")}
+    return rl.ResNet(
+        rl.Stem(4, kernel_size=3),
+        stages,
+        rl.ClassifierHead(3, activation="softmax"),
+        metadata=metadata,
+    )
+
+
+def with_preprocessing(dtype: str = "float32") -> Any:
+    photo = keras.Input((None, None, 3), dtype=dtype)
+    return keras.Model(photo, small()(rl.Preprocessing(image_size=16)(photo)))
+
+
+def behind(layer: Any) -> Any:
+    return keras.Sequential([keras.Input((20, 24, 3)), layer, small()])
+
+
+def subclassed() -> Any:
+    model = Subclassed()
+    model(images(1, 20, 24, 3))
+    return model
+
+
+# How to make it; how many normalizations are folded; whether it takes pixels.
+MODELS: dict[str, tuple[Callable[[], Any], int, bool]] = {
+    "functional": (with_preprocessing, 4, True),
+    "whole_numbers": (lambda: with_preprocessing("uint8"), 4, True),
+    "sequential": (
+        lambda: keras.Sequential(
+            [keras.Input((None, None, 3)), rl.Preprocessing(image_size=16), small()]
+        ),
+        4,
+        True,
+    ),
+    "one_size": (lambda: behind(rl.Preprocessing(image_size=16)), 4, True),
+    "rescaled": (lambda: behind(keras.layers.Rescaling(1 / 255)), 4, True),
+    "rescaled_before": (lambda: behind(keras.layers.Rescaling(2.0, -1.0)), 4, False),
+    "normalized": (
+        lambda: behind(keras.layers.Normalization(mean=[123.0] * 3, variance=[3600.0] * 3)),
+        4,
+        True,
+    ),
+    "normalized_before": (
+        lambda: behind(keras.layers.Normalization(mean=[0.4] * 3, variance=[0.05] * 3)),
+        4,
+        False,
+    ),
+    "mixed": (lambda: rl.with_dtype(with_preprocessing(), "mixed_bfloat16"), 4, True),
+    "subclassed": (subclassed, 0, False),
+    "stock": (
+        lambda: keras.Sequential(
+            [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]
+        ),
+        0,
+        False,
+    ),
+}
+
+
+@pytest.mark.share(4)
+@pytest.mark.parametrize(
+    ("kind", "format"),
+    [
+        pytest.param(kind, name, marks=() if name == "tf_saved_model" else pytest.mark.slow)
+        for kind in MODELS
+        for name in ENDINGS
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* is exported without folding")
+def test_models_of_other_kinds_export(tmp_path: Path, kind: str, format: str) -> None:
+    make, folded, pixels = MODELS[kind]
+    model = randomize(make())
+    report = write(model, tmp_path, format)
+    artifact = rl.load_exported(report.path)
+    assert (report.folded, artifact.pixels) == (folded, pixels)
+    if folded:
+        assert artifact.metadata == {"class_names": list("abc")}
+        assert artifact.activation == "softmax"
+    sizes = [size or 40 - i for i, size in enumerate(artifact.input_shape)]
+    x = np.random.default_rng(0).integers(0, 256, (2, *sizes)).astype("float32")
+    exact = model if kind != "mixed" else rl.with_dtype(model, "float32")
+    assert relative_difference(artifact(x), logits(exact, x)) < 1e-4
+
+
+def test_normalization_that_is_adapted_takes_what_it_saw() -> None:
+    for scale, pixels in ((255.0, True), (1.0, False)):
+        layer = keras.layers.Normalization()
+        layer.adapt(scale * np.random.default_rng(0).uniform(size=(8, 20, 24, 3)))
+        assert takes_pixels(behind(layer), (1, 20, 24, 3)) == pixels
+    inverse = keras.layers.Normalization(mean=[123.0] * 3, variance=[3600.0] * 3, invert=True)
+    assert not takes_pixels(behind(inverse), (1, 20, 24, 3))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_what_is_set_in_memory_is_exported_or_refused(tmp_path: Path, policy: str) -> None:
+    model = rl.with_dtype(network(), policy)
+    model.head.dense.activation = keras.activations.tanh
+    if policy == "float32":
+        with pytest.warns(
+            UserWarning, match=r"dense\.activation` must be what the layer was made with"
+        ):
+            path = write(model, tmp_path, "tf_saved_model").path
+        x = images(2, 33, 40, 3)
+        assert relative_difference(rl.load_exported(path)(x), logits(model, x)) < 1e-4
+    else:
+        with pytest.raises(
+            ValueError, match=r"dense\.activation` must be what the layer was made with"
+        ):
+            write(model, tmp_path, "tf_saved_model")
+        assert list(tmp_path.iterdir()) == []
 
 
 # Report
@@ -695,6 +894,8 @@ def test_report_prints_what_was_measured() -> None:
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_report_says_what_is_left(tmp_path: Path) -> None:
     model = network("resnetv2_50d_gn", blocks=(1,), filters=(32,), strides=(1,))
     with warnings.catch_warnings():
@@ -722,6 +923,8 @@ def test_latency_is_that_of_the_size_the_model_is_for(
     assert comparison.usual_shape((8, 9, 3), metadata) == (1, 8, 9, 3)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_description_is_in_the_artifact(tmp_path: Path) -> None:
     path = write(network(metadata={"a": [1]}), tmp_path, "litert").path
     import zipfile
@@ -729,11 +932,13 @@ def test_description_is_in_the_artifact(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         description = json.loads(archive.read(litert._DESCRIPTION))
     assert description == {
+        "format": 2,
         "precision": "float32",
         "input_shape": [None, None, 3],
         "output_shape": [None, 5],
-        "activation": None,
+        "activation": "linear",
         "metadata": {"a": [1]},
+        "pixels": False,
     }
 
 

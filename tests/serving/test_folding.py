@@ -55,6 +55,7 @@ def hostile(model: Any, seed: int = 0, damping: float = 1.0) -> Any:
     return model
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_are_equal_under_hostile_statistics(name: str) -> None:
     overrides, left = NETWORKS[name]
@@ -71,6 +72,8 @@ def test_outputs_are_equal_under_hostile_statistics(name: str) -> None:
         np.testing.assert_array_equal(value(variable), old)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", ["r2plus1d_18", "mc3_18"])
 def test_videos_fold_as_well(name: str) -> None:
     damping = 0.02 if name == "r2plus1d_18" else 1.0
@@ -92,6 +95,7 @@ def foldable_cases() -> list[Case]:
     ]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("case", foldable_cases(), ids=lambda case: case.name)
 def test_every_layer_folds_inside_a_model_of_other_layers(case: Case) -> None:
     layer = case.create()
@@ -266,6 +270,169 @@ def test_derived_blocks_fold_registered_or_not() -> None:
     assert relative_difference(folded(x), model(x)) < 1e-4
     assert normalizations(folded) == []
     assert type(folded.stages[0]) is Halved
+
+
+@keras.saving.register_keras_serializable("resnet_layers_tests")
+class Pair(keras.layers.Layer):
+    """A block of somebody's own that derives from none of ours."""
+
+    def __init__(self, filters: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.units = [rl.ConvNorm(filters, 3, style=self.unit_style()) for _ in range(2)]
+
+    def unit_style(self) -> Any:
+        return "torchvision"
+
+    def build(self, input_shape: Any) -> None:
+        for unit in self.units:
+            unit.build(input_shape)
+            input_shape = unit.compute_output_shape(input_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        for unit in self.units:
+            inputs = unit(inputs, training=training)
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters}
+
+
+class StyledPair(Pair):
+    """The same with a style."""
+
+    def __init__(self, filters: int, style: Any = "torchvision", **kwargs: Any) -> None:
+        self._given = style
+        super().__init__(filters, **kwargs)
+
+    def unit_style(self) -> Any:
+        return self._given
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "style": self._given}
+
+
+class PiecePair(StyledPair):
+    """Calls the parts of its units, the second of which folding takes away."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        for unit in self.units:
+            inputs = unit.normalization(unit.convolution(inputs), training=training)
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+class WaryPair(StyledPair):
+    """Computes something else where there is no normalization."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        folded = self.units[0].normalization is None
+        return super().call(inputs, training) * (0.5 if folded else 1.0)
+
+
+def with_block(block: Any) -> Any:
+    inputs = keras.Input((None, None, 4))
+    return hostile(keras.Model(inputs, block(inputs)))
+
+
+def test_plain_layers_with_a_style_fold(tmp_path: Path) -> None:
+    model = with_block(StyledPair(4))
+    folded = rl.fold_batch_norm(model)
+    x = images(2, 9, 8, 4)
+    assert relative_difference(folded(x), model(x)) < 1e-4
+    assert normalizations(folded) == []
+
+
+def test_plain_layers_without_a_style_are_named() -> None:
+    model = with_block(Pair(4, name="pair"))
+    with pytest.warns(UserWarning, match="^2 BatchNormalization of") as caught:
+        folded = rl.fold_batch_norm(model)
+    assert str(caught[0].message).endswith(
+        ". A layer of one's own needs a `style` in its config that it hands on: 'pair' (Pair)"
+    )
+    x = images(2, 9, 8, 4)
+    np.testing.assert_array_equal(value(folded(x)), value(model(x)))
+
+
+@pytest.mark.parametrize("policy", ["float32", "float64", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("made", [PiecePair, WaryPair])
+def test_plain_layers_that_call_parts_of_units_are_refused(
+    made: type[StyledPair], policy: str
+) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        with pytest.raises(rl.DisagreementError, match="must call its units as layers"):
+            rl.fold_batch_norm(with_block(made(4)))
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+# What is set on a finished layer of Keras
+
+
+def inner(model: Any) -> dict[str, Any]:
+    """A unit, its layers, a normalization that is not folded, and the last dense layer."""
+    unit = model.stages[0].block_layers[0].body[0]
+    return {
+        "convolution": unit.convolution,
+        "normalization": unit.normalization,
+        "norm": model.norm.normalization,
+        "dense": model.head.dense,
+        "drop": model.head.drop,
+    }
+
+
+SET: list[tuple[str, str, Any]] = [
+    (layer, name, other)
+    for layer, names in {
+        "convolution": ("use_bias", "activation", "strides", "dilation_rate", "padding", "groups"),
+        "normalization": ("epsilon", "momentum", "scale", "center", "axis"),
+        "norm": ("epsilon", "momentum", "scale", "center"),
+        "dense": ("activation", "use_bias"),
+        "drop": ("rate",),
+    }.items()
+    for name in names
+    for other in (
+        {
+            "activation": keras.activations.tanh,
+            "strides": (2, 2),
+            "dilation_rate": (2, 2),
+            "padding": "same",
+            "groups": 2,
+            "axis": 1,
+            "epsilon": 0.5,
+            "momentum": 0.5,
+            "rate": 0.5,
+        }.get(name, False),
+    )
+]
+
+
+@pytest.mark.parametrize(("layer", "name", "other"), SET)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_what_is_set_on_finished_layers_acts_or_is_refused(
+    layer: str, name: str, other: Any, policy: str
+) -> None:
+    style = rl.BlockStyle(use_bias=True)
+    model = rl.ResNet(
+        rl.Stem(4, kernel_size=3, dtype=policy),
+        [rl.ResNetStage(4, 1, style=style, dtype=policy)],
+        rl.ClassifierHead(3, dropout=0.1, activation="relu", dtype=policy),
+        norm=rl.NormAct("torchvision", dtype=policy),
+    )
+    setattr(inner(randomize(model))[layer], name, other)
+    x = images(2, 16, 16, 3)
+    for copy in (rl.fold_batch_norm, lambda m: rl.with_dtype(m, policy)):
+        try:
+            again = copy(model)
+        except (ArithmeticError, AttributeError, ValueError):
+            continue
+        expected = model(x)
+        largest = 1e-4 if policy == "float32" else 3e-2
+        assert relative_difference(again(x), expected) < largest
 
 
 class Widened(rl.ResNet):

@@ -20,6 +20,7 @@ from tests.support.randomize import (
 POLICIES = {"mixed_bfloat16": 2e-2, "mixed_float16": 3e-3}
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", ["test_resnet", "resnetv2_18", "seresnet18"])
 def test_logits_are_close_and_float32(policy: str, name: str) -> None:
@@ -113,6 +114,18 @@ def test_models_of_keras_follow_and_come_back(make: Any) -> None:
     assert again.get_config() == model.get_config()
     x = images(2, 33, 40, 3)
     np.testing.assert_array_equal(value(again(x)), value(model(x)))
+
+
+def test_metadata_stay_as_they_are() -> None:
+    prepare = rl.Preprocessing(image_size=16)
+    metadata = {"preprocessing": keras.saving.serialize_keras_object(prepare)}
+    model = randomize(rl.ResNet.from_variant("test_resnet", classes=5, metadata=metadata))
+    inputs = keras.Input((None, None, 3))
+    whole = keras.Model(inputs, model(rl.Preprocessing(image_size=16)(inputs)))
+    for half in (rl.with_dtype(whole, "mixed_bfloat16"), rl.with_dtype(model, "mixed_bfloat16")):
+        networks = [layer for layer in half._flatten_layers() if isinstance(layer, rl.ResNet)]
+        assert [network.compute_dtype for network in networks] == ["bfloat16"]
+        assert [network.metadata for network in networks] == [model.metadata]
 
 
 def test_a_sequence_as_stem_is_remade(tmp_path: Path) -> None:

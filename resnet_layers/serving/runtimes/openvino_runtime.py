@@ -1,6 +1,7 @@
 """OpenVINO's intermediate representation, for Intel's processors."""
 
 import contextlib
+import functools
 import tempfile
 import threading
 from pathlib import Path
@@ -8,48 +9,75 @@ from typing import Any
 
 import numpy as np
 
+from resnet_layers._support import telemetry
+from resnet_layers.serving import seal
 from resnet_layers.serving.description import Description
-from resnet_layers.serving.job import OUTPUT, Job, Run
+from resnet_layers.serving.job import OUTPUT, Job, Read, Run
 
 # On processors that have bfloat16, the runtime would take it for float32 as well.
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
+# A comment, which XML can have at its end.
+ENDING = b"<!-- sha256 of all above: %s, of the .bin file: %s -->\n" % (seal.PLACE, seal.PLACE)
+
+
+@functools.cache
+def core() -> Any:
+    """The one of this process.
+
+    Two of them that end in the order in which they began leave the thread with a stack for signals
+    that is gone, and the next signal, such as Ctrl-C, ends the process.
+    """
+    with telemetry.off():
+        import openvino as ov
+
+    made = ov.Core()
+    made.get_versions("CPU")  # loads what sets the stack, before others do
+    return made
+
 
 def write(model: Any, path: Path, job: Job) -> None:
     """Writes an `.xml` file, and the `.bin` file of its weights beside it."""
-    import openvino as ov
+    with telemetry.off():
+        import openvino as ov
 
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, "model.xml")
         how = {"input_signature": job.signature, "verbose": False}
         model.export(str(plain), format="openvino", **how)
-        graph = ov.Core().read_model(plain)
+        graph = core().read_model(plain)
         _fuse_pads(graph)
         if job.calibration is not None and job.precision == "int8":
             graph = _quantized(graph, job)
         graph.output(0).tensor.set_names({OUTPUT})
         graph.set_rt_info(job.description.text, "resnet_layers")
         ov.save_model(graph, path, compress_to_fp16=False)
+    with path.open("ab") as file:
+        file.write(ENDING)
 
 
-def load(path: Path) -> tuple[Run, Description]:
+def load(path: Path, describe: Read) -> tuple[Run, Description]:
     """Opens an `.xml` file that `write` has written."""
-    import openvino as ov
-
-    core = ov.Core()
-    graph = core.read_model(path)
-    description = Description.read(path, lambda: graph.get_rt_info("resnet_layers").astype(str))
+    graph = core().read_model(path)
+    description = describe(lambda: graph.get_rt_info("resnet_layers").astype(str))
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": _HINTS[description.precision],
+        # Of kernels and buffers for each size: by default 5000 are kept, 0.8 MB each.
+        "CPU_RUNTIME_CACHE_CAPACITY": 8,
     }
-    compiled = core.compile_model(graph, "CPU", hints)
+    compiled = core().compile_model(graph, "CPU", hints)
     threads = threading.local()  # a request is of one thread at a time
 
     def run(images: Any) -> Any:
-        if not hasattr(threads, "request"):
-            threads.request = compiled.create_infer_request()
-        return np.array(threads.request.infer([images])[0])
+        nonlocal compiled
+        if getattr(threads, "of", None) is not compiled:
+            threads.of, threads.request = compiled, compiled.create_infer_request()
+        try:
+            return np.array(threads.request.infer([images])[0])
+        except BaseException:  # after which its next call would never return
+            compiled = core().compile_model(graph, "CPU", hints)
+            raise
 
     return run, description
 
@@ -88,16 +116,20 @@ def _fuse_pads(graph: Any) -> None:
 
 def _quantized(graph: Any, job: Job) -> Any:
     """Weights by channel and activations by tensor as int8, with corrected biases."""
-    import nncf
-    from nncf.quantization import range_estimator
+    with telemetry.off():
+        import nncf
+        from nncf.quantization import advanced_parameters, range_estimator
 
     images = list(job.calibration.single_images()) if job.calibration else []
     # NNCF's own choice, the mean of the images' ranges, cuts images of more contrast than most:
     # on trained digits it has twice the error of their union, on images of many tints ten times.
-    union = nncf.AdvancedQuantizationParameters(
-        activations_range_estimator_params=range_estimator.RangeEstimatorParametersSet.MINMAX
+    # Weights have seven bits, since processors without VNNI cut the sum of two products at 16 bits.
+    # NNCF sees to that in the first layer only, unless it is told to.
+    parameters = nncf.AdvancedQuantizationParameters(
+        activations_range_estimator_params=range_estimator.RangeEstimatorParametersSet.MINMAX,
+        overflow_fix=advanced_parameters.OverflowFix.ENABLE,
     )
     with contextlib.redirect_stdout(None):  # bars of progress
         return nncf.quantize(
-            graph, nncf.Dataset(images), subset_size=len(images), advanced_parameters=union
+            graph, nncf.Dataset(images), subset_size=len(images), advanced_parameters=parameters
         )

@@ -5,12 +5,12 @@ from typing import Any
 
 import keras
 
+from resnet_layers.serving import seal
 from resnet_layers.serving.description import Description
-from resnet_layers.serving.job import INPUT, Job, Run
+from resnet_layers.serving.job import INPUT, Job, Read, Run
+from resnet_layers.serving.operators import check_operators
 from resnet_layers.serving.precision import with_dtype
 
-# The folder that SavedModels have for what their programs do not read.
-_DESCRIPTION = Path("assets.extra", "resnet_layers.json")
 # A graph with its constants is one message, which can have 2 GiB.
 _MOST_CONSTANTS = 2**30
 
@@ -22,17 +22,20 @@ def write(model: Any, path: Path, job: Job) -> None:
     them to bfloat16, and order them as its kernels read them. Variables would be prepared at
     every call.
     """
+    import tensorflow as tf
+
     if job.precision == "bfloat16":
         model = with_dtype(model, "mixed_bfloat16")
+    archive = keras.export.ExportArchive()
     if 4 * model.count_params() > _MOST_CONSTANTS:
-        how = {"input_signature": job.signature, "verbose": False}
-        model.export(str(path), format="tf_saved_model", **how)
+        archive.track_and_add_endpoint("serve", model, job.signature)
     else:
-        archive = keras.export.ExportArchive()
         archive.add_endpoint("serve", _frozen(model, job))
-        archive.write_out(str(path), verbose=False)
-    (path / _DESCRIPTION).parent.mkdir(exist_ok=True)
-    (path / _DESCRIPTION).write_text(job.description.text, encoding="utf-8")
+    # Nobody trains an artifact, and those of `silu` cannot be saved from a graph of constants.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    archive.write_out(str(path), options=options, verbose=False)
+    (path / seal.EXTRA).mkdir(exist_ok=True)
+    (path / seal.DESCRIPTION).write_text(job.description.text, encoding="utf-8")
 
 
 def _frozen(model: Any, job: Job) -> Any:
@@ -57,10 +60,11 @@ def _frozen(model: Any, job: Job) -> Any:
     return serve
 
 
-def load(path: Path) -> tuple[Run, Description]:
+def load(path: Path, describe: Read) -> tuple[Run, Description]:
     """Opens the folder of a SavedModel that `write` has written."""
     import tensorflow as tf
 
-    description = Description.read(path, lambda: (path / _DESCRIPTION).read_text(encoding="utf-8"))
+    description = describe(lambda: (path / seal.DESCRIPTION).read_text(encoding="utf-8"))
+    check_operators(path)
     loaded = tf.saved_model.load(str(path))
     return lambda images: loaded.serve(images).numpy(), description
