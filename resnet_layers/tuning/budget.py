@@ -1,5 +1,6 @@
 """`Budget`: which samples may be built, and what takes the place of those that may not."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import keras_tuner
 
 from resnet_layers._support import checks
 from resnet_layers.networks.cost import Cost, cost_of
-from resnet_layers.tuning import network
+from resnet_layers.tuning import network, repairs
 from resnet_layers.tuning.space import Sample, Space
 
 
@@ -80,6 +81,19 @@ class Budget:
         if not self.fits(self.space.sample(hp)):  # somebody has fixed what is too large
             hp.values = hp.rejected
             self.refuse(hp)
+
+    def end_exploring(self, hp: keras_tuner.HyperParameters) -> None:
+        """Gives a tuner that is being made the sample that it asked for, where it was replaced.
+
+        It is not made before each scope of the user's was entered, which the budget may never let
+        happen: those after this see the sample, and those before count as entered.
+        """
+        rejected = vars(hp).get("rejected")
+        if rejected and repairs.is_exploring():
+            hp.values.update(rejected)
+            hp.ensure_active_values()
+            asked = [hp._conditions_are_active(scope) for scope in hp.inactive_scopes]
+            hp.active_scopes += itertools.compress(hp.inactive_scopes, asked)
 
     def leave_grid(self, hp: keras_tuner.HyperParameters, callbacks: list[Any]) -> None:
         """Raises an `OverBudgetError` for a replaced point of a grid, with the point in `hp`.

@@ -35,6 +35,7 @@ def check(fit: dict[str, Any], labels: Objective | None, augments: bool, mixes: 
         weighted = isinstance(x.element_spec, tuple) and len(x.element_spec) > 2
     else:
         weighted = fit.get("sample_weight") is not None
+        weighted = weighted or (mixes and _is_batches(x) and len(x[0]) > 2)
     if mixes and weighted:
         raise _FatalValueError(
             "Weights of samples must be left out with mixup, which mixes the samples: fix it with "

@@ -150,6 +150,7 @@ class HyperResNet(keras_tuner.HyperModel):
         self.budget.replace(hp)
         model = self.make_model(hp)
         self.compile_model(hp, model)
+        self.budget.end_exploring(hp)
         if not model.optimizer.built:  # or Keras would skip its state in checkpoints
             model.optimizer.build(model.trainable_variables)
         return model
@@ -168,7 +169,7 @@ class HyperResNet(keras_tuner.HyperModel):
         """Gives loss, metrics and optimizer to a network; for subclasses that change them."""
         sample = self.space.sample(hp)
         model.compile(
-            optimizers.make_optimizer(sample, model),
+            optimizers.make_optimizer(sample),
             self.labels.loss(self.loss, sample["label_smoothing"]),
             metrics=self.labels.metrics(self.metrics),
         )
@@ -195,15 +196,23 @@ class HyperResNet(keras_tuner.HyperModel):
         mixes = self.space.may_be("mixup", True)
         augments = mixes or self.space.may_be("augmentation", "flip", "shift", "shift_flip")
         data.check(fit, self.labels if self.loss is None else None, augments, mixes)
+        if mixes and self.multi_label and fit.get("class_weight") is not None:
+            raise keras_tuner.errors.FatalValueError(
+                "Weights of classes must be left out with mixup where an image has several: fix it "
+                "with mixup=False"
+            )
         sample = self.space.sample(hp)
         if sample["schedule"] == "cosine":
             callbacks.insert(0, WarmUpCosine(sample["warmup"]))
         callbacks.insert(0, keras.callbacks.TerminateOnNaN())
         if sample["augmentation"] != "none" or sample["mixup"]:
             classes = self.classes if self.labels.one_of_several else None
-            augmentation = Augmentation(sample["augmentation"], sample["mixup"], classes, self.seed)
+            weights = fit.pop("class_weight", None) if sample["mixup"] else None
+            augmentation = Augmentation(
+                sample["augmentation"], sample["mixup"], classes, self.seed, weights
+            )
             fit = augment(fit, augmentation)
-        with repairs.gradients_forgotten():
+        with repairs.gradients_forgotten(model):
             return model.fit(**fit, callbacks=callbacks)
 
 
@@ -241,5 +250,6 @@ def build_model(
     """
     hypermodel = HyperResNet(classes, input_shape, **options)
     hypermodel.declare_hyperparameters(hp)
-    hypermodel.budget.refuse(hp)
+    if not repairs.is_exploring():
+        hypermodel.budget.refuse(hp)
     return hypermodel.build(hp)

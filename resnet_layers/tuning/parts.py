@@ -171,7 +171,8 @@ def complete(preset: str, given: Mapping[str, Part]) -> dict[str, Part]:
     unknown = sorted(set(given) - set(KINDS))
     if unknown:
         raise TypeError(
-            f"Parts of the space must be among {', '.join(KINDS)}. Received: {', '.join(unknown)}"
+            f"Parts of the space must be among {', '.join(KINDS)}. "
+            f"Received: {checks.some(unknown, str)}"
         )
     preset_parts = PRESETS[checks.known_name("preset", preset, PRESETS)]
     parts: dict[str, Part] = {}
@@ -201,7 +202,7 @@ def _each(name: str, part: Part, keys: Sequence[Any], known: Sequence[Any]) -> d
         return dict.fromkeys(keys, _part(name, part))
     if not set(keys) <= set(part) <= set(known):
         raise ValueError(
-            f"`{name}` must have a value for each of {', '.join(map(repr, keys))}, or one for all. "
+            f"`{name}` must have a value for each of {checks.some(keys)}, or one for all. "
             f"Received: {name}={dict(part)!r}"
         )
     return {key: _part(name, part[key]) for key in keys}
@@ -212,8 +213,7 @@ def _part(name: str, part: Part) -> Part:
     if isinstance(part, Range):
         if isinstance(kind, tuple):
             raise ValueError(
-                f"`{name}` must be one or several of {', '.join(map(repr, kind))}. "
-                f"Received: {name}={part!r}"
+                f"`{name}` must be one or several of {checks.some(kind)}. Received: {name}={part!r}"
             )
         kind(name, part.low)
         kind(name, part.high)

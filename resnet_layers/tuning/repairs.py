@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 
 import keras
 import keras_tuner
+
+from resnet_layers.tuning import restart, state
 
 _GRID = keras_tuner.oracles.GridSearchOracle
 # The versions that the repairs were written for.
@@ -28,6 +31,8 @@ def repair() -> None:
         )
     _repair_grid_search()
     _repair_failures()
+    state.repair_writing()
+    restart.repair_restart()
 
 
 def _repair_grid_search() -> None:
@@ -43,6 +48,7 @@ def _repair_grid_search() -> None:
     def reload(self: Any) -> None:
         super(_GRID, self).reload()
         values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
+        values = {name: point for name, point in values.items() if point}  # without lost ones
         by_values = functools.cmp_to_key(lambda a, b: self._compare(values[a], values[b]))
         self._populate_next = sorted(values, key=by_values)
         for name in self._populate_next:
@@ -74,12 +80,22 @@ def _repair_failures() -> None:
     keras_tuner.Oracle._check_consecutive_failures = check_others
 
 
+def is_exploring() -> bool:
+    """Whether a tuner builds to find scopes, as it does when it is made; it tells nobody."""
+    explores = keras_tuner.Tuner._activate_all_conditions.__code__
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not explores:
+        frame = frame.f_back
+    return frame is not None
+
+
 @contextmanager
-def gradients_forgotten() -> Iterator[None]:
+def gradients_forgotten(model: Any) -> Iterator[None]:
     """Around a training: TensorFlow keeps no graph of it.
 
     Each traced training step leaves functions in TensorFlow's registry of gradients, for ever,
     and with them the graph and the weights of the network. They are needed while it is traced.
+    What somebody else has traced meanwhile, in a callback or another thread, stays.
     """
     if keras.backend.backend() != "tensorflow":
         yield
@@ -92,5 +108,29 @@ def gradients_forgotten() -> Iterator[None]:
         yield
     finally:
         for name in set(registry) - before:
-            if name.startswith("CustomGradient-"):
+            if name.startswith("CustomGradient-") and _is_of_training(registry[name], model):
                 del registry[name]
+
+
+def _is_of_training(entry: dict[str, Any], model: Any) -> bool:
+    """Whether a gradient is of a step of Keras' training or evaluation of this model."""
+    mine = {id(variable.value) for variable in model.variables}
+    return any(
+        graph.name.startswith("one_step_on")
+        and any(id(variable) in mine for variable in graph.variables)
+        for graph in _graphs(entry["type"])
+    )
+
+
+def _graphs(function: Any) -> Iterator[Any]:
+    """The graphs of the tensors that a gradient keeps, and those around them."""
+    for cell in getattr(function, "__closure__", None) or ():
+        kept = cell.cell_contents
+        for value in kept if isinstance(kept, (list, tuple)) else [kept]:
+            if inspect.isfunction(value):
+                yield from _graphs(inspect.unwrap(value))
+            graph = getattr(value, "graph", None)
+            while graph is not None:
+                if hasattr(graph, "variables"):
+                    yield graph
+                graph = getattr(graph, "outer_graph", None)

@@ -92,12 +92,15 @@ class Space:
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
         """Registers every hyperparameter, whatever is sampled.
 
-        Where all are there, no scope is entered, so that a tuner has none to explore by building.
+        So its scopes hold nothing that a tuner would have to find by building, and are not listed
+        among those that it explores: it would build until each was active.
         """
         hp_names = {parameter.name for parameter in hp.space}
         if not all(_full(hp, entry.name) in hp_names for entry in self.entries):
+            explored = len(hp.inactive_scopes)
             for entry in self.entries:
                 entry.declare(hp)
+            del hp.inactive_scopes[explored:]
         # Active ones without a value; keras-tuner would draw them at random, without a seed.
         for entry in self.entries:
             found = _active(hp, entry.name)

@@ -135,6 +135,8 @@ def test_two_workers_share_a_search(kind: str, tmp_path: Path, cluster: _Cluster
     assert recorded["score"] == min(trial["score"] for trial in finished.values())
 
 
+@pytest.mark.slow
+@pytest.mark.share(3)
 def test_worker_started_again_takes_its_trial_up(tmp_path: Path, cluster: _Cluster) -> None:
     plan = Plan("RandomSearch", str(tmp_path), options={"max_trials": 6})
     cluster.start("chief", plan)
@@ -152,6 +154,8 @@ def test_worker_started_again_takes_its_trial_up(tmp_path: Path, cluster: _Clust
     assert begun[0] == begun[1]
 
 
+@pytest.mark.slow
+@pytest.mark.share(3)
 def test_chief_started_again_goes_on(tmp_path: Path, cluster: _Cluster) -> None:
     plan = Plan("RandomSearch", str(tmp_path), options={"max_trials": 6})
     for name in ("chief", *WORKERS):

@@ -1,28 +1,45 @@
 """Every error of the search space: its type and its whole text."""
 
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras_tuner.src import utils
 from keras_tuner.src.engine.tuner_utils import TunerCallback
 
 import resnet_layers as rl
-from resnet_layers.tuning import HyperResNet, Range, build_model
+from resnet_layers.tuning import HyperResNet, Range, build_model, repairs, state
 from resnet_layers.tuning.budget import OverBudgetError
 from resnet_layers.tuning.parts import KINDS
 from tests.support.messages import Row, check, ids, missing
 from tests.tuning.test_space import ONE
 
 WING = "tuning"
+NOWHERE = "nowhere/oracle.json"
 SHAPE = (8, 8, 3)
 
 
-def fit(*data: Any, validation_data: Any = None, **changes: Any) -> None:
+def fit(*data: Any, validation_data: Any = None, class_weight: Any = None, **changes: Any) -> None:
     hypermodel = HyperResNet(**{"classes": 3, "input_shape": SHAPE, **ONE, **changes})
     model = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
     hp = keras_tuner.HyperParameters()
-    hypermodel.fit(hp, model, *data, validation_data=validation_data)
+    keywords = {"validation_data": validation_data, "class_weight": class_weight}
+    hypermodel.fit(hp, model, *data, **keywords)
+
+
+def written_nowhere() -> None:
+    repairs.repair()
+    utils.save_json(NOWHERE, {})
+
+
+def of_another_tuner() -> None:
+    theirs = keras_tuner.oracles.RandomSearchOracle("val_loss").get_state()
+    with mock.patch.object(state, "read_json", return_value=theirs):
+        state.read_oracle(keras_tuner.oracles.HyperbandOracle("val_loss"), Path(NOWHERE))
 
 
 def weighted(images: Any, **keywords: Any) -> None:
@@ -36,6 +53,14 @@ def weighted_dataset() -> None:
 
     data = (np.ones((2, *SHAPE)), np.zeros(2), np.ones(2))
     weighted(tf.data.Dataset.from_tensor_slices(data).batch(2))
+
+
+class WeightedBatches(keras.utils.PyDataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return IMAGES, np.zeros(2), np.ones(2)
 
 
 def over_budget_in_a_grid() -> None:
@@ -103,7 +128,7 @@ ERRORS: list[Row] = [
         lambda: HyperResNet(3, (8, 8)),
         ValueError,
         "`input_shape` must be (height, width, channels), without the batch: positive integers, or "
-        "None for any height or width. Received: input_shape=(8, 8)",
+        "None for any height or width. Received: input_shape=(8, 8), for a stem of rank 2",
     ),
     (
         lambda: HyperResNet(3, (0, 8, 3)),
@@ -280,6 +305,12 @@ ERRORS: list[Row] = [
         "augmented; others need augmentation='none' and mixup=False. "
         "Received: x=<class 'list_iterator'>",
     ),
+    (
+        lambda: fit(IMAGES, None, mixup=True, multi_label=True, class_weight={0: 2.0}),
+        keras_tuner.errors.FatalValueError,
+        "Weights of classes must be left out with mixup where an image has several: fix it with "
+        "mixup=False",
+    ),
     *[
         (
             call,
@@ -289,6 +320,7 @@ ERRORS: list[Row] = [
         )
         for call in (
             weighted_dataset,
+            lambda: weighted(WeightedBatches()),
             lambda: weighted(IMAGES, y=np.zeros(2), sample_weight=np.ones(2)),
         )
     ],
@@ -296,6 +328,17 @@ ERRORS: list[Row] = [
         (call, OverBudgetError, "Over budget: 298819 parameters, 8368512 multiply-adds")
         for call in (over_budget_in_a_grid, fixed_above_the_budget, built_above_the_budget)
     ],
+    (
+        written_nowhere,
+        state.SaveError,
+        f"[Errno 2] No such file or directory: '{NOWHERE}'",
+    ),
+    (
+        of_another_tuner,
+        RuntimeError,
+        "A search goes on with the kind of tuner that it began with. Received: "
+        f"'{NOWHERE}' without 'hyperband_iterations', which HyperbandOracle writes",
+    ),
 ]
 
 

@@ -100,6 +100,7 @@ def opened(best: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> di
     return dict(zip(KINDS, map(json.loads, lines), strict=True))
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_search_completes_every_trial(
     kind: str, plans: dict[str, Plan], tuners: dict[str, Any]
@@ -110,6 +111,7 @@ def test_search_completes_every_trial(
     assert {trial["values"]["stages"] for trial in found.values()} == {1, 2}
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_best_network_scores_what_was_recorded(kind: str, best: dict[str, Any]) -> None:
     _, now, recorded = best[kind]
@@ -117,6 +119,7 @@ def test_best_network_scores_what_was_recorded(kind: str, best: dict[str, Any]) 
     assert now[OBJECTIVES[kind]] == pytest.approx(recorded["score"], abs=1e-5)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_best_network_of_another_process_scores_what_was_recorded(
     kind: str, reopened: dict[str, Any]
@@ -126,6 +129,7 @@ def test_best_network_of_another_process_scores_what_was_recorded(
     assert now[OBJECTIVES[kind]] == pytest.approx(recorded["score"], abs=1e-5)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_file_of_best_network_needs_no_tuner(
     kind: str, best: dict[str, Any], opened: dict[str, Any]
@@ -138,6 +142,7 @@ def test_file_of_best_network_needs_no_tuner(
     assert {f"val_{name}": value for name, value in found["scores"].items()} == pytest.approx(now)
 
 
+@pytest.mark.share(4)
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_seeds_make_the_same_search(
@@ -149,6 +154,7 @@ def test_same_seeds_make_the_same_search(
     assert tuning_script.trials(tmp_path) == tuning_script.trials(plans[kind].directory)
 
 
+@pytest.mark.share(5)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "event"),
@@ -194,6 +200,7 @@ class _Parameters(keras.callbacks.Callback):
         self.notes.append(self.model.count_params())
 
 
+@pytest.mark.share(4)
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_search_stays_within_its_budget(kind: str, tmp_path: Path) -> None:
@@ -286,6 +293,21 @@ def test_training_leaves_no_graph_behind() -> None:
     keras.backend.clear_session()
     gc.collect()
     assert model() is None
+
+
+def test_what_others_trace_meanwhile_keeps_its_gradient() -> None:
+    import tensorflow as tf
+
+    doubled = tf.function(lambda x: 2.0 * tf.nn.silu(x))
+    x = tf.constant([1.0])
+    traces = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: doubled(x))
+    space, hp = tuning_script.hypermodel(Plan("RandomSearch", "")), keras_tuner.HyperParameters()
+    photos, labels, _ = tuning_script.images()
+    space.fit(hp, space.build(hp), photos, labels, verbose=0, callbacks=[traces])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = doubled(x)
+    assert tape.gradient(y, x) is not None
 
 
 @pytest.mark.slow

@@ -127,6 +127,7 @@ def test_a_tuner_builds_one_network_before_its_search(
     assert described(oracle.hyperparameters) == described(WHOLE)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("seed", range(8))
 def test_a_sample_is_a_plain_network_of_the_counted_cost(seed: int) -> None:
     hp = sampled(open_space, seed)
@@ -138,6 +139,7 @@ def test_a_sample_is_a_plain_network_of_the_counted_cost(seed: int) -> None:
     assert keras.saving.deserialize_keras_object(config).get_config() == model.get_config()
 
 
+@pytest.mark.share(6)
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 112))
 def test_many_samples_train(seed: int) -> None:
@@ -304,6 +306,8 @@ def test_dtype_is_the_policy_of_all_parts() -> None:
 BUDGET: dict[str, Any] = {**OPEN, "width": [64, 8, 256], "stages": [3, 2]}
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @given(seed=st.integers(0, 2**30))
 def test_no_sample_is_over_budget(seed: int) -> None:
     hypermodel = HyperResNet(5, SHAPE, max_parameters=30_000, max_macs=2e6, **BUDGET)
@@ -360,6 +364,8 @@ def test_no_budget_is_refused_that_a_network_meets(max_parameters: int) -> None:
     assert hypermodel.budget.cost(hypermodel.budget.smallest).parameters <= max_parameters
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @given(seed=st.integers(0, 2**30))
 def test_smallest_network_is_the_smallest(seed: int) -> None:
     rng = random.Random(seed)

@@ -1,6 +1,9 @@
 """How samples are trained: losses, metrics, optimizers, schedules, augmentation."""
 
 import math
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from resnet_layers.training.augmentation import Augmentation
+from resnet_layers.training.augmentation import Augmentation, MixUp
 from resnet_layers.training.batches import augment
 from resnet_layers.training.labels import CategoricalCrossentropy
 from resnet_layers.training.schedules import WarmUpCosine
@@ -49,6 +52,7 @@ def trained(hypermodel: HyperResNet, *data: Any, **keywords: Any) -> tuple[Any, 
     return model, hypermodel.fit(hp, model, *data, **{"verbose": 0, **keywords})
 
 
+@pytest.mark.share(4)
 @task
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_head_loss_and_metrics_fit_the_labels(name: str, probabilities: bool) -> None:
@@ -82,6 +86,7 @@ def _loss(outputs: Any, labels: Any, one_of_several: bool, probabilities: bool) 
     return float(-np.log(np.where(true == 1, rates, 1 - rates)).mean())
 
 
+@pytest.mark.share(4)
 @task
 def test_mixup_and_shifts_train_on_any_labels(name: str) -> None:
     arguments, labels, names = TASKS[name]
@@ -94,6 +99,8 @@ def test_mixup_and_shifts_train_on_any_labels(name: str) -> None:
     assert history.history["val_accuracy"][-1] == pytest.approx(expected["accuracy"])
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_loss_and_metrics_can_be_given() -> None:
     metric = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")
     hypermodel = space(loss=keras.losses.SparseCategoricalCrossentropy(True), metrics=[metric])
@@ -117,10 +124,17 @@ def test_label_smoothing_is_in_the_loss() -> None:
     assert model.loss.get_config()["label_smoothing"] == 0.25
 
 
+@pytest.mark.share(4)
+@pytest.mark.parametrize("reloaded", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_weight_decay_spares_normalization_and_biases(name: str) -> None:
+def test_weight_decay_spares_normalization_and_biases(
+    name: str, reloaded: bool, tmp_path: Path
+) -> None:
     changes = {"optimizer": name, "learning_rate": 0.01, "weight_decay": 0.5, "attention": "se"}
     model = space(**changes).build(keras_tuner.HyperParameters())
+    if reloaded:
+        model.save(tmp_path / "model.keras")
+        model = keras.saving.load_model(tmp_path / "model.keras")
     assert type(model.optimizer).__name__.lower() == name
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
     for variable in model.trainable_variables:
@@ -131,6 +145,17 @@ def test_weight_decay_spares_normalization_and_biases(name: str) -> None:
         kernel = "kernel" in variable.path
         expected = 2.0 * (1 - 0.5 * 0.01) if kernel else 2.0
         np.testing.assert_allclose(variable, np.full(variable.shape, expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_weight_decay_under_a_scaled_loss(again: bool, tmp_path: Path) -> None:
+    model = space(dtype="mixed_float16", weight_decay=0.5).build(keras_tuner.HyperParameters())
+    if again:
+        model.save(tmp_path / "model.keras")
+        model = keras.saving.load_model(tmp_path / "model.keras")
+    optimizer = model.optimizer.inner_optimizer
+    for variable in model.trainable_variables:
+        assert optimizer._use_weight_decay(variable) == ("kernel" in variable.path)
 
 
 def test_momentum_of_sgd() -> None:
@@ -207,6 +232,7 @@ class Batches(keras.utils.PyDataset):
         self.epochs += 1
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("dataset", [as_tf, Batches])
 @pytest.mark.parametrize("mixup", [False, True])
 def test_datasets_are_augmented(dataset: Any, mixup: bool) -> None:
@@ -255,6 +281,75 @@ def test_mixup_mixes_images_and_labels_alike() -> None:
     mixed, labels = Augmentation("none", True, 3, seed=1)(images, INDICES)
     np.testing.assert_allclose(np.reshape(mixed, (12, 3)), labels, atol=1e-6)
     assert np.any((np.asarray(labels) > 0.01) & (np.asarray(labels) < 0.99))
+
+
+def test_mixup_mixes_as_keras_does() -> None:
+    options: Any = {"alpha": 0.2, "seed": 1, "data_format": "channels_last"}
+    pairs = {"images": IMAGES, "labels": np.eye(3, dtype="float32")[INDICES]}
+    expected = keras.layers.MixUp(**options)(pairs, training=True)
+    found = MixUp(**options)(pairs, training=True)
+    for name in pairs:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def _warnings_on_jax(code: str) -> str:
+    code = f"""
+import warnings, keras, numpy as np
+from resnet_layers.training.augmentation import Augmentation
+images, labels = np.ones((4, 8, 8, 3), "float32"), np.arange(4) % 3
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    {code}
+print([str(warning.message) for warning in caught])
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.share(2)
+def test_augmentation_warns_of_nothing_on_jax() -> None:
+    assert _warnings_on_jax('Augmentation("shift_flip", True, 3, 1)(images, labels)') == "[]\n"
+
+
+@pytest.mark.upstream
+@pytest.mark.slow
+def test_mixup_of_keras_warns_on_jax() -> None:
+    pairs = '{"images": images, "labels": np.eye(3)[labels]}'
+    assert "int64" in _warnings_on_jax(f"keras.layers.MixUp()({pairs}, training=True)")
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("where", [np.asarray, keras.ops.convert_to_tensor])
+def test_weight_of_a_mixture_is_the_mixture_of_its_classes_weights(
+    where: Any, binary: bool
+) -> None:
+    labels, weights = (INDICES % 2, {1: 3.0}) if binary else (INDICES, {0: 0.0, 1: 1.0, 2: 5.0})
+    mix = Augmentation("none", True, None if binary else 3, 1, weights)
+    _, rows, found = mix(where(IMAGES), where(labels.astype("float32" if binary else "int32")))
+    rows = np.asarray(rows, "float64")
+    rows = np.concatenate([1 - rows, rows], 1) if binary else rows
+    assert ((rows > 0.01) & (rows < 0.99)).any()
+    expected = rows @ np.array([1.0, 3.0] if binary else [0.0, 1.0, 5.0])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dataset", [None, as_tf, Batches])
+def test_a_class_of_no_weight_leaves_no_trace_with_mixup_either(dataset: Any) -> None:
+    """With all weights at 0, a network that is trained is the one before."""
+    hypermodel = space(mixup=True, weight_decay=0.0)
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    before = [np.array(variable) for variable in model.trainable_variables]
+    data = (IMAGES, INDICES) if dataset is None else (dataset(IMAGES, INDICES),)
+    weights = dict.fromkeys(range(3), 0.0)
+    history = hypermodel.fit(hp, model, *data, class_weight=weights, verbose=0).history
+    assert history["loss"] == [0.0]
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 @pytest.mark.parametrize(("kind", "mixup"), [("flip", False), ("shift", False), ("none", True)])
