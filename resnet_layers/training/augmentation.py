@@ -1,12 +1,31 @@
 """Images and labels that change from epoch to epoch: flips, shifts, mixup."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_layers.training.mixing import weighted
+
 _SHIFT = 0.1  # of the side, both ways
+
+
+class MixUp(keras.layers.MixUp):
+    """Keras' layer, with an order of 32 bits: JAX has no others, and warns at each batch."""
+
+    def get_random_transformation(
+        self, data: Any, training: bool = True, seed: Any = None
+    ) -> dict[str, Any]:
+        number = self.backend.shape(data["images"])[0]
+        if seed is None:
+            seed = self._get_seed_generator(self.backend._backend)
+        order = self.backend.numpy.arange(0, number, dtype="int32")
+        return {
+            "permutation_order": self.backend.random.shuffle(order, seed=seed),
+            "mix_weight": self.backend.random.beta((number,), self.alpha, self.alpha, seed=seed),
+        }
 
 
 class Augmentation:
@@ -17,12 +36,21 @@ class Augmentation:
         mixup: Whether pairs of images and of their labels are mixed.
         classes: Number of classes where labels may be indices, or `None`.
         seed: Of what is drawn, or `None`.
+        class_weight: As of `keras.Model.fit`, where pairs are mixed: the weight of a mixture is
+            the mixture of the weights. Keras would take that of the larger share.
     """
 
-    def __init__(self, kind: str, mixup: bool, classes: int | None, seed: int | None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        mixup: bool,
+        classes: int | None,
+        seed: int | None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> None:
         layers: Any = keras.layers
         last = {"data_format": "channels_last", "seed": seed}
-        self.classes = classes
+        self.classes, self.class_weight = classes, class_weight
         self.images: list[Any] = []
         if "flip" in kind:
             self.images.append(layers.RandomFlip("horizontal", **last))
@@ -30,7 +58,7 @@ class Augmentation:
             shift = layers.RandomTranslation(_SHIFT, _SHIFT, fill_mode="nearest", **last)
             self.images.append(shift)
         # Zhang et al., mixup, 2017, section 4: alpha between 0.1 and 0.4 on ImageNet.
-        self.pairs = layers.MixUp(alpha=0.2, **last) if mixup else None
+        self.pairs = MixUp(alpha=0.2, **last) if mixup else None
         self.encode = layers.CategoryEncoding(classes or 1, output_mode="one_hot")
         self.cast = layers.Rescaling(1.0)
 
@@ -40,7 +68,9 @@ class Augmentation:
         if self.pairs is None:
             return (images, labels, *weights)
         mixed = self.pairs({"images": images, "labels": self._rows(labels)}, training=True)
-        return mixed["images"], mixed["labels"]
+        if self.class_weight is None:
+            return mixed["images"], mixed["labels"]
+        return mixed["images"], mixed["labels"], weighted(mixed["labels"], self.class_weight)
 
     def _rows(self, labels: Any) -> Any:
         """Labels as rows of numbers, by means that work in `tf.data` on every backend."""

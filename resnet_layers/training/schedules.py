@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from resnet_layers._support import checks
+
 
 def warm_up_cosine(learning_rate: float, steps: int) -> Any:
     """The schedule of `train`, for a known number of steps; a tenth of them warms up.
@@ -20,6 +22,29 @@ def warm_up_cosine(learning_rate: float, steps: int) -> Any:
         warmup_target=learning_rate,
         warmup_steps=warmup,
     )
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule, times a factor.
+
+    Args:
+        schedule: That schedule, or its config.
+        factor: What its rates are multiplied by, positive.
+    """
+
+    def __init__(self, schedule: Any, factor: float) -> None:
+        super().__init__()
+        if isinstance(schedule, dict):
+            schedule = keras.saving.deserialize_keras_object(schedule)
+        self.schedule, self.factor = schedule, checks.positive("factor", factor)
+
+    def __call__(self, step: Any) -> Any:
+        return self.factor * self.schedule(step)
+
+    def get_config(self) -> dict[str, Any]:
+        config = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": config, "factor": self.factor}
 
 
 class WarmUpCosine(keras.callbacks.Callback):

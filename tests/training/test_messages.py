@@ -1,0 +1,233 @@
+"""Every error of training: its type and its whole text."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+
+import resnet_layers as rl
+from resnet_layers.training import Unfreeze, freeze_until, layer_decay
+from resnet_layers.training.chance import ColorJitter, Flip, RandomErasing
+from resnet_layers.training.mixing import Mixing, smoothed
+from resnet_layers.training.policies import RandAugment
+from tests.support.messages import ANY, Row, check, ids, missing
+
+WING = "training"
+POLICY = (
+    "`augment` must be `rand` and, joined by `-` and each once at most: m9 (magnitude), "
+    "n2 (operations for an image, at most 100, or as many as tweights or t3aw has), p0.5 "
+    "(probability of each, at most 1), mstd0.5 (deviation of the magnitude, uniform above "
+    "100), mmax10 (highest magnitude, at least 1), inc0 or inc1 (severity rises with the "
+    "magnitude), tweights, t3a or t3aw (timm's sets of operations). Received: augment="
+)
+WRONG: list[Any] = [
+    *("augmix-m3", "original", "v0", "3a", "", "rand-", "rand-m", "rand-m9.5", "rand-m-9"),
+    *("rand-n0", "rand-n101", "rand-n16-tweights", "rand-p1.5", "rand-p.5", "rand-mstdinf"),
+    *("rand-mmax0", "rand-inc2", "rand-tnone", "rand-w0", "rand-m9-m8", "Rand-m9", "rand-m9 "),
+]
+IMAGES, ROWS = tf.zeros((4, 2, 2, 3)), tf.eye(4)
+
+
+def network() -> rl.ResNet:
+    stem = rl.Stem(2, kernel_size=3, pooling=None)
+    return rl.ResNet(stem, [rl.ResNetStage(2, 1)], rl.ClassifierHead(2))
+
+
+def fit(model: rl.ResNet, callback: Any) -> None:
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(IMAGES, tf.zeros(4), callbacks=[callback], verbose=0)
+
+
+def built(optimizer: Any) -> Any:
+    optimizer.build([keras.Variable(0.0)])
+    return optimizer
+
+
+def policy(name: Any) -> Callable[[], RandAugment]:
+    return lambda: RandAugment(name)
+
+
+def mix(images: Any, labels: Any) -> Callable[[], Any]:
+    return lambda: Mixing(mixup=0.2)(images, labels, (0, 0))
+
+
+def called(step: Any, image: Any) -> Callable[[], Any]:
+    return lambda: step(image, (0, 0))
+
+
+def of(kind: Callable[..., Any], **arguments: Any) -> Callable[[], Any]:
+    return lambda: kind(**arguments)
+
+
+ERRORS: list[Row] = [
+    *[(policy(name), ValueError, f"{POLICY}{name!r}") for name in WRONG],
+    (policy(None), TypeError, f"{POLICY}None"),
+    (
+        of(RandAugment, name="rand", fill=(0, 256, 0)),
+        ValueError,
+        "`fill` must be levels from 0 to 255. Received: fill=256",
+    ),
+    (
+        of(RandAugment, name="rand", fill=(0, 0.5, 0)),
+        TypeError,
+        "`fill` must be an integer of at least 0. Received: fill=0.5",
+    ),
+    *[
+        (
+            of(kind, **{name: 1.5}),
+            ValueError,
+            f"`{name}` must be a number in [0, 1]. Received: {name}=1.5",
+        )
+        for kind, names in (
+            (Flip, ("horizontal", "vertical")),
+            (ColorJitter, ("jitter", "grey", "blur")),
+            (RandomErasing, ("chance",)),
+            (Mixing, ("chance", "switch")),
+        )
+        for name in names
+    ],
+    *[
+        (
+            of(kind, **{name: -1.0}),
+            ValueError,
+            f"`{name}` must be a number of at least 0. Received: {name}=-1.0",
+        )
+        for kind, names in (
+            (ColorJitter, ("brightness", "contrast", "saturation")),
+            (Mixing, ("mixup", "cutmix")),
+        )
+        for name in names
+    ],
+    (
+        of(RandomErasing, mode="noise"),
+        ValueError,
+        "`mode` must be one of 'pixel', 'rand', 'const'. Received: mode='noise'",
+    ),
+    (
+        of(RandomErasing, count=0),
+        ValueError,
+        "`count` must be a positive integer. Received: count=0",
+    ),
+    *[
+        (
+            of(RandomErasing, **{name: value}),
+            kind,
+            f"`{name}` must be two numbers, the smaller one first. Received: {name}={value!r}",
+        )
+        for name in ("area", "aspect")
+        for value, kind in ((0.5, TypeError), ((0.5, 0.1), ValueError), ((0.5,), ValueError))
+    ],
+    (
+        of(RandomErasing, area=(0.5, 1.5)),
+        ValueError,
+        "`area` must be a number in (0, 1]. Received: area=1.5",
+    ),
+    (
+        of(RandomErasing, std=(1.0, -1.0, 1.0)),
+        ValueError,
+        "`std` must be a number of at least 0. Received: std=-1.0",
+    ),
+    (
+        of(Mixing, mode="half"),
+        ValueError,
+        "`mode` must be one of 'batch', 'pair', 'elem'. Received: mode='half'",
+    ),
+    *[
+        (
+            mix(images, labels),
+            ValueError,
+            "Images to mix must be (N, H, W, C), and their labels rows of a float type, "
+            f"(N, classes). Received: images={images.shape}, labels={labels.shape} of "
+            f"{labels.dtype.name}",
+        )
+        for images, labels in (
+            (IMAGES, tf.constant([0, 1, 2, 3])),
+            (IMAGES, tf.constant([0.0, 1.0, 1.0, 0.0])),
+            (IMAGES, tf.cast(ROWS, tf.int64)),
+            (IMAGES[0], ROWS),
+        )
+    ],
+    *[
+        (
+            called(step, image),
+            ValueError,
+            f"`image` must be one image, {kind}. Received: image={image.shape} of "
+            f"{image.dtype.name}",
+        )
+        for step, kind, images in (
+            (RandAugment("rand"), "uint8, (H, W, 3)", (IMAGES[0], tf.zeros((2, 2, 1), tf.uint8))),
+            (ColorJitter(), "uint8, (H, W, 3)", (IMAGES[0], IMAGES)),
+            (RandomErasing(), "(H, W, 3)", (IMAGES, IMAGES[0, ..., :1])),
+            (Flip(), "(H, W, 3)", (IMAGES, ROWS)),
+        )
+        for image in images
+    ],
+    *[
+        (
+            lambda call=call: call(keras.Sequential([], name="none")),
+            TypeError,
+            "`model` must be a ResNet. Received: model=<Sequential name=none, built=False>",
+        )
+        for call in (
+            lambda model: freeze_until(model, "head"),
+            lambda model: layer_decay(model, keras.optimizers.SGD(), 0.5),
+        )
+    ],
+    (
+        lambda: freeze_until(network(), "stage5"),
+        ValueError,
+        "`part` must be one of 'stem', 'stage1', 'head'. Received: part='stage5'",
+    ),
+    (
+        lambda: fit(network(), Unfreeze({"norm": 1})),
+        ValueError,
+        "`part` must be one of 'stem', 'stage1', 'head'. Received: part='norm'",
+    ),
+    (
+        lambda: Unfreeze({"head": 0}),
+        ValueError,
+        "`schedule['head']` must be a positive integer. Received: schedule['head']=0",
+    ),
+    (
+        lambda: layer_decay(network(), keras.optimizers.SGD(), 0.0),
+        ValueError,
+        "`decay` must be a number in (0, 1]. Received: decay=0.0",
+    ),
+    *[
+        (
+            lambda optimizer=optimizer: layer_decay(network(), optimizer, 0.5),
+            TypeError,
+            "`optimizer` must be one of keras.optimizers that takes all variables. "
+            f"Received: optimizer={ANY}",  # an address, which differs between workers
+        )
+        for optimizer in ("sgd", keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()))
+    ],
+    *[
+        (
+            lambda optimizer=optimizer: layer_decay(network(), optimizer, 0.5),
+            ValueError,
+            f"`optimizer` must {what}, since each part gets a copy of it. "
+            f"Received: optimizer={ANY}",
+        )
+        for what, optimizer in (
+            ("not be built", built(keras.optimizers.SGD())),
+            ("have no `global_clipnorm`", keras.optimizers.SGD(global_clipnorm=1.0)),
+        )
+    ],
+    (
+        lambda: smoothed(ROWS, 1.0),
+        ValueError,
+        "`smoothing` must be a number in [0, 1). Received: smoothing=1.0",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
+def test_error_has_type_and_whole_text(row: Row) -> None:
+    check(row)
+
+
+def test_every_raise_is_in_the_table() -> None:
+    assert missing(WING, ERRORS) == []
