@@ -1,25 +1,25 @@
 """`Classifier`: a `.keras` file with its class names, its preprocessing and its test images."""
 
 import dataclasses
-import io
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from resnet_layers._support import checks
 from resnet_layers._support.errors import first_line
+from resnet_layers._support.files import tidy
 from resnet_layers.layers.head import last_activation
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving import formats
-from resnet_layers.shell import labelled
+from resnet_layers.shell import archive, labelled
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting, load_exported
 from resnet_layers.shell.runs import MODEL
 from resnet_layers.training import labels as labels  # whose classes files may name
+from resnet_layers.training import optimizers as optimizers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,13 +66,14 @@ def load_any(path: Path) -> Predictor:
         InputError: If it is neither, and as of `load` and `load_exported`.
     """
     if path.suffix == ".keras":
+        tidy(path.parent)  # as opening an artifact does by itself
         return load(path)
     if (path / MODEL).is_file():
         raise InputError(f"The network of the run in '{path}' is '{path / MODEL}': name that file")
     if formats.of_path(path) is None:
         raise InputError(
             "A network must be a .keras file, or what `export` wrote: a folder, or a file that "
-            f"ends in {', '.join(ENDINGS)}. Received: '{path}'"
+            f"ends in {checks.some(ENDINGS, str)}. Received: '{path}'"
         )
     return load_exported(path)
 
@@ -88,7 +89,7 @@ def load(path: Path) -> Classifier:
             if it has no class names and no preprocessing.
     """
     model = open_model(path)
-    activation = last_activation(model.head)
+    activation = last_activation(model)
     return Classifier(
         path=path,
         model=model,
@@ -105,9 +106,10 @@ def open_model(path: Path) -> ResNet:
     """
     if path.suffix != ".keras":
         raise InputError(f"The name of a model file must end in '.keras'. Received: '{path}'")
-    _check_archive(path)
+    contents = archive.read(path, keras.saving.get_registered_name(ResNet))
     try:
-        model = keras.saving.load_model(path, compile=False)
+        with archive.building(contents):
+            model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras and h5py raise all kinds for contents that do not fit
         reason = first_line(error)
         raise InputError(f"The model file '{path}' cannot be opened: {reason}") from error
@@ -125,23 +127,4 @@ def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
 
 def gives_logits(model: ResNet) -> bool:
     """Whether the outputs are logits, as those of `train` are, and not probabilities."""
-    return last_activation(model.head) != "softmax"
-
-
-def _check_archive(path: Path) -> None:
-    """Refuses what is no intact archive of a `ResNet` before anything is made from it."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"The model file '{path}' cannot be read: {error.strerror}") from None
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            intact = archive.testzip() is None
-            config = json.loads(archive.read("config.json"))
-            kind = config["registered_name"] or config["class_name"]
-    except Exception:  # zipfile and its decompressors raise all kinds
-        intact = False
-    if not intact:
-        raise InputError(f"'{path}' is not a .keras file, or it is damaged")
-    if kind != keras.saving.get_registered_name(ResNet):
-        raise InputError(f"'{path}' must hold a `resnet_layers.ResNet`. Received: {kind}")
+    return last_activation(model) != "softmax"

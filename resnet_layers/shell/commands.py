@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+from cyclopts.completion.install import create_install_completion_command
 
 from resnet_layers import __version__
 from resnet_layers._support import checks, environment, signals
 from resnet_layers._support.errors import first_line
-from resnet_layers.shell import config, errors, listing
+from resnet_layers.shell import completion, config, errors, listing
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import (
     FLAG,
@@ -23,6 +24,13 @@ from resnet_layers.shell.settings import (
 
 Format = Literal["tf_saved_model", "onnx", "litert", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]
+# Those of each format, as `serving.formats` has them, without importing Keras.
+PRECISIONS = {
+    "tf_saved_model": ("float32", "bfloat16"),
+    "onnx": ("float32",),
+    "litert": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16", "int8"),
+}
 # A field of settings is an option; so is `--config`, which has others in a file.
 Fields = Parameter(name="*")
 Quiet = Annotated[bool, OUTPUT, FLAG, Parameter(help="Say nothing but what is wrong.")]
@@ -57,7 +65,10 @@ app = App(
     default_parameter=Parameter(negative=()),
     config=config.from_file,
 )
-app.register_install_completion_command(add_to_startup=True)
+app.command(
+    create_install_completion_command(completion.Installer(app), add_to_startup=True),
+    name="--install-completion",
+)
 
 
 @app.command(sort_key=1)
@@ -184,6 +195,7 @@ def convert(
     output: Annotated[Path, PATH, Parameter(alias="-o")],
     variant: str | None = None,
     tag: str | None = None,
+    averaged: Annotated[bool | None, Parameter(negative="--no-averaged")] = None,
     to: Literal["keras", "torch"] = "keras",
     as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
 ) -> int:
@@ -195,20 +207,22 @@ def convert(
         resnet-layers convert resnet50.a1_in1k.safetensors -o resnet50.keras
 
     Args:
-        file: Weights (.safetensors, .pth, .npz, .h5), or a .keras file with `--to torch`.
+        file: Weights (.safetensors, .pth, .ckpt, .npz, .h5), or a .keras file with `--to torch`.
         output: File to write.
         variant: Name from `resnet-layers list` of the network that they belong to.
         tag: Name and training of published weights, such as resnet50.a1_in1k, which says how
             images must be prepared; without it, the name of FILE, if it is one.
+        averaged: Take the averaged weights of a checkpoint, or those that are not; without it, the
+            averaged ones where there are some.
         to: What to write.
         as_json: Print what was written as JSON alone.
     """
     to_torch = to == "torch"
-    if to_torch and (variant or tag):
-        raise InputError("`--variant` and `--tag` must be left out with `--to torch`")
+    if to_torch and (variant or tag or averaged is not None):
+        raise InputError("`--variant`, `--tag` and `--averaged` must be left out with `--to torch`")
     errors.check_new("." + ("safetensors" if to_torch else "keras"), output)
     errors.check_there("model file" if to_torch else "file of weights", file)
-    return int(_module("convert").run(file, output, variant, tag, to, as_json))
+    return int(_module("convert").run(file, output, variant, tag, averaged, to, as_json))
 
 
 @app.command(sort_key=5)
@@ -242,6 +256,9 @@ def export(
         output: What to write; without it, the name of MODEL with the ending of the format.
         as_json: Print what was measured as JSON alone.
     """
+    if precision not in PRECISIONS[format]:
+        able = checks.some([name for name, those in PRECISIONS.items() if precision in those])
+        raise InputError(f"`format` must be one of {able} for {precision=}. Received: {format=}")
     if precision == "int8" and calibration is None:
         raise InputError(
             "`--calibration` must name a folder of images for int8, with a subfolder for each "
@@ -281,8 +298,12 @@ def _module(name: str) -> Any:
     with signals.ending_at_once(), errors.shown_meanwhile("Loading Keras …"):
         try:
             environment.start()
-        except (ImportError, ValueError) as error:  # another backend than those that are there
-            backend = os.environ.get("KERAS_BACKEND")
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # another backend than those that are there
+            backend, settings = os.environ.get("KERAS_BACKEND"), environment.settings()
             how = f" with KERAS_BACKEND={backend!r}" if backend else ""
+            if not isinstance(error, ImportError | ValueError) and os.path.exists(settings):
+                how += f" by its settings in '{settings}'"
             raise InputError(f"Keras cannot be imported{how}: {first_line(error)}") from None
         return importlib.import_module(f"resnet_layers.shell.{name}")

@@ -2,6 +2,7 @@
 """`convert`: weights of other libraries to a model file, and back."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,22 @@ _CLASSIFIERS = {"fc.weight": 0, "head.fc.weight": 0, "predictions/kernel": -1}
 
 
 def run(
-    file: Path, output: Path, variant: str | None, tag: str | None, to: str, as_json: bool
+    file: Path,
+    output: Path,
+    variant: str | None,
+    tag: str | None,
+    averaged: bool | None,
+    to: str,
+    as_json: bool,
 ) -> int:
     """Writes weights of other libraries as a model, or those of a model for torch."""
-    model = to_torch(file, output) if to == "torch" else to_keras(file, output, variant, tag)
+    if to == "torch":
+        model = to_torch(file, output)
+    else:
+        model = to_keras(file, output, variant, tag, averaged)
     size, outputs = model.count_params(), model.output_shape[-1]
-    licence = model.metadata.get("pretrained", {}).get("license")
+    pretrained_as = model.metadata.get("pretrained")
+    licence = pretrained_as.get("license") if isinstance(pretrained_as, dict) else None
     if as_json:
         said = {"name": model.name, "parameters": size, "outputs": outputs, "license": licence}
         print(json.dumps({"path": str(output), **said}))
@@ -34,11 +45,17 @@ def run(
         f"Wrote '{errors.printable(output)}': {model.name}, {size:,} parameters, {outputs} outputs"
     )
     if licence:
-        print(f"Licence of the weights: {licence}")
+        print(f"Licence of the weights: {errors.printable(licence)}")
     return 0
 
 
-def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -> ResNet:
+def to_keras(
+    source: Path,
+    output: Path,
+    variant: str | None,
+    tag: str | None,
+    averaged: bool | None = None,
+) -> ResNet:
     """Writes a `.keras` file with the weights of another library.
 
     Args:
@@ -47,6 +64,7 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
         variant: Name of the network; `None` for that of the tag.
         tag: Tag of the weights, which says how images must be prepared; `None` for that in the
             name of the file, if there is one.
+        averaged: As of `load_weights_from`.
 
     Returns:
         The network.
@@ -69,9 +87,12 @@ def to_keras(source: Path, output: Path, variant: str | None, tag: str | None) -
                 f"The network must be named with `--variant`, since the name of '{source}' is no "
                 "tag of published weights"
             )
-        with open_source(source) as tensors:
+        with open_source(source, averaged) as tensors:
             model = ResNet.from_variant(variant, **_head(tensors))
-        load_weights_from(model, source)
+            averages = tensors.averages
+        load_weights_from(model, source, averaged=averages is not None)
+        if averaged is None and averages is not None:
+            print("These are the averaged weights; --no-averaged takes the others", file=sys.stderr)
         if found:
             model.metadata = checks.metadata(pretrained.describe(found, model, str(source)))
     except (TypeError, ValueError, ImportError) as error:
@@ -111,6 +132,6 @@ def _head(source: Source) -> dict[str, Any]:
     """As many classes as the file has."""
     for name, axis in _CLASSIFIERS.items():
         shape = source.tensors[name].shape if name in source.tensors else ()
-        if len(shape) > 1:
+        if len(shape) > 1 and all(shape):  # an empty one may claim any number
             return {"classes": shape[axis]}
     return {} if set(_CLASSIFIERS) & set(source.tensors) else {"head": None}

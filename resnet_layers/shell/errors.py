@@ -2,10 +2,11 @@
 
 import contextlib
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unicodedata import category
+
+from resnet_layers._support.files import check_writable, tidy
 
 
 class InputError(ValueError):
@@ -36,7 +37,8 @@ def shown_meanwhile(text: str) -> Iterator[None]:
 def printable(text: object) -> str:
     """A text for a terminal: without new lines and whatever else could move its cursor."""
     moves = ("Cc", "Zl", "Zp")  # control characters, separators of lines and of paragraphs
-    return "".join(repr(c)[1:-1] if category(c) in moves else c for c in str(text))
+    turns = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # the order of what follows
+    return "".join(ascii(c)[1:-1] if category(c) in moves or c in turns else c for c in str(text))
 
 
 @contextlib.contextmanager
@@ -51,11 +53,14 @@ def values() -> Iterator[None]:
 def check_there(kind: str, path: Path | None) -> None:
     """Says at once, before Keras is loaded, that a file or folder is not there.
 
+    What a kill has left beside it may be what is asked for.
+
     Raises:
         InputError: If it is not.
     """
     if path is None:
         return
+    tidy(path.parent)
     try:
         path.stat()
     except OSError as error:
@@ -96,8 +101,8 @@ def check_output(output: Path, data: Path | None, names: Sequence[str]) -> None:
         )
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output):
-            pass
+        tidy(output)
+        check_writable(output)
     except OSError as error:
         raise not_writable(output, error) from None
     for name in names:

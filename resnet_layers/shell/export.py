@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from resnet_layers import serving
+from resnet_layers._support import checks
 from resnet_layers.layers._layout import Layout
 from resnet_layers.serving.calibration import MOST_IMAGES
 from resnet_layers.serving.formats import FORMATS
@@ -23,7 +24,10 @@ def run(model: Path, output: Path | None, as_json: bool, **chosen: Any) -> int:
         errors.shown_meanwhile("Folding, writing, opening and comparing …"),
     ):
         report = export(model, output, **chosen)
-    print(json.dumps(dataclasses.asdict(report), default=str) if as_json else report)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(report), default=str))
+    else:
+        print(str(report).replace(str(report.path), errors.printable(report.path)))
     return 0
 
 
@@ -64,7 +68,7 @@ def export(
         if len(image_size) not in (1, layout.rank):
             raise InputError(
                 f"`--image-size` must be one number, or one for each of {layout.rank} pixel axes. "
-                f"Received: {' '.join(map(str, image_size))}"
+                f"Received: {checks.some(image_size, str, ' ')}"
             )
         if len(image_size) == 1:
             image_size = image_size * layout.rank

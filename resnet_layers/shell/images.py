@@ -1,6 +1,8 @@
 """Images from files and arrays: decoded, square, and normalized as one network wants them."""
 
 import dataclasses
+import os
+import stat
 import struct
 import sys
 import warnings
@@ -14,9 +16,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_layers._support import checks
 from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, for_squares
 from resnet_layers.shell import progress
-from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.errors import InputError, printable
+from resnet_layers.shell.orientation import upright
+from resnet_layers.shell.pixels import rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
 # An image: the path of a JPEG or PNG file, or an array of uint8, grey, RGB or RGBA.
 ImageSource = str | Path | NDArray[np.uint8]
 
-MOST_NAMED = 20  # images that cannot be read
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
@@ -74,7 +78,7 @@ class Reader:
         return self.layer.name == SQUARES
 
     def __call__(self, sources: Sequence[ImageSource]) -> NDArray[np.float32]:
-        """Paths or arrays to what the network takes, (N, *image_size, 3)."""
+        """Paths or arrays to what the network takes, (N, *image_size, 3), or channels first."""
         if self.takes_squares:
             return self.normalize(self.squares(sources))
         found = list(self.each(sources))
@@ -106,7 +110,10 @@ class Reader:
         """Pixels to numbers with mean 0 and deviation 1 over the training images."""
         mean, std = (np.array(v) * 255 for v in (self.layer.mean, self.layer.std))
         centred = squares.astype(np.float32) - mean.astype(np.float32)
-        return np.divide(centred, std.astype(np.float32), dtype=np.float32)
+        prepared = np.divide(centred, std.astype(np.float32), dtype=np.float32)
+        return (
+            prepared if self.layer.data_format == "channels_last" else np.moveaxis(prepared, -1, 1)
+        )
 
 
 def square(
@@ -144,7 +151,7 @@ def square(
 
 
 def _decoded(source: ImageSource) -> "Image":
-    return _rgb(_from_array(source) if isinstance(source, np.ndarray) else _from_file(source))
+    return rgb(_from_array(source)) if isinstance(source, np.ndarray) else _from_file(source)
 
 
 def read(
@@ -206,10 +213,8 @@ def refuse(wrong: Sequence[str]) -> None:
     Raises:
         InputError: If there are any.
     """
-    more = len(wrong) - MOST_NAMED
-    last = [f"and {more} more"] if more > 0 else []
     if wrong:
-        raise InputError("\n".join([*wrong[:MOST_NAMED], *last]))
+        raise InputError(checks.some(wrong, str, "\n"))
 
 
 def shorter_side(source: ImageSource) -> int:
@@ -240,11 +245,11 @@ def _from_array(array: NDArray[Any]) -> "Image":
 
 
 def _from_file(path: str | Path) -> "Image":
-    from PIL import ImageOps
-
     with _opened(path) as image:
-        image.load()
-        return ImageOps.exif_transpose(image)
+        if image.format == "PNG":  # whose decoder leaves its checksums out
+            image.verify()
+    with _opened(path) as image:  # `verify` has closed it
+        return upright(rgb(image), image)
 
 
 @contextmanager
@@ -252,29 +257,25 @@ def _opened(path: str | Path) -> "Iterator[Image]":
     """An open image file; whatever its decoder raises becomes one sentence."""
     from PIL import Image, UnidentifiedImageError
 
+    name = printable(path)
     try:
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe may never end
+            raise InputError(f"The image '{name}' cannot be read: Not a file")
         # Not every format that Pillow knows: some of them run other programs.
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
+        with open(path, "rb") as file, Image.open(file, formats=("JPEG", "PNG")) as image:
             yield image
+    except InputError:
+        raise
     except UnidentifiedImageError:
-        raise InputError(f"'{path}' is not a JPEG or PNG image") from None
+        raise InputError(f"'{name}' is not a JPEG or PNG image") from None
     except Image.DecompressionBombError:
-        raise InputError(f"The image '{path}' cannot be read: it has too many pixels") from None
+        raise InputError(f"The image '{name}' cannot be read: it has too many pixels") from None
+    except MemoryError:
+        raise InputError(f"The image '{name}' cannot be read: there is not enough memory") from None
     except (OSError, ValueError, SyntaxError, struct.error) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
-        raise InputError(f"The image '{path}' cannot be read: {reason}") from error
-
-
-def _rgb(image: "Image") -> "Image":
-    from PIL import Image
-
-    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip at 255
-        grey = np.asarray(image).astype(np.float32) / 257.0
-        image = Image.fromarray(np.round(grey).astype(np.uint8))
-    if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
-    return image.convert("RGB")
+        raise InputError(f"The image '{name}' cannot be read: {reason}") from error
 
 
 @contextmanager

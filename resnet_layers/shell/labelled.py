@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_layers._support import checks
 from resnet_layers.shell import images
 from resnet_layers.shell.errors import InputError, printable
 
@@ -125,8 +126,8 @@ def folder(path: Path) -> Labelled:
     for name, found in files.items():
         if not found:
             raise InputError(
-                f"The class folder '{path / name}' must have images ({', '.join(images.ENDINGS)}) "
-                "in itself. Received: none"
+                f"The class folder '{path / name}' must have images "
+                f"({checks.some(images.ENDINGS, str)}) in itself. Received: none"
             )
     return Labelled(
         kind="folder",

@@ -3,7 +3,9 @@
 
 import csv
 import glob
+import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -56,6 +58,8 @@ def paths(image: Sequence[str]) -> list[Path]:
 
 def _meant(word: str) -> Iterator[Path]:
     if word == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # names may be no text
         for line in sys.stdin or ():  # somebody may have closed it
             if line.strip():
                 yield from _meant(line.rstrip("\r\n"))
@@ -91,17 +95,24 @@ def _say(path: Path, best: Best, error: str | None) -> None:
 
 def _say_as_json(path: Path, best: Best, error: str | None) -> None:
     classes = [{"class": name, "probability": probability} for name, probability in best]
-    print(json.dumps({"path": str(path), "classes": classes, "error": error}, ensure_ascii=False))
+    row = {"path": str(path), "classes": classes, "error": error}
+    print(re.sub("[\x7f-\x9f\u2028\u2029]", _escaped, json.dumps(row, ensure_ascii=False)))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """What moves a terminal's cursor and JSON leaves, as JSON escapes others."""
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _csv_writer() -> Callable[[Path, Best, str | None], None]:
     writer = csv.writer(sys.stdout, lineterminator="\n")
+    shown = errors.printable if sys.stdout is not None and sys.stdout.isatty() else str
     writer.writerow(["path", "rank", "class", "probability", "error"])
 
     def say(path: Path, best: Best, error: str | None) -> None:
         if error is not None:
-            writer.writerow([path, "", "", "", error])
+            writer.writerow([shown(path), "", "", "", shown(error)])
         for rank, (name, probability) in enumerate(best, start=1):
-            writer.writerow([path, rank, name, probability, ""])
+            writer.writerow([shown(path), rank, shown(name), probability, ""])
 
     return say

@@ -1,6 +1,8 @@
 """`Predictor`: a network in any format, with its class names and its preprocessing."""
 
 import dataclasses
+import reprlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -12,13 +14,15 @@ from numpy.typing import NDArray
 
 from resnet_layers import serving
 from resnet_layers._support import checks, signals
+from resnet_layers._support.errors import first_line
 from resnet_layers.layers.preprocessing import from_metadata
-from resnet_layers.shell import images, labelled, progress
+from resnet_layers.shell import errors, images, labelled, progress
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.labelled import Labelled
 
 BATCH_SIZE = 64
+SUM_ERROR = 0.01  # of probabilities that a runtime computes with fewer bits
 IMAGENET_CLASSES = 1000  # those of 2012, by WordNet's words for them
 
 
@@ -78,7 +82,7 @@ class Predictor:
                 wrong += str(error).split("\n")
                 continue
             if not wrong:  # otherwise only the names of the others that are damaged count
-                outputs = self.outputs(prepared)
+                outputs = self._outputs(prepared)
                 for metric in (loss, accuracy):
                     metric.update_state(labels[part], outputs)
             count.add(len(prepared))
@@ -134,10 +138,33 @@ class Predictor:
                 )
 
     def _probabilities(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs = self.outputs(prepared)
+        outputs = self._outputs(prepared)
         if not self.gives_logits:
             return outputs
         return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+
+    def _outputs(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Outputs that are what the file says of them.
+
+        Raises:
+            InputError: If they are not.
+        """
+        outputs = self.outputs(prepared)
+        if not np.isfinite(outputs).all():
+            received = outputs[~np.isfinite(outputs)][0]
+            raise InputError(f"The outputs of '{self.path}' must be finite. Received: {received}")
+        if self.gives_logits:
+            return outputs
+        sums = outputs.sum(-1)
+        # int8 rounds each probability to 1 / 256.
+        most = SUM_ERROR + len(self.class_names) / 512
+        wrong = (np.abs(sums - 1) > most) | (outputs.min(-1) < -SUM_ERROR)
+        if wrong.any():
+            raise InputError(
+                f"The outputs of '{self.path}' must be probabilities that sum to 1, as it says. "
+                f"Received: a sum of {sums[wrong][0]:.4g}, the least {outputs[wrong][0].min():.4g}"
+            )
+        return outputs
 
 
 def load_exported(path: Path) -> Predictor:
@@ -148,13 +175,27 @@ def load_exported(path: Path) -> Predictor:
             class names and no preprocessing.
     """
     try:
-        artifact = serving.load_exported(path)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", ".* without digests", UserWarning)
+            artifact = serving.load_exported(path)
     except (ImportError, ValueError) as error:
         raise InputError(str(error)) from None
+    for warning in caught:
+        errors.say(str(warning.message))
+    if artifact.pixels:
+        raise InputError(
+            f"The network of '{path}' must take prepared images. Received: one with its "
+            "preprocessing inside, which `resnet_layers.load_exported` opens"
+        )
 
     def outputs(prepared: NDArray[np.float32]) -> NDArray[np.float32]:
         starts = range(0, len(prepared), BATCH_SIZE)
-        return np.concatenate([artifact(prepared[i : i + BATCH_SIZE]) for i in starts])
+        try:
+            return np.concatenate([artifact(prepared[i : i + BATCH_SIZE]) for i in starts])
+        except MemoryError:
+            raise
+        except Exception as error:  # each runtime has kinds of its own
+            raise InputError(f"'{path}' opens and cannot compute: {first_line(error)}") from None
 
     said = fitting(
         path, artifact.metadata, artifact.input_shape, artifact.output_shape, artifact.activation
@@ -172,19 +213,25 @@ def fitting(
         metadata: As `train` or `from_pretrained` writes them.
         input_shape: Sizes in pixels, or `None` for any, and channels.
         output_shape: With `None` for the number of images.
-        activation: The name of the head's activation.
+        activation: As of `last_activation`.
 
     Raises:
         InputError: If they are missing, or do not fit.
     """
     class_names, reader = _described(path, metadata, output_shape)
-    if activation not in (None, "linear", "softmax"):
+    if activation is None:
+        raise InputError(
+            f"The model of '{path}' must say whether it returns logits or probabilities: let it "
+            "end with a `Dense` or a `ClassifierHead`, or with `Activation('softmax')`. Received: "
+            f"{activation=}"
+        )
+    if activation not in ("linear", "softmax"):
         raise InputError(
             f"The model of '{path}' must return logits or the probabilities of a softmax. "
             f"Received: {activation=}"
         )
     sizes = _pair(reader.image_size)
-    if not _takes(input_shape, sizes):
+    if not checks.fits(reader.layer.compute_output_shape((None, None, 3)), input_shape):
         raise InputError(
             f"The model of '{path}' must take the images that its preprocessing makes, "
             f"{sizes[0]}×{sizes[1]} pixels in 3 channels. Received: input_shape={input_shape}"
@@ -211,32 +258,29 @@ def _described(path: Path, metadata: dict[str, Any], output_shape: Any) -> tuple
     described = metadata.get("preprocessing")
     published = isinstance(described, dict) and "class_name" in described
     if not {"preprocessing"} <= set(metadata) or not (published or "class_names" in metadata):
-        received = ", ".join(map(repr, metadata)) or "none"
+        received = checks.some(metadata) or "none"
         raise InputError(f"{missing}. Received: {received}")
     try:
         names = metadata.get("class_names") or _published_names(metadata, output_shape[-1])
-        return [str(name) for name in names], Reader(from_metadata(described))
+        if not checks.are_distinct_names(names):
+            raise TypeError(f"`class_names` must be distinct. Received: {reprlib.repr(names)}")
+        return names, Reader(from_metadata(described))
     except (TypeError, ValueError) as error:
         raise InputError(f"{missing}: {error}") from None
 
 
-def _published_names(metadata: dict[str, Any], count: int) -> Sequence[Any]:
+def _published_names(metadata: dict[str, Any], count: int) -> list[str]:
     """Those of ImageNet's classes for weights that were trained on them; else numbers."""
     pretrained = metadata.get("pretrained")
     classes = pretrained.get("classes") if isinstance(pretrained, dict) else None
     if not classes == count == IMAGENET_CLASSES:
-        return range(count)
+        return list(map(str, range(count)))
     file = resources.files("resnet_layers.shell") / "imagenet_classes.txt"
     return file.read_text(encoding="utf-8").splitlines()
 
 
 def _pair(image_size: Any) -> tuple[int, int]:
     return (image_size, image_size) if isinstance(image_size, int) else image_size
-
-
-def _takes(input_shape: Any, sizes: tuple[int, int]) -> bool:
-    """Whether an input shape is for RGB images of a size, in either data format."""
-    return any(checks.fits(shape, input_shape) for shape in ((*sizes, 3), (3, *sizes)))
 
 
 def _describes_split(split: Any) -> bool:

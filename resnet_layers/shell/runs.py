@@ -3,12 +3,9 @@
 import contextlib
 import dataclasses
 import importlib
-import io
-import json
 import os
 import shlex
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,8 @@ import tomli_w
 
 from resnet_layers import __version__
 from resnet_layers.serving.formats import FORMATS
-from resnet_layers.shell.errors import InputError
+from resnet_layers.shell import archive
+from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.settings import Settings
 
@@ -43,7 +41,8 @@ def record(command: str, settings: Settings, data: Labelled) -> dict[str, Any]:
 def write_settings(path: Path, command: str, settings: Settings) -> None:
     """Writes what `--config` reads, so that a run can be repeated."""
     head = f"# For `resnet-layers {command} --config {SETTINGS}`\n"
-    path.write_text(head + tomli_w.dumps(_chosen(settings)), encoding="utf-8")
+    text = head + tomli_w.dumps(_chosen(settings))
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # TOML has no other names
 
 
 def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:
@@ -56,7 +55,8 @@ def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:
     if overwrite or not path.exists():
         return
     theirs = _recorded(path)
-    variants = [run.get("settings", {}).get("variant") for run in (mine, theirs)]
+    said = [run.get("settings") for run in (mine, theirs)]
+    variants = [one.get("variant") if isinstance(one, dict) else None for one in said]
     if not theirs:
         other = "which does not say what it was"
     elif theirs.get("command") != mine["command"]:
@@ -98,8 +98,8 @@ def exported(output: Path) -> list[str]:
 
 def next_commands(settings: Settings) -> str:
     """What one can type now."""
-    model = shlex.quote(str(settings.output / MODEL))
-    data = f" --data {shlex.quote(str(settings.data))}" if settings.data else ""
+    model = printable(shlex.quote(str(settings.output / MODEL)))
+    data = f" --data {printable(shlex.quote(str(settings.data)))}" if settings.data else ""
     return "\n".join(
         [
             "Next:",
@@ -123,8 +123,7 @@ def _chosen(settings: Settings) -> dict[str, Any]:
 def _recorded(path: Path) -> dict[str, Any]:
     """What a model file says of its run; nothing where it says nothing, or is none."""
     try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
-            run = json.loads(archive.read("config.json"))["config"]["metadata"]["run"]
-    except Exception:  # zipfile and its decompressors raise all kinds
+        run = archive.metadata(path)["run"]
+    except (InputError, LookupError, TypeError):
         return {}
     return run if isinstance(run, dict) else {}

@@ -239,17 +239,22 @@ def _write_history(path: Path, rows: list[Scores]) -> None:
 
 
 def _write_curves(path: Path, rows: list[Scores]) -> None:
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    with style.context("default"):  # settings of the user may need what is not installed
+        _draw(Figure(figsize=(9, 4), layout="constrained"), rows).savefig(path, dpi=120)
+
+
+def _draw(figure: Any, rows: list[Scores]) -> Any:
     epochs = range(1, len(rows) + 1)
     both = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("log", "linear"), strict=True)
     for axes, quantity, scale in both:
-        for part, style in (("train", "o--"), ("test", "o-")):
+        for part, line in (("train", "o--"), ("test", "o-")):
             curve = [row[f"{part}_{quantity}"] for row in rows]
-            axes.plot(epochs, curve, style, markersize=3, label=part)
+            axes.plot(epochs, curve, line, markersize=3, label=part)
         axes.set(xlabel="epoch", ylabel=quantity, yscale=scale)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=120)
+    return figure

@@ -10,9 +10,9 @@ from typing import Any
 import keras_tuner
 import rich.table
 
+from resnet_layers.networks.model import ResNet
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.progress import remaining
-
-OVER = ("COMPLETED", "FAILED")  # states of a trial that keras-tuner does not begin again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,23 @@ class Table:
             for row in self.rows:
                 values = (row.values.get(name, "") for name in self.columns)
                 writer.writerow([row.trial, row.status, row.score, *values])
+
+
+def best_network(tuner: keras_tuner.Tuner) -> ResNet:
+    """The best network of a search.
+
+    Raises:
+        InputError: If its weights are not there, or another network's.
+    """
+    try:
+        found: ResNet = tuner.get_best_models(1)[0]
+    except (OSError, KeyError, RuntimeError, ValueError):
+        folder = tuner.get_trial_dir(tuner.oracle.get_best_trials(1)[0].trial_id)
+        raise InputError(
+            f"The weights of the best trial in '{folder}' cannot be read: without that folder the "
+            "same command trains another in its place"
+        ) from None
+    return found
 
 
 def name(trial: Any, total: int) -> str:

@@ -5,9 +5,9 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
-import shutil
+import reprlib
 import time
+import warnings
 from typing import Any
 
 import keras_tuner
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from resnet_layers._support import signals
-from resnet_layers._support.files import replacing
-from resnet_layers.networks.model import ResNet
+from resnet_layers._support.files import discard, replacing
 from resnet_layers.shell import (
     classifier,
     errors,
     images,
     labelled,
+    machines,
     progress,
     runs,
     train,
@@ -34,6 +34,7 @@ from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.training.batches import Batches
 from resnet_layers.tuning import HyperResNet
+from resnet_layers.tuning.state import OVER, DamagedSearchWarning
 
 FILES = (MODEL, "trials.csv", "parallel_coordinates.png", "importance.png", SETTINGS)
 
@@ -78,6 +79,7 @@ def tune(settings: TuneSettings) -> train.Scores | None:
         InputError: If the images or the budget cannot be used, if the output folder cannot be
             written to or holds another search, or if no trial succeeds.
     """
+    machines.check()
     every = labelled.folder(settings.data) if settings.data else labelled.digits()
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("tune", settings, every)
@@ -97,24 +99,37 @@ def tune(settings: TuneSettings) -> train.Scores | None:
         raise InputError(str(error)) from None
     _keep_settings(settings, every)
     data = _read(settings, every, size)
-    with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says what it reads
-        tuner = make_tuner(settings, hypermodel)
+    with (
+        contextlib.redirect_stdout(io.StringIO()),  # keras-tuner says what it reads
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", DamagedSearchWarning)
+        with machines.connected():
+            tuner = make_tuner(settings, hypermodel)
     print(_announcement(settings, data), flush=True)
-    if done := sum(trial.status in trials.OVER for trial in tuner.oracle.trials.values()):
+    for warning in caught:
+        if issubclass(warning.category, DamagedSearchWarning):
+            print(errors.printable(warning.message), flush=True)
+        else:
+            where = warning.filename, warning.lineno
+            warnings.showwarning(warning.message, warning.category, *where)
+    known = {} if machines.is_worker() else tuner.oracle.trials  # which the chief has
+    if done := sum(trial.status in OVER for trial in known.values()):
         print(f"The search goes on after {_counted(done, 'trial')}", flush=True)
     try:
-        tuner.search(
-            *data.training_arrays,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            validation_data=data.validation_arrays,
-            verbose=0,
-        )
+        with machines.connected():
+            tuner.search(
+                *data.training_arrays,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=data.validation_arrays,
+                verbose=0,
+            )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{signals.INTERRUPTED}; the same command goes on with the search"
         ) from None
-    if is_worker():
+    if machines.is_worker():
         print("The search is over; the chief writes what it found")
         return None
     return _finish(settings, data, tuner, run)
@@ -171,11 +186,6 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
     )
 
 
-def is_worker() -> bool:
-    """Whether keras-tuner's environment variables make this process a worker of a chief."""
-    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
-
-
 def _read(settings: TuneSettings, every: labelled.Labelled, size: int) -> _Data:
     seen, test = every.split(settings.seed)
     fitted, validation = seen.split(settings.seed)
@@ -208,8 +218,8 @@ def _keep_settings(settings: TuneSettings, every: labelled.Labelled) -> None:
     mine |= {"classes": every.class_names, "images": every.digest()}
     try:
         begun = (settings.output / "search").exists()
-        theirs = json.loads(path.read_text(encoding="utf-8")) if begun and path.exists() else mine
-    except (OSError, ValueError):
+        theirs = json.loads(path.read_text(encoding="utf-8")) if begun and path.is_file() else mine
+    except (OSError, RecursionError, ValueError):
         theirs = None
     if not isinstance(theirs, dict):
         if not settings.overwrite:
@@ -218,17 +228,18 @@ def _keep_settings(settings: TuneSettings, every: labelled.Labelled) -> None:
                 "`--overwrite`"
             )
         theirs = {}
-    for name, value in mine.items():
-        if theirs.get(name) != value:
-            if settings.overwrite:
-                shutil.rmtree(settings.output / "search", ignore_errors=True)
-                break
-            raise InputError(
-                f"The folder '{settings.output}' holds a search with other settings, which can "
-                f"only go on with its own: choose another with `--output`, or begin anew with "
-                f"`--overwrite`. Received: {name}={value!r}, there {name}={theirs.get(name)!r}"
-            )
+    other = [name for name, value in mine.items() if theirs.get(name) != value]
+    if other and not settings.overwrite:
+        name = other[0]
+        there = reprlib.repr(theirs.get(name))
+        raise InputError(
+            f"The folder '{settings.output}' holds a search with other settings, which can "
+            f"only go on with its own: choose another with `--output`, or begin anew with "
+            f"`--overwrite`. Received: {name}={reprlib.repr(mine[name])}, there {name}={there}"
+        )
     try:
+        if other:  # it begins anew
+            discard(settings.output / "search")
         with replacing(path) as (new,):
             new.write_text(json.dumps(mine, indent=1), encoding="utf-8")
     except OSError as error:
@@ -257,7 +268,7 @@ def _finish(
     table = trials.Table.of(tuner)
     if not table.finished:
         raise InputError(f"No trial succeeded. The last one ended so: {table.last_message()}")
-    found: ResNet = tuner.get_best_models(1)[0]
+    found = trials.best_network(tuner)
     classifier.compile_classifier(found)  # as `evaluate` will
     batches = Batches(
         data.test_squares, data.test.labels, data.reader.normalize, settings.batch_size
@@ -272,12 +283,15 @@ def _finish(
         f"Best network: {model.count_params():,} parameters, accuracy {scores['accuracy']:.2%} on "
         f"{len(data.test.labels)} test images that the search did not see"
     )
+    from matplotlib import style
+
     try:
         with replacing(*(settings.output / name for name in FILES)) as paths:
             model.save(paths[0])
             table.write(paths[1])
-            trial_plots.parallel_coordinates(table, paths[2])
-            trial_plots.importance(table, paths[3])
+            with style.context("default"):  # the user's may need what is not installed
+                trial_plots.parallel_coordinates(table, paths[2])
+                trial_plots.importance(table, paths[3])
             runs.write_settings(paths[4], "tune", settings)
     except OSError as error:
         raise errors.not_writable(settings.output, error) from None

@@ -22,6 +22,7 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.__main__ import main
+from resnet_layers._support import signals
 from resnet_layers.layers.preprocessing import from_metadata
 from resnet_layers.networks import variants
 from resnet_layers.networks.variants import Row
@@ -136,6 +137,8 @@ def scores(model: keras.Model, prepare: Reader, data: Any) -> tuple[float, float
 # --- train ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> None:
     assert files(trained) == FILES
     with (trained / "history.csv").open(encoding="utf-8") as file:
@@ -181,6 +184,8 @@ def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) 
     assert not model.compiled
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
     histories = []
     for i, seed in enumerate((1, 1, 2)):
@@ -192,6 +197,7 @@ def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
     assert histories[0] == histories[1] != histories[2]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("style", ["timm_v2", "bit", "keras_v2", "torchvision"])
 @uncompiled()
 def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
@@ -430,6 +436,7 @@ def test_choices_are_those_of_what_they_choose() -> None:
 
     assert get_args(commands.Format) == tuple(FORMATS)
     assert get_args(commands.Precision) == PRECISIONS
+    assert {name: row.precisions for name, row in FORMATS.items()} == commands.PRECISIONS
     assert get_args(Preset) == tuple(PRESETS)
 
 
@@ -511,6 +518,22 @@ def test_train_reports_a_disk_that_fails_late(
     assert files(tmp_path) == set()
 
 
+def test_curves_need_nothing_of_the_users_matplotlib(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import matplotlib
+
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)  # latex may not be installed
+    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")
+    quantities = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+    train._write_curves(tmp_path / "curves.png", [dict.fromkeys(quantities, 0.5)] * 2)
+    with Image.open(tmp_path / "curves.png") as image:
+        assert (255, 0, 0) not in {
+            colour for _, colour in image.convert("RGB").getcolors(2**20) or ()
+        }
+    assert matplotlib.rcParams["text.usetex"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @uncompiled()
 def test_signals_while_writing_leave_the_old_files(
@@ -530,10 +553,14 @@ def test_signals_while_writing_leave_the_old_files(
     before = signal.getsignal(signal.SIGTERM)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
     code, _, err = run(capsys, "train", *arguments, "--output", tmp_path, "--overwrite")
-    assert (code, err) == (130, "resnet-layers: interrupted: no unfinished file is left behind\n")
+    assert (code, err) == (
+        128 + number,
+        "resnet-layers: interrupted: no unfinished file is left behind\n",
+    )
     assert files(tmp_path) == {"model.keras"}
     assert (tmp_path / "model.keras").read_bytes() == b"old"
     assert signal.getsignal(signal.SIGTERM) is before
+    signals.check()  # asks nothing of a program that goes on
 
 
 @pytest.fixture
@@ -542,6 +569,8 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.usefixtures("unchecked")
 @uncompiled()
 def test_a_second_run_replaces_its_like_and_nothing_else(
@@ -566,6 +595,8 @@ def test_a_second_run_replaces_its_like_and_nothing_else(
     assert refusal(capsys, "train", "--data", photos, *arguments) == f"{start}on other images{end}"
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.usefixtures("unchecked")
 @uncompiled()
 def test_the_settings_that_a_run_writes_repeat_it(
@@ -604,6 +635,8 @@ def test_the_settings_that_a_run_writes_repeat_it(
     )
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.usefixtures("unchecked")
 @uncompiled()
 def test_train_tells_programs_and_nobody(
@@ -896,6 +929,8 @@ def test_predict_prints_for_programs(
         assert rows[3:] == [["nothing.png", "", "", "", why]]
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_predict_takes_folders_patterns_and_lists(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -917,6 +952,9 @@ def test_predict_takes_folders_patterns_and_lists(
     assert asked(photos / "rot", photos / "weiß" / "0.png") == [*red, f"{photos}/weiß/0.png"]
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{photos}/weiß/0.png\n\n{photos}/rot\r\n"))
     assert asked("-") == [f"{photos}/weiß/0.png", *red]
+    raw = io.TextIOWrapper(io.BytesIO(b"no\xff.png\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", raw)
+    assert predict.paths(["-"]) == [Path("no\udcff.png")]
     monkeypatch.setattr(predictor, "BATCH_SIZE", 4)
     assert asked(photos) == every
     assert predict.paths([str(photos / "rot"), "no*.png"]) == [*map(Path, red), Path("no*.png")]
@@ -1022,7 +1060,7 @@ def test_archives_that_do_not_fit_together_are_refused(
         ),
         (
             {"class_names": 3, "preprocessing": PREPROCESSING},
-            ": 'int' object is not iterable",
+            ": `class_names` must be distinct. Received: 3",
         ),
     ],
 )
@@ -1095,7 +1133,7 @@ def test_evaluate_names_every_image_that_cannot_be_read(
     config = keras.saving.serialize_keras_object(prepare)
     preprocessing = PREPROCESSING if kind == "train" else config
     model = tmp_path / "a.keras"
-    write_model(model, class_names=COLOURS, preprocessing=preprocessing)
+    write_model(model, class_names=list(COLOURS), preprocessing=preprocessing)
     arguments = ["--data", photos, "--all", "--batch-size", 2]
     code, out, err = run(capsys, "evaluate", model, *arguments)
     assert (code, out) == (2, "")
@@ -1235,6 +1273,8 @@ def test_what_needs_no_network_is_answered_without_keras(arguments: list[str], c
     assert not heavy & imported
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_a_command_registers_what_files_may_name() -> None:
     """The same as a program that imports the package."""
     code = (
@@ -1267,6 +1307,8 @@ def start(*arguments: Any, **keywords: Any) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
 def test_tensorflow_says_nothing_of_its_own(tmp_path: Path, closed: bool) -> None:
     """Whatever it logs, with standard error open or closed, and without a home folder."""
@@ -1285,6 +1327,8 @@ def test_tensorflow_says_nothing_of_its_own(tmp_path: Path, closed: bool) -> Non
     assert process.stderr == ("" if closed else f"resnet-layers: {sentence}\n")
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("backend", ["nothing", "jax"])
 def test_backends_of_keras_say_nothing_of_their_own(tmp_path: Path, backend: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
@@ -1301,6 +1345,8 @@ def test_backends_of_keras_say_nothing_of_their_own(tmp_path: Path, backend: str
     assert err == f"resnet-layers: {sentence[backend]}\n"
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_train_in_a_process_agrees_with_a_new_one(photos: Path, tmp_path: Path) -> None:
     arguments = ["--data", photos, "--epochs", 1, "--image-size", 4, "--output", tmp_path / "run"]
     process = start("train", *arguments)
@@ -1313,6 +1359,8 @@ def test_train_in_a_process_agrees_with_a_new_one(photos: Path, tmp_path: Path) 
     assert found.probabilities([photos / "rot" / "0.png"]).shape == (1, 3)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_interrupted_process_leaves_no_file(photos: Path, tmp_path: Path) -> None:
     arguments = ["--data", photos, "--epochs", 10_000, "--image-size", 4, "--output", tmp_path]
     process = start("train", *arguments)
@@ -1329,6 +1377,7 @@ def test_interrupted_process_leaves_no_file(photos: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize("data", ["digits", pytest.param("folder", marks=pytest.mark.huge)])
 def test_default_run_reaches_98_percent(tmp_path: Path, data: str) -> None:
     options = []
@@ -1352,6 +1401,7 @@ def test_default_run_reaches_98_percent(tmp_path: Path, data: str) -> None:
     assert agreed(out).endswith(f", accuracy {accuracy:.2%} on 359 test images")
 
 
+@pytest.mark.share(2)
 @pytest.mark.slow
 def test_train_works_on_jax(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("jax")

@@ -33,6 +33,24 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "weights.safetensors"
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
+def test_averaged_weights_are_a_choice_and_said(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    arrays, both = load_file(weights), tmp_path / "both.safetensors"
+    doubled = {f"state_dict_ema.{name}": np.asarray(2 * array) for name, array in arrays.items()}
+    save_file({**{f"state_dict.{name}": array for name, array in arrays.items()}, **doubled}, both)
+    for i, (choice, factor) in enumerate([((), 2), (("--averaged",), 2), (("--no-averaged",), 1)]):
+        output = tmp_path / f"{i}.keras"
+        options = ("--variant", "test_resnet", *choice)
+        code, _, err = run(capsys, "convert", both, *options, "-o", output)
+        said = "These are the averaged weights; --no-averaged takes the others\n"
+        assert (code, err) == (0, said if not choice else "")
+        bias = keras.saving.load_model(output).head.dense.bias
+        np.testing.assert_array_equal(value(bias), factor * arrays["fc.bias"])
+
+
 def test_weights_become_a_model_with_their_classes(
     capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
 ) -> None:
@@ -124,7 +142,7 @@ def test_published_preprocessing_evaluates_a_folder(
         ),
         (
             ("model.keras", "--to", "torch", "--variant", "resnet18", "-o", "a.safetensors"),
-            "`--variant` and `--tag` must be left out with `--to torch`",
+            "`--variant`, `--tag` and `--averaged` must be left out with `--to torch`",
         ),
         (
             ("missing.safetensors", "--variant", "resnet18", "-o", "model.keras"),
@@ -185,6 +203,28 @@ def test_classifier_of_another_shape_is_one_sentence(
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert " ! fc.weight: has (), needs (1000, 96)\n" in err
+
+
+def test_an_empty_classifier_claims_no_number_of_classes(
+    capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
+) -> None:
+    arrays = {**load_file(weights), "fc.weight": np.zeros((10**9, 0), "float32")}
+    save_file(arrays, weights)
+    arguments = ("convert", weights, "--variant", "test_resnet", "-o", tmp_path / "model.keras")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert " ! fc.weight: has (1000000000, 0), needs (1000, 96)\n" in err
+
+
+@pytest.mark.parametrize("name", ["no\nresnet-layers: all is well", "a\x1b[2J", "b\u202egnp."])
+@pytest.mark.parametrize("before", ["", "--data="])
+def test_what_is_typed_has_no_lines_of_its_own(
+    capsys: pytest.CaptureFixture[str], name: str, before: str, tmp_path: Path
+) -> None:
+    arguments = ["train", "--output", tmp_path, before + name] if before else ["evaluate", name]
+    code, out, err = run(capsys, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert ascii(name)[1:-1] in err
 
 
 def test_weights_of_another_network_are_refused(

@@ -60,6 +60,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("format", formats.FORMATS)
 def test_every_format_is_written_and_predicts(
     capsys: pytest.CaptureFixture[str], model: Path, photos: Path, format: str
@@ -104,6 +105,21 @@ def test_runtimes_say_nothing_of_their_own(model: Path, photos: Path) -> None:
         assert (process.returncode, process.stderr) == (0, "")
 
 
+def test_artifacts_without_digests_are_said_to_have_none(
+    capsys: pytest.CaptureFixture[str], photos: Path
+) -> None:
+    path = Path(__file__).parents[1] / "golden" / "artifacts" / "format_1"
+    code, out, err = run(capsys, "predict", path, next(photos.rglob("*.png")))
+    assert code == 0
+    assert "cat" in out
+    assert err == (
+        f"resnet-layers: '{path}' is of a version of `export` without digests, so damage cannot "
+        "be told: export it again\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_softmax_is_not_applied_twice(tmp_path: Path, photos: Path) -> None:
     path = tmp_path / "model.keras"
     network(activation="softmax").save(path)
@@ -126,6 +142,8 @@ def test_many_images_go_through_in_parts(
     )
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_calibration_reports_accuracy_with_the_networks_own_preprocessing(
     capsys: pytest.CaptureFixture[str], model: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -157,6 +175,7 @@ def test_large_folders_are_read_in_part(
     assert "100.00% of 7 images\n" in out
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,7 +1,9 @@
 """Every error of the commands: its type and its whole text."""
 
 import functools
+import io
 import json
+import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -26,11 +28,13 @@ from resnet_layers.shell import (
     images,
     labelled,
     listing,
+    machines,
     predict,
     predictor,
     runs,
     settings,
     train,
+    trials,
     tune,
 )
 from resnet_layers.shell import export as export_command
@@ -105,8 +109,74 @@ def open_archive(name: str, config: Any) -> None:
     classifier.open_model(Path("model.keras"))
 
 
+def open_changed(compress: int = 0, /, **changes: Any) -> None:
+    """A file of a network with other numbers in its first stage's config, or other parts."""
+    with zipfile.ZipFile(io.BytesIO(saved())) as archive:
+        parts: dict[str, Any] = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["stages"][0]["config"].update(changes.pop("stage", {}))
+    parts = {**parts, "config.json": json.dumps(config), **changes}
+    with zipfile.ZipFile("model.keras", "w", compress) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    classifier.open_model(Path("model.keras"))
+
+
+def open_a_pipe() -> None:
+    os.mkfifo("model.keras")
+    classifier.open_model(Path("model.keras"))
+
+
+def open_with_names_twice() -> None:
+    with zipfile.ZipFile("model.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("config.json", "{}")
+    classifier.open_model(Path("model.keras"))
+
+
+def load_one_that_takes_pixels() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        found = SimpleNamespace(pixels=True)
+        patch.setattr("resnet_layers.serving.load_exported", lambda path: found)
+        predictor.load_exported(Path("model.onnx"))
+
+
+class Broken:
+    """An artifact that opens."""
+
+    pixels, metadata, activation = False, None, None
+    input_shape, output_shape = (8, 8, 3), (None, 3)
+
+    def __call__(self, images: Any) -> Any:
+        raise RuntimeError(
+            "Exception from core.cpp:84:\nException from op.cpp:1:\nno such kernel\n"
+        )
+
+
+def compute_with_a_broken_graph() -> None:
+    found: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("resnet_layers.serving.load_exported", lambda path: Broken())
+        patch.setattr(predictor, "fitting", lambda *_: {})
+        patch.setattr(predictor, "Predictor", lambda **said: found.update(said))
+        predictor.load_exported(Path("model.xml"))
+    found["outputs"](np.zeros((1, 8, 8, 3), "float32"))
+
+
+def predicted(outputs: Any, gives_logits: bool = True) -> Any:
+    """The probabilities of a network that computes these."""
+    said: Any = {"path": Path("model.keras"), "class_names": ["a", "b", "c"], "split": {}}
+    reader: Any = lambda sources: np.zeros((1, 8, 8, 3), "float32")  # noqa: E731
+    outputs = np.array([outputs], "float32")
+    found = predictor.Predictor(
+        outputs=lambda images: outputs, gives_logits=gives_logits, reader=reader, **said
+    )
+    return found.probabilities([Path("image.png")])
+
+
 def fit_to(
-    metadata: Any, input_shape: Any = (None, None, 3), classes: int = 3, activation: Any = None
+    metadata: Any, input_shape: Any = (None, None, 3), classes: int = 3, activation: Any = "linear"
 ) -> None:
     """A network with such metadata."""
     predictor.fitting(Path("model.keras"), metadata, input_shape, (None, classes), activation)
@@ -184,11 +254,70 @@ MODELS: list[Row] = [
         InputError,
         f"The model file 'model.keras' cannot be opened: {ANY}",
     ),
+    (open_a_pipe, InputError, "The model file 'model.keras' cannot be read: Not a file"),
+    (open_with_names_twice, InputError, DAMAGED),
+    (lambda: open_bytes(saved().replace(b'"keras_v', b'"Keras_v')), InputError, DAMAGED),
+    *[
+        (
+            functools.partial(open_changed, 8, **{name: bytes(size)}),
+            InputError,
+            f"The model file 'model.keras' of {ANY} bytes must not hold so much more. "
+            f"Received: {ANY} bytes, {ANY} of them as config.json",
+        )
+        for name, size in (("config.json", 2**20 + 1), ("assets/a", 2**26))
+    ],
+    (
+        lambda: open_changed(**{"model.weights.h5": b"none"}),
+        InputError,
+        f"The model file 'model.keras' cannot be opened: {ANY}",
+    ),
+    (
+        lambda: open_changed(stage={"blocks": 10**9}),
+        InputError,
+        "The config of 'model.keras' must fit its weights. Received: "
+        f"100000000{ANY} blocks for {ANY} variables",
+    ),
+    *[
+        (
+            functools.partial(open_changed, stage=stage),
+            InputError,
+            "The model file 'model.keras' cannot be opened: its config describes a larger network "
+            "than it has weights for",
+        )
+        for stage in ({"filters": 10**6}, {"blocks": 20})
+    ],
     # What predicts
+    (
+        compute_with_a_broken_graph,
+        InputError,
+        "'model.xml' opens and cannot compute: no such kernel",
+    ),
+    (
+        lambda: predicted([1, np.nan, 0]),
+        InputError,
+        "The outputs of 'model.keras' must be finite. Received: nan",
+    ),
+    (
+        lambda: predicted([1, -np.inf, 0]),
+        InputError,
+        "The outputs of 'model.keras' must be finite. Received: -inf",
+    ),
+    (
+        lambda: predicted([16, 1, -1], gives_logits=False),
+        InputError,
+        "The outputs of 'model.keras' must be probabilities that sum to 1, as it says. Received: a "
+        "sum of 16, the least -1",
+    ),
     (
         lambda: predictor.load_exported(Path("model.onnx")),
         InputError,
         "There is no file 'model.onnx'",
+    ),
+    (
+        load_one_that_takes_pixels,
+        InputError,
+        "The network of 'model.onnx' must take prepared images. Received: one with its "
+        "preprocessing inside, which `resnet_layers.load_exported` opens",
     ),
     (lambda: fit_to({}), InputError, f"{METADATA}. Received: none"),
     (
@@ -209,7 +338,14 @@ MODELS: list[Row] = [
     (
         lambda: fit_to({**NAMED, "class_names": 3}),
         InputError,
-        f"{METADATA}: 'int' object is not iterable",
+        f"{METADATA}: `class_names` must be distinct. Received: 3",
+    ),
+    (
+        lambda: fit_to(NAMED, activation=None),
+        InputError,
+        "The model of 'model.keras' must say whether it returns logits or probabilities: let it "
+        "end with a `Dense` or a `ClassifierHead`, or with `Activation('softmax')`. Received: "
+        "activation=None",
     ),
     (
         lambda: fit_to(NAMED, activation="sigmoid"),
@@ -248,8 +384,22 @@ def decode_many_pixels() -> None:
         decode(encoded("PNG"))
 
 
+def decode_without_memory() -> None:
+    def rgb(image: Any) -> None:
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "rgb", rgb)
+        decode(encoded("PNG"))
+
+
 def decode_folder() -> None:
     Path("a.png").mkdir()
+    images.square("a.png", 8)
+
+
+def decode_pipe() -> None:
+    os.mkfifo("a.png")
     images.square("a.png", 8)
 
 
@@ -274,11 +424,17 @@ IMAGES: list[Row] = [
     (lambda: decode(encoded("PNG")[:-60]), InputError, DAMAGED_IMAGE),
     (lambda: decode(encoded("JPEG")[:-60]), InputError, DAMAGED_IMAGE),
     (
+        decode_without_memory,
+        InputError,
+        "The image 'a.png' cannot be read: there is not enough memory",
+    ),
+    (
         lambda: images.square("a.png", 8),
         InputError,
         "The image 'a.png' cannot be read: No such file or directory",
     ),
     (decode_folder, InputError, "The image 'a.png' cannot be read: Is a directory"),
+    (decode_pipe, InputError, "The image 'a.png' cannot be read: Not a file"),
     (
         decode_many_pixels,
         InputError,
@@ -575,6 +731,19 @@ def finish(*rows: Any) -> None:
         tune._finish(TuneSettings(output=Path("nowhere")), data, tuner, {})
 
 
+def find_best_without_weights() -> None:
+    def load(_: int) -> None:
+        raise KeyError("layers")
+
+    best = [SimpleNamespace(trial_id="1")]
+    tuner: Any = SimpleNamespace(
+        oracle=SimpleNamespace(get_best_trials=lambda _: best),
+        get_best_models=load,
+        get_trial_dir=lambda name: f"search/trial_{name}",
+    )
+    trials.best_network(tuner)
+
+
 def trial(**changes: Any) -> Any:
     parameters = SimpleNamespace(values={})
     known = {"trial_id": "0", "status": "COMPLETED", "score": 0.5, "message": None}
@@ -619,6 +788,12 @@ TUNE: list[Row] = [
         "No trial succeeded. The last one ended so: RuntimeError: no luck",
     ),
     (lambda: finish(trial()), InputError, NOWHERE),
+    (
+        find_best_without_weights,
+        InputError,
+        "The weights of the best trial in 'search/trial_1' cannot be read: without that folder the "
+        "same command trains another in its place",
+    ),
 ]
 
 # --- the other commands --------------------------------------------------------------------------
@@ -684,7 +859,76 @@ def start_without_backend(**variables: str) -> None:
         commands._module("evaluate")
 
 
+def start_with_settings(content: object) -> None:
+    """With what Keras cannot read as its settings."""
+    Path("keras.json").write_text(json.dumps(content), encoding="utf-8")
+
+    def fail() -> None:
+        raise AttributeError("'list' object has no attribute 'get'")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("KERAS_BACKEND", raising=False)
+        patch.setenv("KERAS_HOME", ".")
+        patch.setattr(environment, "start", fail)
+        commands._module("evaluate")
+
+
+def machine(_error: Exception | None = None, **variables: Any) -> None:
+    """One of many in a search, with these variables of keras-tuner."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(f"KERASTUNER_{name}", value)
+        with machines.connected():
+            machines.check()
+            if _error:
+                raise _error
+
+
+class RpcError(Exception):
+    """As gRPC names it."""
+
+    def details(self) -> str:
+        return "Deadline Exceeded"
+
+
+CHIEF = {"ORACLE_IP": "1.2.3.4", "ORACLE_PORT": "80", "TUNER_ID": "chief"}
+BESIDE_IP = "must be set where `KERASTUNER_ORACLE_IP` is, for a search on many machines"
+
 OTHERS: list[Row] = [
+    (
+        lambda: start_with_settings([]),
+        InputError,
+        "Keras cannot be imported by its settings in './keras.json': 'list' object has no "
+        "attribute 'get'",
+    ),
+    (
+        lambda: machine(ORACLE_IP="1.2.3.4", TUNER_ID="chief"),
+        InputError,
+        f"`KERASTUNER_ORACLE_PORT` {BESIDE_IP}",
+    ),
+    (
+        lambda: machine(ORACLE_IP="1.2.3.4", ORACLE_PORT="80"),
+        InputError,
+        f"`KERASTUNER_TUNER_ID` {BESIDE_IP}",
+    ),
+    *(
+        (
+            functools.partial(machine, None, **{**CHIEF, "ORACLE_PORT": port}),
+            InputError,
+            f"`KERASTUNER_ORACLE_PORT` must be a number from 1 to 65535. Received: '{port}'",
+        )
+        for port in ("x", "0", "65536", "²")
+    ),
+    (
+        lambda: machine(RuntimeError("Failed to bind to address 1.2.3.4:80"), **CHIEF),
+        InputError,
+        "The chief of the search cannot listen at '1.2.3.4:80'",
+    ),
+    (
+        lambda: machine(RpcError(), **CHIEF),
+        InputError,
+        "The chief of the search at '1.2.3.4:80' fails: Deadline Exceeded",
+    ),
     (
         start_without_backend,
         InputError,
@@ -733,6 +977,12 @@ OTHERS: list[Row] = [
         "Received: conv1.bias",
     ),
     (
+        lambda: commands.export(Path("a.keras"), format="onnx", precision="int8"),
+        InputError,
+        "`format` must be one of 'litert', 'openvino' for precision='int8'. Received: "
+        "format='onnx'",
+    ),
+    (
         lambda: commands.export(Path("a.keras"), format="openvino", precision="int8"),
         InputError,
         "`--calibration` must name a folder of images for int8, with a subfolder for each class: "
@@ -761,7 +1011,7 @@ OTHERS: list[Row] = [
     (
         lambda: convert_to("a.safetensors", to="torch", variant="resnet18"),
         InputError,
-        "`--variant` and `--tag` must be left out with `--to torch`",
+        "`--variant`, `--tag` and `--averaged` must be left out with `--to torch`",
     ),
     (
         lambda: commands.predict(Path("model.keras"), "a.png", as_json=True, as_csv=True),

@@ -3,7 +3,11 @@
 import csv
 import io
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -51,6 +55,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photos(tmp_path_factory.mktemp("data") / "photos")
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @uncompiled()
 def test_a_search_writes_what_it_found(
     photos: Path,
@@ -169,6 +175,8 @@ def test_bad_options_are_one_sentence(
     assert not (tmp_path / "x" / "search").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_a_search_where_all_fails_says_why(
     photos: Path,
     tmp_path: Path,
@@ -263,6 +271,8 @@ def test_a_line_for_each_trial_says_what_is_left() -> None:
     assert trials.line(make_trial(3, None), best, 10, [2.0]) == "Trial 4 of 10 failed after 2 s: no"
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @uncompiled()
 def test_long_trials_say_where_they_are(
     photos: Path,
@@ -348,3 +358,30 @@ def test_metadata_of_the_best_are_plain(tmp_path: Path) -> None:
         "width": "8",
     }
     assert json.loads(json.dumps(table.finished[0].values)) == table.finished[0].values
+
+
+@pytest.mark.slow
+def test_a_chief_and_a_worker_search_together(photos: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    options = ["--image-size", "8", "--epochs", "1", "--trials", "1", "--max-parameters", "100000"]
+    command = [sys.executable, "-m", "resnet_layers", "tune", "--data", str(photos), *options]
+    chief, worker = (
+        subprocess.Popen(
+            [*command, "--output", str(tmp_path / "search")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **where, "KERASTUNER_TUNER_ID": name},
+        )
+        for name in ("chief", "tuner0")
+    )
+    said = worker.communicate(timeout=300)[0]
+    assert worker.returncode == 0, said
+    assert said.splitlines()[-1] == "The search is over; the chief writes what it found"
+    assert "Trial 1 of 1: accuracy" in said
+    said = chief.communicate(timeout=300)[0]
+    assert chief.returncode == 0, said
+    assert agreed(said)
