@@ -1,5 +1,6 @@
 """ResNet parts for Keras 3: blocks that can be saved, networks that can be changed."""
 
+import atexit
 import sys
 
 from resnet_layers._support import environment, signals
@@ -7,7 +8,9 @@ from resnet_layers._support import environment, signals
 __version__ = "0.1.0"
 
 if signals.runs_command():  # which imports Keras, some seconds, once it knows that it must
+    environment.open_streams()
     signals.end_while_importing()
+    atexit.register(signals.ignore_when_over)  # after those that are registered later
 else:
     environment.check()
     from resnet_layers._support.errors import DisagreementError as DisagreementError
@@ -23,11 +26,15 @@ else:
     from resnet_layers.networks.article import ResNet34 as ResNet34
     from resnet_layers.networks.model import ResNet as ResNet
     from resnet_layers.networks.variants import list_variants as list_variants
+    from resnet_layers.networks.view import functional_view as functional_view
     from resnet_layers.serving import export as export
     from resnet_layers.serving import load_exported as load_exported
     from resnet_layers.serving.folding import fold_batch_norm as fold_batch_norm
     from resnet_layers.serving.precision import with_dtype as with_dtype
-    from resnet_layers.training import labels as labels  # saved networks were compiled with them
+
+    # Saved networks were compiled with them.
+    from resnet_layers.training import labels as labels
+    from resnet_layers.training import optimizers as _optimizers  # noqa: F401
     from resnet_layers.weights.loading import load_weights_from as load_weights_from
     from resnet_layers.weights.pretrained import preprocessing as preprocessing
     from resnet_layers.weights.saving import save_torch_weights as save_torch_weights
@@ -52,6 +59,7 @@ __all__ = [
     "export",
     "fold_batch_norm",
     "from_pretrained",
+    "functional_view",
     "list_pretrained",
     "list_variants",
     "load_exported",

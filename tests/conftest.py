@@ -1,9 +1,11 @@
 """Seeds, Hypothesis profiles and quiet logs for all tests."""
 
+import datetime
 import gc
 import itertools
 import os
 import signal
+from collections.abc import Generator
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -53,6 +55,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadFileScheduling
 
     config.option.loadscopereorder = False  # by their number of tests
+    # xdist 3.8 waits for ever where a worker that crashed had files left; the run ends and says so.
+    config.option.maxworkerrestart = "0"
     return LoadFileScheduling(config, log)
 
 
@@ -82,10 +86,55 @@ def _fresh_state() -> None:
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests marked `upstream` fail when somebody else's fault is mended.
+
+    That is news for the gate, which sets `UPSTREAM=strict`, and no reason for the README's command
+    to fail after an update of Keras.
+    """
+    report = yield
+    if report.failed and "upstream" in item.keywords and os.environ.get("UPSTREAM") != "strict":
+        report.outcome = "skipped"
+        report.wasxfail = "mended upstream? See docs/upstream.md"
+    return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # In the environment, for the processes that `-n` starts to take the same.
+    os.environ.setdefault("SHARE", str(datetime.date.today().toordinal()))
+
+
+def pytest_report_header() -> str:
+    return f"SHARE={os.environ['SHARE']} of the tables marked `share`; SHARE=all takes all of them"
+
+
+def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
+    """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
+
+    A table is a test with parameters, or all of a file's tests that are marked and have none.
+    """
+    places: dict[str, int] = {}
+    for item in items:
+        if share := item.get_closest_marker("share"):
+            name, bracket, _ = item.nodeid.partition("[")
+            table = name if bracket else name.partition("::")[0]
+            place = places[table] = places.get(table, -1) + 1
+            if (place + day) % share.args[0]:
+                item.add_marker("slow")
+                item.add_marker("huge")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves tests marked `slow` out unless `-m` asks for markers, or a test is named."""
     items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG))
-    if config.option.markexpr or any("::" in argument for argument in config.args):
+    named = any("::" in argument for argument in config.args)
+    if os.environ["SHARE"] != "all" and not named:
+        _leave_to_the_night(items, int(os.environ["SHARE"]))
+    if config.option.markexpr or named:
         return
     skip = pytest.mark.skip(reason="slow: run with `-m slow`")
     for item in items:

@@ -43,7 +43,9 @@ context = ${{PYTEST_CURRENT_TEST-outside}}
 """
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S.*?::.*?)(?: - (.*))?$", re.MULTILINE)
 _LATE = "not over within the limit of time"
-_SECONDS = {"covering": 900.0, "everything": 5400.0}
+_SECONDS = {"covering": 900.0, "everything": 10800.0}
+# The quick tests, and all of the tables and files of which a run takes a share.
+_TESTS = ("-m", "not slow or share")
 _MEASURED = ("-n", "auto", "-q", "-p", "no:cacheprovider", "-p", "current_test", "--durations=0")
 _OPTIONS = ("-x", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", "--timeout=300")
 
@@ -130,7 +132,7 @@ class Laboratory:
             chosen.write_text("\n".join(tests), encoding="utf-8")
             options += ["-n", "0", f"@{chosen}"]
         else:
-            options += ["-n", "auto"]
+            options += ["-n", "auto", *_TESTS]
         code, output = _run(["-m", "pytest", *options], copy, _SECONDS[run])
         if code is None:
             return "", _LATE
@@ -163,7 +165,13 @@ def _run(
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=cwd or checkout,
-        env={**inherited, "PYTHONPATH": str(checkout), "COLUMNS": "400", **environment},
+        env={
+            **inherited,
+            "SHARE": "all",
+            "PYTHONPATH": str(checkout),
+            "COLUMNS": "400",
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -189,7 +197,7 @@ def measure(package: Path, path: Path) -> None:
         settings = Path(name, "settings.ini")
         settings.write_text(_SETTINGS.format(package=package), encoding="utf-8")
         code, output = _run(
-            ["-m", "pytest", *_MEASURED],
+            ["-m", "pytest", *_MEASURED, *_TESTS],
             package.parent,
             _SECONDS["everything"],
             PYTHONPATH=f"{_MEASURING}{os.pathsep}{package.parent}",

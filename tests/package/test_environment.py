@@ -17,6 +17,8 @@ def test_legacy_keras_is_named_in_a_warning(monkeypatch: pytest.MonkeyPatch) -> 
         environment.check()
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_layers_are_layers_of_tf_keras() -> None:
     code = "import tensorflow as tf, resnet_layers as rl; print(issubclass(rl.ResNet, tf.keras.Model), issubclass(rl.ConvBlock, tf.keras.layers.Layer))"  # noqa: E501
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
@@ -26,6 +28,8 @@ def test_layers_are_layers_of_tf_keras() -> None:
     assert result.stdout.split() == ["True", "True"]
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_import_loads_nothing_that_only_the_shell_interface_needs() -> None:
     code = (
         "import sys, keras; before = set(sys.modules); import resnet_layers; "
@@ -38,6 +42,8 @@ def test_import_loads_nothing_that_only_the_shell_interface_needs() -> None:
     assert not heavy & set(result.stdout.split())
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_import_on_another_backend_does_not_load_tensorflow() -> None:
     code = (
         "import sys, keras; before = 'tensorflow' in sys.modules; import resnet_layers; "

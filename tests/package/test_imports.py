@@ -7,6 +7,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 FOREIGN = ("keras", "tensorflow", "keras_tuner")
 
 
@@ -53,6 +55,8 @@ def changes() -> list[str]:
     return sorted(".".join(key) for key in changed | added)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_importing_everything_changes_nothing_in_others() -> None:
     code = "from tests.package.test_imports import changes; print(changes())"
     process = subprocess.run(

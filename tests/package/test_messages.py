@@ -1,7 +1,9 @@
 """Every error of the checks and of the environment: its type and its whole text."""
 
 import contextlib
+import os
 import signal
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -9,7 +11,8 @@ import keras
 import pytest
 
 from resnet_layers._support import checks, environment, signals
-from tests.support.messages import Row, check, ids, missing
+from resnet_layers._support.files import replacing
+from tests.support.messages import ANY, Row, check, ids, missing
 
 WING = "_support"
 
@@ -38,15 +41,54 @@ def interrupted_before() -> None:
         signals.check()
 
 
+def file_for_a_folder() -> None:
+    Path("b.txt").mkdir()
+    with replacing(Path("b.txt")) as (path,):
+        path.touch()
+
+
+def pipe_for_a_file() -> None:
+    os.mkfifo("pipe")
+    with replacing(Path("pipe")):
+        pass
+
+
 def with_keras_2() -> None:
     with patch.object(keras, "__version__", "2.15.0"):
         environment.check()
+
+
+def with_variable(name: str, value: str) -> None:
+    with patch.dict("os.environ", {name: value}):
+        environment._check_variables()
+
+
+def with_settings_in_a_folder() -> None:
+    Path("keras.json").mkdir()
+    with_variable("KERAS_HOME", ".")
 
 
 LIST = "`blocks` must be a list of positive integers. Received: blocks="
 EACH = "`drop_path` must have one value for each of 2 blocks. Received: drop_path="
 FRACTION = "`drop_path` must be a number in [0, 1). Received: drop_path="
 ERRORS: list[Row] = [
+    (
+        lambda: checks.scope("é"),
+        ValueError,
+        "`name` must be made of letters from a to z, digits, and `_`, `.`, `-` and `>`, since "
+        "TensorFlow names scopes after it. Received: name='é'",
+    ),
+    (
+        lambda: with_variable("TF_NUM_INTRAOP_THREADS", "-7"),
+        ValueError,
+        "the variable TF_NUM_INTRAOP_THREADS must be a number from 0 to 9999. Received: '-7'",
+    ),
+    (
+        lambda: with_variable("TF_DETERMINISTIC_OPS", "yes"),
+        ValueError,
+        "the variable TF_DETERMINISTIC_OPS must be 0, 1, true or false. Received: 'yes'",
+    ),
+    (with_settings_in_a_folder, ValueError, "'./keras.json' must be a file"),
     (with_keras_2, ImportError, "resnet_layers needs Keras 3. Received: keras 2.15.0"),
     (
         lambda: checks.own_names({"filters": 3, "stride": 2}),
@@ -208,6 +250,8 @@ ERRORS: list[Row] = [
         "`metadata` must be a mapping of what JSON can hold. Received: metadata={'a': nan}",
     ),
     (interrupted, KeyboardInterrupt, signals.INTERRUPTED),
+    (file_for_a_folder, IsADirectoryError, f"[Errno 21] Is a directory: '{ANY}b.txt'"),
+    (pipe_for_a_file, OSError, f"[Errno 22] it is neither a file nor a folder: '{ANY}pipe'"),
     (interrupted_before, KeyboardInterrupt, signals.INTERRUPTED),
 ]
 

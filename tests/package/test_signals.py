@@ -22,11 +22,16 @@ def is_importing(process: int) -> bool:
     return "tensorflow" in Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
 
 
+def caught(process: int, *numbers: int) -> bool:
+    """Whether a process has handlers for signals."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    bits = int(next(line for line in status.splitlines() if line.startswith("SigCgt"))[7:], 16)
+    return all(bits >> (number - 1) & 1 for number in numbers)
+
+
 def has_taken_over(process: int) -> bool:
     """Whether a process has a handler for SIGTERM, which it gets after that for Ctrl-C."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt"))[7:], 16)
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
+    return caught(process, signal.SIGTERM)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
@@ -50,7 +55,7 @@ def test_a_signal_while_keras_is_imported_ends_in_a_sentence(
     *_, last = said.splitlines()  # TensorFlow may have said something before
     assert last == "resnet-layers: interrupted: no unfinished file is left behind"
     assert "Traceback" not in said
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
 
 
 @pytest.mark.parametrize(
@@ -120,6 +125,92 @@ def test_an_interrupt_that_is_swallowed_is_found_at_the_next_step() -> None:
             step()
 
 
+def test_a_signal_asks_nothing_of_what_comes_after_its_command() -> None:
+    with pytest.raises(KeyboardInterrupt), signals.as_interrupts():
+        signal.raise_signal(signal.SIGINT)
+    assert signals.exit_code() == 130
+    signals.check()
+
+
+# Signals from what Python ends last.
+OVER = """
+import os, runpy, signal, sys
+class Last:
+    def __del__(self, kill=os.kill, me=os.getpid()):
+        for number in NUMBERS:
+            kill(me, number)
+sys.argv[0] = "resnet-layers"
+import resnet_layers
+sys.last = Last()
+"""
+
+
+def test_a_signal_to_a_command_that_is_over_changes_nothing() -> None:
+    numbers = [int(number) for number in signals.SIGNALS]
+    command = [sys.executable, "-c", OVER.replace("NUMBERS", str(numbers))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Without the package, whose import takes seconds.
+ALONE = """
+import hashlib, importlib.util, signal, sys
+spec = importlib.util.spec_from_file_location("signals", sys.argv[1])
+signals = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(signals)
+"""
+TWICE = f"""{ALONE}
+try:
+    with signals.as_interrupts():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            signal.raise_signal(int(sys.argv[2]))
+except BaseException as error:
+    print("went on with", repr(error), file=sys.stderr)
+"""
+BUSY = f"""{ALONE}
+with signals.as_interrupts():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**29)  # some minutes
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once(second: int) -> None:
+    """By the handler or by the thread that watches, whichever comes first."""
+    command = [sys.executable, "-S", "-c", TWICE, signals.__file__, str(int(second))]
+    for _ in range(10):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stderr == f"resnet-layers: {signals.ENDED_AT_ONCE}\n"
+        assert done.returncode == 128 + second
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_what_does_not_return_to_python(number: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-c", BUSY, signals.__file__],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        process.send_signal(number)
+        time.sleep(0.2)
+        assert process.poll() is None
+        process.send_signal(number)
+        process.wait(timeout=30)
+    finally:
+        process.kill()
+        _, said = process.communicate()
+    assert process.returncode == 128 + number
+    assert said == f"resnet-layers: {signals.ENDED_AT_ONCE}\n"
+
+
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
 def test_handlers_of_others_stay(handler: Any) -> None:
     """As `nohup` ignores SIGHUP."""
@@ -144,6 +235,8 @@ def test_what_silences_standard_error_gives_it_back(capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == "seen\nafter\n"
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_exit_codes_are_kept_where_nobody_can_read() -> None:
     command = [sys.executable, "-m", "resnet_layers", "list", "vgg*"]

@@ -302,6 +302,12 @@ CASES = [
         (2, 9, 11, 3),
     ),
     Case(
+        "preprocessing_fit",
+        rl.Preprocessing,
+        {"image_size": 6, "crop_pct": 1.0, "interpolation": "lanczos", "resizing": "fit"},
+        (2, 9, 11, 3),
+    ),
+    Case(
         "conv_block_folded",
         rl.ConvBlock,
         {**BLOCK, "strides": 3, "style": FRN.replace(normalization="batch", folded=True)},
@@ -319,6 +325,7 @@ CASES = [
             "hidden_units": 7,
             "dropout": 0.25,
             "activation": "softmax",
+            "kernel_regularizer": "l2",
         },
         (2, 3, 5, 6),
     ),
