@@ -250,9 +250,16 @@ def scope(name: Any, *, outermost: bool = False) -> None:
 
 
 def are_distinct_names(value: Any) -> bool:
-    """Whether something is a list of texts, of which no two are equal and none is empty."""
-    texts = isinstance(value, list) and all(isinstance(name, str) and name for name in value)
-    return texts and len(set(value)) == len(value)
+    """Whether something is a list of texts, one at least, no two of them equal and none empty."""
+    texts = (
+        isinstance(value, list) and value and all(isinstance(name, str) and name for name in value)
+    )
+    return bool(texts) and len(set(value)) == len(value)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written: names of files may hold other bytes."""
+    return text == text.encode(errors="ignore").decode()
 
 
 MOST_NAMED = 10  # things of a kind in one message

@@ -40,7 +40,8 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
         *targets: The files or folders to write; the folders that they are in exist.
 
     Raises:
-        OSError: If a target is neither a file nor a folder, or one of them in the other's place.
+        OSError: If a target is neither a file nor a folder, or one of them in the other's place,
+            or if its name is too long for another one beside it.
 
     Yields:
         A path with the same ending for each target, to write to.
@@ -57,6 +58,7 @@ def replacing(*targets: Path) -> Iterator[list[Path]]:
     for target in targets:
         if target.exists() and not (target.is_file() or target.is_dir()):  # a device, a pipe
             raise OSError(errno.EINVAL, "it is neither a file nor a folder", str(target))
+    check_names(*targets)
     for folder in {target.parent for target in targets}:
         tidy(folder)
     paths = [_beside(target) for target in targets]
@@ -108,6 +110,34 @@ def check_writable(folder: Path) -> None:
     """
     with tempfile.TemporaryFile(dir=folder, prefix=_beside(folder / "file").name):
         pass
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what is not kept; what a kill leaves of one goes away with the next."""
+    temporary = Path(tempfile.gettempdir())
+    tidy(temporary)
+    prefix = f"{_beside(temporary / 'scratch').name}-"
+    with tempfile.TemporaryDirectory(dir=temporary, prefix=prefix) as folder:
+        yield Path(folder)
+
+
+def check_names(*targets: Path) -> None:
+    """Refuses targets whose names leave no room for what stands before them until they are whole.
+
+    Raises:
+        OSError: With the number of bytes that a name may have.
+    """
+    for target in targets:
+        beside = _beside(target if len(targets) == 1 else _beside(target, "list"))
+        try:
+            longest = os.pathconf(target.parent, "PC_NAME_MAX")
+        except (AttributeError, OSError, ValueError):  # Windows does not tell
+            longest = 255
+        room = longest - len(beside.name) + len(target.name)
+        if len(os.fsencode(target.name)) > room:
+            reason = f"its name must have at most {room} bytes"
+            raise OSError(errno.ENAMETOOLONG, reason, str(target))
 
 
 def _beside(target: Path, kind: str = "unfinished") -> Path:

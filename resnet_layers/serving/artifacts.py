@@ -61,7 +61,8 @@ def load_exported(path: str | Path) -> Exported:
 
     Raises:
         ValueError: If it is missing, or not as `export` has written it: if a byte of it was
-            changed, a file of it is missing or of another artifact, or it is of another kind.
+            changed, a file of it is missing or of another artifact, or it is of another kind. If
+            its path is no UTF-8.
         ImportError: If the runtime is not installed.
 
     Warns:
@@ -85,6 +86,7 @@ def load_exported(path: str | Path) -> Exported:
         )
     if not path.exists():
         raise ValueError(f"There is no file '{path}'")
+    formats.check_utf8(path)
     row.require(*row.reads)
     try:
         run, description, closed = row.open(path)

@@ -1,7 +1,6 @@
 """`export`: writes an artifact, opens it in its own runtime, and compares."""
 
 import os
-import tempfile
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +10,7 @@ import keras
 
 from resnet_layers._support import checks
 from resnet_layers._support.errors import DisagreementError, first_line
-from resnet_layers._support.files import check_writable, replacing
+from resnet_layers._support.files import check_names, check_writable, replacing, scratch
 from resnet_layers.layers.conv_norm import ConvNorm
 from resnet_layers.layers.primitives.convolution import has_gradients, native_groups
 from resnet_layers.networks.remake import as_resnet
@@ -19,7 +18,7 @@ from resnet_layers.serving import comparison
 from resnet_layers.serving.calibration import Calibration, gather
 from resnet_layers.serving.description import Description
 from resnet_layers.serving.folding import fold_batch_norm, kept
-from resnet_layers.serving.formats import FORMATS, PRECISIONS, Format
+from resnet_layers.serving.formats import FORMATS, PRECISIONS, Format, check_utf8
 from resnet_layers.serving.job import Job, Run
 from resnet_layers.serving.operators import PARTS
 from resnet_layers.serving.precision import in_float32, made_again
@@ -211,8 +210,8 @@ def _prove_in_float32(model: Any, row: Format, job: Job, reference: Run) -> None
         DisagreementError: If it does not agree.
     """
     exact = Job(description=job.description.in_precision("float32"))
-    with tempfile.TemporaryDirectory() as folder:
-        run = _written(model, row, exact, row.files(Path(folder, f"exact{row.endings[0]}"))[0])
+    with scratch() as folder:
+        run = _written(model, row, exact, row.files(folder / f"exact{row.endings[0]}")[0])
         _compare(run, reference, exact, row.title)
         del run  # closes what it has open
 
@@ -263,8 +262,7 @@ def _target(path: Any, row: Format) -> Path:
         ends = f" that ends in '{ending}'" if ending else ""
         raise ValueError(f"`path` must have a name{ends} for {row.title}. Received: path='{path}'")
     target = target.resolve()  # what a link leads to is replaced, and not the link
-    if str(target) != str(target).encode(errors="ignore").decode():
-        raise ValueError(f"`path` must be UTF-8, as runtimes need it. Received: path={str(path)!r}")
+    check_utf8(target)
     if not target.parent.is_dir():
         raise ValueError(f"The folder of `path` must exist. Received: path='{path}'")
     try:
@@ -274,6 +272,10 @@ def _target(path: Any, row: Format) -> Path:
             f"The folder of `path` must be writable: {error.strerror}. Received: path='{path}'"
         ) from None
     first, *others = row.files(target)
+    try:
+        check_names(first, *others)
+    except OSError as error:
+        raise ValueError(f"`path` is too long: {error.strerror}. Received: path='{path}'") from None
     # Another file's `.bin` would be lost.
     taken = [file for file in others if file.exists() and not first.exists()]
     if first.exists() and not (first.is_file() if ending else _is_saved_model(first)):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from resnet_layers._support import checks
 from resnet_layers.serving import seal
 from resnet_layers.serving.description import PRECISIONS as PRECISIONS
 from resnet_layers.serving.description import Description
@@ -114,6 +115,16 @@ FORMATS = {
         ),
     )
 }
+
+
+def check_utf8(path: Path) -> None:
+    """Refuses a path that runtimes cannot be told.
+
+    Raises:
+        ValueError: If it is no UTF-8.
+    """
+    if not checks.is_utf8(str(path)):
+        raise ValueError(f"`path` must be UTF-8, as runtimes need it. Received: path={str(path)!r}")
 
 
 def of_path(path: Path) -> Format | None:

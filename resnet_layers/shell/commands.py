@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.completion.install import create_install_completion_command
 
 from resnet_layers import __version__
 from resnet_layers._support import checks, environment, signals
@@ -65,10 +64,7 @@ app = App(
     default_parameter=Parameter(negative=()),
     config=config.from_file,
 )
-app.command(
-    create_install_completion_command(completion.Installer(app), add_to_startup=True),
-    name="--install-completion",
-)
+app.command(completion.command(app), name="--install-completion")
 
 
 @app.command(sort_key=1)

@@ -82,6 +82,8 @@ def _expected(hint: Any) -> tuple[tuple[type, ...], str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may never end
+        raise InputError(f"The file '{path}' cannot be read: Not a file")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Windows writes it
     except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unicodedata import category
 
-from resnet_layers._support.files import check_writable, tidy
+from resnet_layers._support.files import check_names, check_writable, tidy
 
 
 class InputError(ValueError):
@@ -71,12 +71,16 @@ def check_new(ending: str, output: Path) -> None:
     """Says before the work that a file cannot be written where it should be.
 
     Raises:
-        InputError: If its name ends otherwise, or if its folder does not exist.
+        InputError: If its name ends otherwise or is too long, or if its folder does not exist.
     """
     if not output.name.endswith(ending):
         raise InputError(f"The name of the output must end in '{ending}'. Received: '{output}'")
     if not output.parent.is_dir():
         raise InputError(f"The folder of the output must exist. Received: '{output}'")
+    try:
+        check_names(output)
+    except OSError as error:
+        raise InputError(f"'{output}' cannot be written: {error.strerror}") from None
 
 
 def check_output(output: Path, data: Path | None, names: Sequence[str]) -> None:

@@ -60,12 +60,13 @@ class Labelled:
         if len(counts) < 2:
             raise InputError(
                 f"The images of {self.title} must belong to two or more classes, with a subfolder "
-                f"for each. Received: {len(counts)} class, '{self.class_names[0]}'"
+                f"for each. Received: {len(counts)} class, '{printable(self.class_names[0])}'"
             )
         if counts.min() < 2:
+            alone = printable(self.class_names[counts.argmin()])
             raise InputError(
                 f"Each class of {self.title} must have two or more images, one to train on and "
-                f"one to test on. Received: one image of '{self.class_names[counts.argmin()]}'"
+                f"one to test on. Received: one image of '{alone}'"
             )
         # Old files name their test images by this order, so NumPy must never change it: that is
         # promised of `RandomState` alone.
@@ -114,9 +115,8 @@ def folder(path: Path) -> Labelled:
         classes = [entry for entry in _visible(path) if entry.is_dir()]
         files = {entry.name: [f for f in _visible(entry) if is_image(f)] for entry in classes}
     except OSError as error:
-        raise InputError(
-            f"The folder '{error.filename}' cannot be read: {error.strerror}"
-        ) from None
+        name = printable(error.filename)
+        raise InputError(f"The folder '{name}' cannot be read: {error.strerror}") from None
     if not files:
         hint = ", but images in the folder itself" if any(map(is_image, _visible(path))) else ""
         raise InputError(
@@ -126,7 +126,7 @@ def folder(path: Path) -> Labelled:
     for name, found in files.items():
         if not found:
             raise InputError(
-                f"The class folder '{path / name}' must have images "
+                f"The class folder '{printable(path / name)}' must have images "
                 f"({checks.some(images.ENDINGS, str)}) in itself. Received: none"
             )
     return Labelled(

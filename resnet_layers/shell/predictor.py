@@ -134,7 +134,7 @@ class Predictor:
             if name not in self.class_names:
                 raise InputError(
                     f"The classes of {data.title} must be among those of '{self.path}'. "
-                    f"Received: '{name}'"
+                    f"Received: '{errors.printable(name)}'"
                 )
 
     def _probabilities(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:

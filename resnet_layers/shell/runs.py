@@ -14,6 +14,7 @@ import keras
 import tomli_w
 
 from resnet_layers import __version__
+from resnet_layers._support import checks
 from resnet_layers.serving.formats import FORMATS
 from resnet_layers.shell import archive
 from resnet_layers.shell.errors import InputError, printable
@@ -40,9 +41,13 @@ def record(command: str, settings: Settings, data: Labelled) -> dict[str, Any]:
 
 def write_settings(path: Path, command: str, settings: Settings) -> None:
     """Writes what `--config` reads, so that a run can be repeated."""
-    head = f"# For `resnet-layers {command} --config {SETTINGS}`\n"
-    text = head + tomli_w.dumps(_chosen(settings))
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # TOML has no other names
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f"# For `resnet-layers {command} --config {SETTINGS}`\n")
+        for name, value in _chosen(settings).items():
+            known = checks.is_utf8(str(value))  # TOML has no other names
+            file.write(
+                tomli_w.dumps({name: value}) if known else f"# {name} is no UTF-8: type it\n"
+            )
 
 
 def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:

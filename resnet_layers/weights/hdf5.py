@@ -85,6 +85,8 @@ def _address(member: Any) -> int:
 
 
 def _check(name: str, dataset: h5py.Dataset) -> None:
+    if dataset.shape is None:
+        raise ValueError(f"'{name}' lacks values")
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"the values of '{name}' are in another file")
     pieces = 1

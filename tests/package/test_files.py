@@ -17,7 +17,14 @@ from pathlib import Path
 import pytest
 
 from resnet_layers._support import files
-from resnet_layers._support.files import check_writable, discard, replacing, tidy
+from resnet_layers._support.files import (
+    check_names,
+    check_writable,
+    discard,
+    replacing,
+    scratch,
+    tidy,
+)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -42,6 +49,30 @@ def write(*targets: Path, text: str = "new", error: BaseException | None = None)
 def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS, and on some file systems."""
     monkeypatch.setattr(files, "_exchanged", lambda a, b: False)
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+@pytest.mark.parametrize("endings", [[".txt"], [".txt", ".bin"]], ids="".join)
+def test_a_name_that_leaves_no_room_is_refused_before_anything_is_written(
+    endings: list[str], letter: str, tmp_path: Path
+) -> None:
+    def targets(letters: int) -> list[Path]:
+        return [tmp_path / f"{letter * letters}{ending}" for ending in endings]
+
+    def is_refused(letters: int) -> bool:
+        try:
+            check_names(*targets(letters))
+        except OSError as error:
+            return error.errno == errno.ENAMETOOLONG
+        return False
+
+    first = next(letters for letters in range(20, 255) if is_refused(letters))
+    write(*targets(first - 1))
+    assert len(contents(tmp_path)) == len(endings)
+    before = contents(tmp_path)
+    with pytest.raises(OSError, match="its name must have at most"):
+        write(*targets(first))
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("exchange", [True, False])
@@ -153,6 +184,20 @@ def test_what_belongs_to_no_living_process_is_removed(tmp_path: Path) -> None:
     write(tmp_path / "b.txt")
     assert {file.name for file in tmp_path.iterdir()} == {*others, mine, "b.txt"}
     tidy(tmp_path / "nowhere")
+
+
+def test_a_folder_for_what_is_not_kept_is_gone_afterwards_or_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed = tmp_path / left_over("unfinished", "scratch-a1b2c3")
+    killed.mkdir()
+    (killed / "a").touch()
+    with scratch() as folder:
+        assert re.fullmatch(rf"\.unfinished-.*-{os.getpid()}-.*-scratch-.*", folder.name)
+        (folder / "b").touch()
+        assert [Path(name).name for name in contents(tmp_path)] == ["b"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,12 @@ def export_on_jax() -> None:
         export()
 
 
+def load_by_another_name() -> None:
+    path = Path(os.fsdecode(b"\xff.onnx"))
+    path.touch()
+    rl.load_exported(path)
+
+
 def export_to_a_full_disk() -> None:
     def refuse(**_: Any) -> None:
         raise PermissionError(13, "Permission denied")
@@ -345,7 +351,7 @@ ERRORS: list[Row] = [
     (
         lambda: export(path="\udcff.onnx"),
         ValueError,
-        "`path` must be UTF-8, as runtimes need it. Received: path='\\udcff.onnx'",
+        f"`path` must be UTF-8, as runtimes need it. Received: path='{ANY}\\udcff.onnx'",
     ),
     (
         lambda: export(path="nowhere/model.onnx"),
@@ -608,6 +614,22 @@ ERRORS: list[Row] = [
         lambda: export(model=network(metadata={"class_names": ["a", "a"]})),
         ValueError,
         "`class_names` must be a list of distinct names. Received: class_names=['a', 'a']",
+    ),
+    (
+        lambda: export(model=network(metadata={"class_names": []})),
+        ValueError,
+        "`class_names` must be a list of distinct names. Received: class_names=[]",
+    ),
+    (
+        load_by_another_name,
+        ValueError,
+        f"`path` must be UTF-8, as runtimes need it. Received: path={ANY}",
+    ),
+    (
+        lambda: export(path=f"{'a' * 240}.onnx"),
+        ValueError,
+        f"`path` is too long: its name must have at most {ANY} bytes. Received: "
+        f"path='{'a' * 240}.onnx'",
     ),
     # What is in them
     (

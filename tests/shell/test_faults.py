@@ -1,6 +1,7 @@
 """What a command says of errors that come from outside, and of its own faults."""
 
 import errno
+import os
 import re
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from cyclopts import App
 
 from resnet_layers.__main__ import main
-from resnet_layers.shell import app, errors
+from resnet_layers.shell import app, commands, errors, labelled, runs
+from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.settings import TrainSettings
 from tests.package.test_files import left_over
 
 
@@ -117,3 +120,26 @@ def test_cyclopts_empties_a_startup_file_before_it_writes_it(
     monkeypatch.setattr(Path, "write_bytes", look)
     App(name="program").install_completion(shell="bash")
     assert sizes == [0]
+
+
+def test_settings_without_a_name_that_toml_has_not_are_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    data = Path(os.fsdecode(b"/photos-\xff"))
+    runs.write_settings(file, "train", TrainSettings(data=data, epochs=3, output=tmp_path))
+    command = ["train", "--config", str(file), "--data", "elsewhere"]
+    _, bound, _ = commands.app.parse_args(command, exit_on_error=False, print_error=False)
+    found = bound.arguments["settings"]
+    assert (found.epochs, found.output, found.data) == (3, tmp_path, Path("elsewhere"))
+    assert "# data is no UTF-8: type it\n" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("counts", [(0, 2), (1, 2), (2,)], ids=str)
+def test_names_of_class_folders_stay_in_their_line(counts: tuple[int, ...], tmp_path: Path) -> None:
+    for number, count in enumerate(counts):
+        folder = tmp_path / f"class\n{number}"
+        folder.mkdir()
+        for image in range(count):
+            (folder / f"{image}.png").touch()
+    with pytest.raises(InputError, match=r"class\\n0") as raised:
+        labelled.folder(tmp_path).split(0)
+    assert "\n" not in str(raised.value)

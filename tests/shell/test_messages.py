@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 from cyclopts import CoercionError, Token
+from cyclopts.completion.detect import ShellDetectionError
 from PIL import Image
 
 import resnet_layers as rl
@@ -842,6 +843,27 @@ def main_with_config(text: str) -> None:
     commands.app.parse_args(tokens, exit_on_error=False, print_error=False)
 
 
+def install_completion_for_nobody() -> None:
+    def fail() -> None:
+        raise ShellDetectionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cyclopts.completion.detect.detect_shell", fail)
+        main(["--install-completion"])
+
+
+def install_completion_nowhere() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "home", lambda: Path("~unknown").expanduser())
+        main(["--install-completion", "--shell", "bash"])
+
+
+def main(tokens: list[str]) -> None:
+    """What `app.main` says the errors of."""
+    command, bound, _ = commands.app.parse_args(tokens, exit_on_error=False, print_error=False)
+    command(*bound.args, **bound.kwargs)
+
+
 def read_config(text: str) -> None:
     Path("a.toml").write_text(text, encoding="utf-8")
     config._read(Path("a.toml"))
@@ -1085,6 +1107,27 @@ OTHERS: list[Row] = [
         lambda: config._read(Path("a.toml")),
         InputError,
         "The file 'a.toml' cannot be read: No such file or directory",
+    ),
+    (
+        lambda: os.mkfifo("a.toml") or config._read(Path("a.toml")),  # type: ignore[func-returns-value]
+        InputError,
+        "The file 'a.toml' cannot be read: Not a file",
+    ),
+    (
+        install_completion_for_nobody,
+        InputError,
+        "The shell must be named with `--shell`, since nothing tells which it is: zsh, bash, fish "
+        "or powershell",
+    ),
+    (
+        install_completion_nowhere,
+        InputError,
+        "`HOME` must name the folder in which a shell looks",
+    ),
+    (
+        lambda: errors.check_new("", Path("a" * 240)),
+        InputError,
+        f"'{'a' * 240}' cannot be written: its name must have at most {ANY} bytes",
     ),
     (
         lambda: read_config("a = " + "[" * 5000),

@@ -426,6 +426,7 @@ LOADING: list[Row] = [
                 "the values of '/a' are in another file",
             ),
             (lambda file: file.create_dataset("a", (2,), "f4"), "'/a' lacks values"),
+            (lambda file: file.create_dataset("a", data=h5py.Empty("f4")), "'/a' lacks values"),
             (
                 lambda file: file.create_dataset("a", (9,), "f4", chunks=(4,))[:4].fill(0),
                 "'/a' lacks values",

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from resnet_layers._support import telemetry
+from resnet_layers._support.files import scratch
 from resnet_layers.serving import seal
 from resnet_layers.serving.description import Description
 from resnet_layers.serving.job import OUTPUT, Job, Read, Run
@@ -41,8 +41,8 @@ def write(model: Any, path: Path, job: Job) -> None:
     with telemetry.off():
         import openvino as ov
 
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder, "model.xml")
+    with scratch() as folder:
+        plain = folder / "model.xml"
         how = {"input_signature": job.signature, "verbose": False}
         model.export(str(plain), format="openvino", **how)
         graph = core().read_model(plain)
