@@ -38,7 +38,8 @@ class Exported(Description):
         """The outputs for images, `(N, *input_shape)`.
 
         Raises:
-            ValueError: If the images have another shape.
+            ValueError: If the images have another shape, or hold NaN and the runtime takes it for a
+                number.
         """
         array = np.ascontiguousarray(images, np.float32)
         wanted = (None, *self.input_shape)
@@ -50,7 +51,20 @@ class Exported(Description):
                 f"The outputs of '{self.path}' must have shape {self.output_shape}, as it says. "
                 f"Received: shape={outputs.shape}"
             )
+        if np.isnan(array).any():
+            self._check_nan(array, outputs)
         return outputs
+
+    def _check_nan(self, images: NDArray[np.float32], outputs: NDArray[np.float32]) -> None:
+        """What is no number is not taken for one, as OpenVINO and int8 do, where Keras does not."""
+        axes = tuple(range(1, images.ndim))
+        numbers = np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))
+        taken = np.flatnonzero(np.isnan(images).any(axis=axes) & numbers)
+        if taken.size:
+            raise ValueError(
+                f"`images` must be numbers, since NaN would count as one in '{self.path}'. "
+                f"Received: NaN in images[{taken[0]}]"
+            )
 
 
 def load_exported(path: str | Path) -> Exported:

@@ -204,7 +204,7 @@ def load_with_weights_elsewhere() -> None:
     rl.load_exported("model.onnx")
 
 
-def call_with(*shape: int) -> None:
+def call_with(*shape: int, fill: float = 0.0, run: Any = np.asarray) -> None:
     artifact = Exported(
         path=Path("model"),
         format="tf_saved_model",
@@ -213,9 +213,9 @@ def call_with(*shape: int) -> None:
         output_shape=(None, 5),
         metadata={},
         activation=None,
-        run=np.asarray,
+        run=run,
     )
-    artifact(np.zeros(shape))
+    artifact(np.full(shape, fill))
 
 
 # A description of the first format, and what is said of others.
@@ -664,6 +664,12 @@ ERRORS: list[Row] = [
         ValueError,
         f"The outputs of '{Path('model')}' must have shape (None, 5), as it says. "
         "Received: shape=(2, 40, 24, 3)",
+    ),
+    (
+        lambda: call_with(2, 40, 24, 3, fill=np.nan, run=lambda x: np.zeros((len(x), 5))),
+        ValueError,
+        f"`images` must be numbers, since NaN would count as one in '{Path('model')}'. "
+        "Received: NaN in images[0]",
     ),
     (
         lambda: call_with(0, 40, 24, 3),

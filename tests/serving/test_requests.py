@@ -50,6 +50,19 @@ def test_a_request_that_fails_is_the_only_one(path: Path, model: Any) -> None:
     assert agrees(artifact, model)
 
 
+def test_what_is_no_number_is_no_number_or_refused(path: Path) -> None:
+    artifact = rl.load_exported(path)
+    x = images(3, 32, 32, 3)
+    x[1, 5, 6, 0] = np.nan
+    seen = np.isnan(artifact.run(x)).any(axis=-1).tolist()
+    if seen == [False, False, False]:
+        with pytest.raises(ValueError, match=r"Received: NaN in images\[1\]$"):
+            artifact(x)
+    else:
+        assert seen == [False, True, False]
+        assert np.isnan(artifact(x)).any(axis=-1).tolist() == seen
+
+
 @pytest.mark.slow
 def test_an_artifact_can_be_pickled_and_called_by_threads(
     path: Path, model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
