@@ -82,8 +82,10 @@ def train(
     (settings.toml, for --config), then opens the network in a new process and evaluates it again.
 
         resnet-layers train --data photos --variant resnet18 --epochs 30
+        resnet-layers train --data photos --from resnet50.a1_in1k --freeze-until stage4
     """
     errors.check_there("folder", settings.data)
+    errors.check_there("file of weights", settings.source)
     return int(_module("train").run(settings, quiet=quiet, as_json=as_json))
 
 

@@ -59,15 +59,38 @@ def to_keras(
     """Writes a `.keras` file with the weights of another library.
 
     Args:
-        source: File of weights, as of `load_weights_from`.
+        source: As of `known`.
         output: File to write.
+        variant: As of `known`.
+        tag: As of `known`.
+        averaged: As of `known`.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: If the weights are not those of the network, or a name is unknown.
+    """
+    model = known(source, variant, tag, averaged)
+    try:
+        with replacing(output) as (path,):
+            model.save(path)
+    except OSError as error:
+        raise errors.not_writable(output.parent, error) from None
+    return model
+
+
+def known(
+    source: Path, variant: str | None, tag: str | None = None, averaged: bool | None = None
+) -> ResNet:
+    """The network of a file of weights, with as many classes as they have.
+
+    Args:
+        source: File of weights, as of `load_weights_from`.
         variant: Name of the network; `None` for that of the tag.
         tag: Tag of the weights, which says how images must be prepared; `None` for that in the
             name of the file, if there is one.
         averaged: As of `load_weights_from`.
-
-    Returns:
-        The network.
 
     Raises:
         InputError: If the weights are not those of the network, or a name is unknown.
@@ -97,11 +120,6 @@ def to_keras(
             model.metadata = checks.metadata(pretrained.describe(found, model, str(source)))
     except (TypeError, ValueError, ImportError) as error:
         raise InputError(str(error)) from None
-    try:
-        with replacing(output) as (path,):
-            model.save(path)
-    except OSError as error:
-        raise errors.not_writable(output.parent, error) from None
     return model
 
 

@@ -111,6 +111,8 @@ class Reader:
         mean, std = (np.array(v) * 255 for v in (self.layer.mean, self.layer.std))
         centred = squares.astype(np.float32) - mean.astype(np.float32)
         prepared = np.divide(centred, std.astype(np.float32), dtype=np.float32)
+        if self.layer.channels == "bgr":
+            prepared = prepared[..., ::-1]
         return (
             prepared if self.layer.data_format == "channels_last" else np.moveaxis(prepared, -1, 1)
         )

@@ -19,7 +19,7 @@ from resnet_layers.serving.formats import FORMATS
 from resnet_layers.shell import archive
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.labelled import Labelled
-from resnet_layers.shell.settings import Settings
+from resnet_layers.shell.settings import Settings, TrainSettings
 
 MODEL, SETTINGS = "model.keras", "settings.toml"
 
@@ -29,7 +29,11 @@ def record(command: str, settings: Settings, data: Labelled) -> dict[str, Any]:
     backend = keras.backend.backend()
     return {
         "command": command,
-        "settings": {k: v for k, v in _chosen(settings).items() if k not in ("data", "output")},
+        "settings": {
+            name: Path(value).name if name == "from" else value
+            for name, value in _chosen(settings).items()
+            if name not in ("data", "output")
+        },
         "images": data.digest(),
         "versions": {
             "resnet_layers": __version__,
@@ -117,7 +121,9 @@ def next_commands(settings: Settings) -> str:
 
 def _chosen(settings: Settings) -> dict[str, Any]:
     """The options as TOML has them: no value for those that were not given, and whole paths."""
-    fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    fields = {f.name.rstrip("_"): getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    if isinstance(settings, TrainSettings) and settings.source is not None:
+        fields["from"] = settings.source
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value
         for name, value in fields.items()

@@ -1,6 +1,7 @@
 """What `train` and `tune` are asked for: each field is an option, its docstring the help on it."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -9,9 +10,12 @@ from cyclopts import CoercionError, Group, Parameter, Token
 
 from resnet_layers._support import checks
 from resnet_layers.networks import variants
+from resnet_layers.weights import tags
 
 Preset = Literal["small-images", "imagenet"]
 Tuner = Literal["bayesian", "random", "hyperband", "grid"]
+# Endings of what `--from` takes besides a tag and a .keras file, as `weights.readers` has them.
+WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt", ".npz", ".h5")
 
 IMAGES = Parameter(group=Group("Images", sort_key=1))
 NETWORK = Parameter(group=Group("Network", sort_key=2))
@@ -84,29 +88,109 @@ class TrainSettings(Settings):
     """What `train` is asked for.
 
     Args:
-        variant: Name of the network, one of those that `resnet-layers list` prints.
+        variant: Name of the network, one of those that `resnet-layers list` prints; without it,
+            cifar_resnet20, or that of `--from`.
+        from_: Known weights to begin with: a tag of published ones, such as resnet50.a1_in1k, a
+            file of weights of another library, or a .keras file. Their preprocessing comes along,
+            and the classifier is a fresh one unless the classes are the same.
+        freeze_until: Part of the network before which nothing trains: stem, stage1 and so on,
+            norm or head.
+        unfreeze: Parts from which on more of it trains, each with its first epoch, counted from 1:
+            stage4@5,stage3@10.
+        layer_decay: Factor of the learning rate from part to part, from the head to the stem, in
+            (0, 1].
         learning_rate: The largest one; it rises to it over a tenth of the steps and falls to zero
-            along a cosine.
+            along a cosine. Without it, 0.1, or 0.01 with `--from`.
 
     Raises:
         ValueError: If a value is out of range; for a variant it lists the closest names.
         TypeError: If a value has the wrong type.
     """
 
-    variant: Annotated[str, NETWORK] = "cifar_resnet20"
+    variant: Annotated[str | None, NETWORK] = None
+    from_: Annotated[str | None, NETWORK] = None
+    freeze_until: Annotated[str | None, TRAINING] = None
+    unfreeze: Annotated[str | None, TRAINING] = None
+    layer_decay: Annotated[float | None, TRAINING] = None
     epochs: Annotated[int, TRAINING, INTEGER] = 15
-    learning_rate: Annotated[float, TRAINING] = 0.1
+    learning_rate: Annotated[float | None, TRAINING] = None
     output: Annotated[Path, OUTPUT, PATH] = Path("resnet_run")
 
     def __post_init__(self) -> None:
-        rank = variants.row(self.variant).rank
-        if rank != 2:
-            raise ValueError(
-                f"`variant` must be a network for images. Received: variant={self.variant!r}, with "
-                f"{rank} axes of pixels"
-            )
+        self._take_defaults()
+        if self.variant is not None:
+            rank = variants.row(self.variant).rank
+            if rank != 2:
+                raise ValueError(
+                    "`variant` must be a network for images. Received: "
+                    f"variant={self.variant!r}, with {rank} axes of pixels"
+                )
         super().__post_init__()
         checks.positive("learning_rate", self.learning_rate)
+        if self.layer_decay is not None:
+            checks.share("layer_decay", self.layer_decay)
+        for name in ("freeze_until", "layer_decay"):
+            if getattr(self, name) is not None and self.from_ is None:
+                raise ValueError(
+                    f"`{name}` must come with `from`, the weights that are known. Received: "
+                    f"{name}={getattr(self, name)!r}"
+                )
+        self.unfrozen()
+
+    @property
+    def source(self) -> Path | None:
+        """The file of `from`; `None` for a tag."""
+        is_file = self.from_ is not None and self.from_ not in tags.table()
+        return Path(self.from_) if is_file and self.from_ else None
+
+    def _take_defaults(self) -> None:
+        """What is not given follows from what is: the whole run is in `settings.toml`."""
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", 0.1 if self.from_ is None else 0.01)
+        if self.from_ is None:
+            object.__setattr__(self, "variant", self.variant or "cifar_resnet20")
+            return
+        start = Path(self.from_)
+        if start.suffix == ".keras":
+            if self.variant is not None:
+                raise ValueError(
+                    "`variant` must be left out where `from` is a .keras file, which has its "
+                    f"network. Received: variant={self.variant!r}"
+                )
+            return
+        tag = self.from_ if self.from_ in tags.table() else start.stem
+        named = tags.table().get(tag)
+        if named is not None:
+            object.__setattr__(self, "variant", self.variant or named.variant)
+        elif start.suffix not in WEIGHTS:
+            tags.find(self.from_)
+        elif self.variant is None:
+            raise ValueError(
+                "`variant` must name the network of the weights in `from`, whose name is no tag. "
+                f"Received: from={self.from_!r}"
+            )
+
+    def unfrozen(self) -> dict[str, int]:
+        """The parts of `unfreeze` with their epochs.
+
+        Raises:
+            ValueError: If it is no list of them.
+        """
+        if self.unfreeze is None:
+            return {}
+        if self.freeze_until is None:
+            raise ValueError(
+                "`unfreeze` must come with `freeze_until`, which freezes what it unfreezes. "
+                f"Received: unfreeze={self.unfreeze!r}"
+            )
+        found = [re.fullmatch(r"(\w+)@([1-9]\d{0,6})", one) for one in self.unfreeze.split(",")]
+        parts = {one[1]: int(one[2]) for one in found if one}
+        if len(parts) < len(found) or max(parts.values(), default=0) > self.epochs:
+            raise ValueError(
+                "`unfreeze` must be parts, each once, with epochs from 1 to `epochs`, such as "
+                f"'stage4@5,stage3@10'. Received: unfreeze={self.unfreeze!r}, epochs={self.epochs}"
+            )
+        return parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,17 @@ from typing import Any
 import keras
 import numpy as np
 
+from resnet_layers._support import checks
 from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
-from resnet_layers.shell import classifier, errors, images, labelled, progress, runs
+from resnet_layers.shell import classifier, errors, images, labelled, progress, runs, start
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import Settings, TrainSettings
 from resnet_layers.training.batches import Batches
+from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.schedules import warm_up_cosine
 
 # One row of history.csv: train_loss, train_accuracy, test_loss, test_accuracy.
@@ -72,22 +74,32 @@ def train(settings: TrainSettings) -> Scores:
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("train", settings, data)
     runs.check_folder(settings.output, run, settings.overwrite)
-    size = settings.image_size or usual_size(data)
+    known = start.known(settings)
+    reader = None if known is None else start.reader(known, settings.image_size)
+    size = settings.image_size or (usual_size(data) if reader is None else reader.image_size)
     print(f"Reading {len(data.labels)} images of {len(data.class_names)} classes: {data.title}")
     verbose = images.verbosity()
-    squares = images.read([*training.sources, *test.sources], size, verbose=verbose)
+    how = "bilinear" if reader is None else reader.layer.interpolation
+    squares = images.read([*training.sources, *test.sources], size, how, verbose)
     train_squares, test_squares = np.split(squares, [len(training.sources)])
 
     keras.utils.set_random_seed(settings.seed)
-    reader = images.Reader.fit(train_squares)
+    reader = reader or images.Reader.fit(train_squares)
     metadata = {**classifier.metadata(data, test, reader, settings.seed), "run": run}
-    model = _network(settings, size, metadata)
+    if known is None:
+        model = _network(settings, size, metadata)
+    else:
+        model = start.network(known, size, metadata)
+    unfreezing = start.freeze(settings, model)
     batches = Batches(
         train_squares, training.labels, reader.normalize, settings.batch_size, settings.seed
     )
-    classifier.compile_classifier(model, _optimizer(settings, len(batches)))
+    optimizer = _optimizer(settings, len(batches))
+    classifier.compile_classifier(model, start.falling(settings, model, optimizer))
+    for sentence in [] if known is None else start.said(settings, known):
+        print(sentence)
     print(
-        f"Training {settings.variant}, {model.count_params():,} parameters, on "
+        f"Training {model.name}, {model.count_params():,} parameters, on "
         f"{len(train_squares)} images of {size}×{size} pixels; {len(test_squares)} for the test"
     )
     for sentence in advice(settings, size, settings.epochs * len(batches)):
@@ -100,6 +112,7 @@ def train(settings: TrainSettings) -> Scores:
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
             progress.Interruptible(),
+            *unfreezing,
             *([progress.Lines()] if verbose == 2 else []),
         ],
         verbose=int(verbose == 1),
@@ -178,7 +191,7 @@ def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
         steps: How many steps there will be.
     """
     found = []
-    stem = {"strides": 2, **variants.find(settings.variant).stem}
+    stem = {"strides": 2, **(variants.find(settings.variant).stem if settings.variant else {})}
     if stem["strides"] == 1 and size > LARGE:
         found.append(
             f"Note: {settings.variant} is made for small images and computes at each of "
@@ -201,9 +214,10 @@ def usual_size(data: labelled.Labelled) -> int:
 
 
 def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> ResNet:
-    pooling = variants.find(settings.variant).head.get("pooling")
+    variant = settings.variant or ""
+    pooling = variants.find(variant).head.get("pooling")
     return ResNet.from_variant(
-        settings.variant,
+        variant,
         classes=len(metadata["class_names"]),
         # Any size, unless the head counts the pixels.
         input_shape=(size, size, 3) if pooling == "avg2x2" else (None, None, 3),
@@ -212,7 +226,8 @@ def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> Re
 
 
 def _optimizer(settings: TrainSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    schedule = warm_up_cosine(settings.learning_rate, settings.epochs * steps_per_epoch)
+    rate = checks.positive("learning_rate", settings.learning_rate)
+    schedule = warm_up_cosine(rate, settings.epochs * steps_per_epoch)
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=5e-4)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
@@ -221,6 +236,7 @@ def _optimizer(settings: TrainSettings, steps_per_epoch: int) -> keras.optimizer
 def _write(settings: TrainSettings, model: ResNet, rows: list[Scores]) -> None:
     output = settings.output
     network = model.replace()  # without the optimizer, whose rate has come down to zero
+    set_trainable(network, True)  # whoever goes on from the file freezes what they want
     try:
         with replacing(*(output / name for name in FILES)) as paths:
             network.save(paths[0])

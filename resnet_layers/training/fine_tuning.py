@@ -1,5 +1,6 @@
 """Fine-tuning: which parts of a network train, from which epoch on, and at which rates."""
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -43,9 +44,19 @@ def freeze_until(model: Any, part: str) -> None:
     place = _place(model, part)
     model.trainable = True
     for i, layer in enumerate(_parts(model).values()):
-        layer.trainable = i >= place
+        set_trainable(layer, i >= place)
     if getattr(model, "compiled", False):
         _compile_again(model)
+
+
+def set_trainable(layer: Any, value: bool) -> None:
+    """Lets a layer or a model train, or not, with all that is in it.
+
+    `layer.trainable = True` does not reach inner layers where the layer itself is not frozen: on
+    TensorFlow, Keras passes over values that attributes have already.
+    """
+    for inner in layer._flatten_layers():
+        inner.trainable = value
 
 
 class Unfreeze(keras.callbacks.Callback):
@@ -87,6 +98,10 @@ class Unfreeze(keras.callbacks.Callback):
         self._first = None
         for part in self.schedule:
             _place(self.model, part)
+        logging.getLogger("tensorflow").addFilter(_is_meant)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        logging.getLogger("tensorflow").removeFilter(_is_meant)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         due = [part for part, start in self.schedule.items() if start <= epoch + 1]
@@ -151,6 +166,11 @@ def layer_decay(model: Any, optimizer: Any, decay: float) -> keras.optimizers.Mu
     rest = _scaled(optimizer, 1.0, "head")
     by_path = keras.optimizers.OptimizerMap(rest, falling)
     return keras.optimizers.MultiOptimizer(by_path, name=optimizer.name)
+
+
+def _is_meant(record: logging.LogRecord) -> bool:
+    """Not TensorFlow's warning of steps that are traced again, which unfreezing needs."""
+    return "tf.function retracing" not in record.getMessage()
 
 
 def _parts(model: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import keras
 import pytest
 
 from resnet_layers._support import checks, environment, signals
-from resnet_layers._support.files import replacing
+from resnet_layers._support.files import check_names, replacing
 from tests.support.messages import ANY, Row, check, ids, missing
 
 WING = "_support"
@@ -251,6 +251,11 @@ ERRORS: list[Row] = [
     ),
     (interrupted, KeyboardInterrupt, signals.INTERRUPTED),
     (file_for_a_folder, IsADirectoryError, f"[Errno 21] Is a directory: '{ANY}b.txt'"),
+    (
+        lambda: check_names(Path("a" * 250)),
+        OSError,
+        f"[Errno 36] its name must have at most {ANY} bytes: '{'a' * 250}'",
+    ),
     (pipe_for_a_file, OSError, f"[Errno 22] it is neither a file nor a folder: '{ANY}pipe'"),
     (interrupted_before, KeyboardInterrupt, signals.INTERRUPTED),
 ]

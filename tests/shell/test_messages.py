@@ -34,6 +34,7 @@ from resnet_layers.shell import (
     predictor,
     runs,
     settings,
+    start,
     train,
     trials,
     tune,
@@ -623,6 +624,28 @@ def check_process(code: int = 0, out: str = "", err: str = "") -> None:
 FAILED = f"A new process could not evaluate '{ANY}/run/model.keras' and"
 DISAGREES = f"A new process does not agree about '{ANY}/run/model.keras':"
 
+
+def start_from_two_channels() -> None:
+    network().replace(stem=rl.Stem(4), input_shape=(None, None, 2)).save("two.keras")
+    start.known(TrainSettings(from_="two.keras"))
+
+
+class Other(rl.ResNet):
+    """It computes something else than its parts."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return -super().call(inputs, training=training)
+
+
+def start_with_another_class() -> None:
+    parts = (rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
+    start.network(Other(*parts), 8, {"class_names": ["a", "b"]})
+
+
+def freeze(**chosen: Any) -> None:
+    start.freeze(TrainSettings(from_="a.keras", **chosen), network())
+
+
 TRAIN: list[Row] = [
     (
         lambda: TrainSettings(variant="r3d_18"),
@@ -639,6 +662,89 @@ TRAIN: list[Row] = [
         ValueError,
         "`seed` must be below 2**32. Received: seed=4294967296",
     ),
+    (
+        lambda: TrainSettings(from_="a.keras", variant="resnet18"),
+        ValueError,
+        "`variant` must be left out where `from` is a .keras file, which has its network. "
+        "Received: variant='resnet18'",
+    ),
+    (
+        lambda: TrainSettings(from_="a.pth"),
+        ValueError,
+        "`variant` must name the network of the weights in `from`, whose name is no tag. "
+        "Received: from='a.pth'",
+    ),
+    (
+        lambda: TrainSettings(freeze_until="head"),
+        ValueError,
+        "`freeze_until` must come with `from`, the weights that are known. Received: "
+        "freeze_until='head'",
+    ),
+    (
+        lambda: TrainSettings(from_="a.keras", unfreeze="stem@2"),
+        ValueError,
+        "`unfreeze` must come with `freeze_until`, which freezes what it unfreezes. "
+        "Received: unfreeze='stem@2'",
+    ),
+    *[
+        (
+            functools.partial(
+                TrainSettings, from_="a.keras", freeze_until="head", unfreeze=unfreeze, epochs=9
+            ),
+            ValueError,
+            "`unfreeze` must be parts, each once, with epochs from 1 to `epochs`, such as "
+            f"'stage4@5,stage3@10'. Received: unfreeze={unfreeze!r}, epochs=9",
+        )
+        for unfreeze in ("stem", "stem@0", "stem@10", "stem@2,stem@3", "")
+    ],
+    (
+        lambda: start.known(TrainSettings(from_=TAG)),
+        InputError,
+        f"The weights '{TAG}' could not be downloaded from timm/{TAG}: {ANY}",
+    ),
+    (
+        start_from_two_channels,
+        InputError,
+        "The network of 'two.keras' must take images in 3 channels. Received: "
+        "input_shape=(None, None, 2)",
+    ),
+    (
+        lambda: start.reader(network(preprocessing={"image_size": 8}), None),
+        InputError,
+        f"The metadata of the weights must fit: {ANY}",
+    ),
+    (
+        start_with_another_class,
+        InputError,
+        "The network of `--from` cannot be trained: `replace` needs a class that computes as "
+        "ResNet does, since it makes a ResNet. Received: a Other, which has a `call` of its own",
+    ),
+    *[
+        (
+            functools.partial(freeze, freeze_until=until, unfreeze=unfreeze),
+            InputError,
+            text,
+        )
+        for until, unfreeze, text in (
+            (
+                "stage9",
+                None,
+                "`freeze_until` must name one of 'stem', 'stage1', 'head'. Received: "
+                "freeze_until='stage9'",
+            ),
+            (
+                "head",
+                "norm@1",
+                "`unfreeze` must name one of 'stem', 'stage1', 'head'. Received: unfreeze='norm'",
+            ),
+            (
+                "stage1",
+                "head@2",
+                "`unfreeze` must name parts before that of `freeze_until`, which train anyway. "
+                "Received: unfreeze='head@2', freeze_until='stage1'",
+            ),
+        )
+    ],
     (
         train_to_infinity,
         InputError,

@@ -1,5 +1,6 @@
 """Fine-tuning: what trains, from which epoch on, at which rates; what the optimizer keeps."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -167,6 +168,49 @@ def rates(callback: Any) -> list[float]:
     fit(compiled(model, optimizer), 2, callbacks=[callback])
     *parts, head = (float(value(inner.learning_rate)) for inner in optimizer.optimizers)
     return [part / head for part in parts]
+
+
+def test_what_is_frozen_inside_of_a_part_trains_again() -> None:
+    model = network()
+    inner = list(model.stages[0]._flatten_layers())[1]
+    inner.trainable = False
+    freeze_until(model, "stem")
+    assert all(layer.trainable for layer in model._flatten_layers())
+    model.stages[0].trainable = False
+    inner.trainable = True
+    freeze_until(model, "head")
+    trained = [variable.path.partition("/")[0] for variable in model.trainable_variables]
+    assert {*trained} == {"head"}
+
+
+@pytest.mark.upstream
+def test_keras_does_not_unfreeze_the_layers_of_a_model_that_is_not_frozen() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.layers[0].trainable = False
+    model.trainable = True
+    assert not model.layers[0].trainable
+
+
+def test_unfreezing_in_many_epochs_warns_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("tensorflow")
+    before = list(logger.filters)
+    model = network()
+    freeze_until(model, "head")
+    schedule = {"norm": 1, "stage2": 2, "stage1": 3, "stem": 4}
+    with caplog.at_level(logging.WARNING, "tensorflow"):
+        fit(compiled(model, "sgd"), 5, callbacks=[Unfreeze(schedule), Warns()])
+    assert logger.filters == before
+    assert [record.getMessage() for record in caplog.records] == ["something else"]
+
+
+class Warns(keras.callbacks.Callback):
+    """As TensorFlow does, within `fit`."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 4:
+            logger = logging.getLogger("tensorflow")
+            logger.warning("5 out of the last 5 calls triggered tf.function retracing.")
+            logger.warning("something else")
 
 
 def test_callbacks_lower_each_rate_or_give_all_the_same_or_find_none() -> None:

@@ -1,0 +1,138 @@
+"""`train --from`: a network that begins with known weights, and what of it trains."""
+
+from typing import Any
+
+import keras
+
+from resnet_layers._support import checks
+from resnet_layers.layers.head import ClassifierHead
+from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, from_metadata
+from resnet_layers.networks.model import ResNet
+from resnet_layers.shell import classifier, convert
+from resnet_layers.shell.errors import InputError, printable
+from resnet_layers.shell.images import Reader
+from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.training.fine_tuning import Unfreeze, freeze_until, layer_decay, set_trainable
+from resnet_layers.weights.plan import named_parts
+
+
+def known(settings: TrainSettings) -> ResNet | None:
+    """The network of `--from` as it is; `None` without it.
+
+    Raises:
+        InputError: If there is no such file or tag, if the weights are of another network, or if
+            it takes no images in three colours.
+    """
+    if settings.from_ is None:
+        return None
+    path = settings.source
+    if path is None:
+        try:
+            model: ResNet = ResNet.from_pretrained(settings.from_)
+        except (ImportError, OSError, ValueError) as error:
+            raise InputError(str(error)) from None
+    elif path.suffix == ".keras":
+        model = classifier.open_model(path)
+    else:
+        model = convert.known(path, settings.variant)
+    shape = model.input_shape
+    if len(shape) != 3 or 3 not in (shape[0], shape[-1]):
+        raise InputError(
+            f"The network of '{settings.from_}' must take images in 3 channels. Received: "
+            f"input_shape={shape}"
+        )
+    return model
+
+
+def reader(model: ResNet, size: int | None) -> Reader | None:
+    """What a network expects of images, for whole squares of them; `None` where it does not say.
+
+    Args:
+        model: The network.
+        size: Side of the squares in pixels; `None` for that of the network's images.
+    """
+    described = model.metadata.get("preprocessing")
+    if described is None:
+        return None
+    try:
+        config = from_metadata(described).get_config()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The metadata of the weights must fit: {error}") from None
+    found = config["image_size"]
+    sizes = (found, found) if isinstance(found, int) else found
+    config |= {"image_size": size or min(sizes), "crop_pct": 1.0, "resizing": "fit"}
+    return Reader(Preprocessing(**{**config, "name": SQUARES}))
+
+
+def network(model: ResNet, size: int, metadata: dict[str, Any]) -> ResNet:
+    """The same network for other classes and images.
+
+    Args:
+        model: A network that `known` found.
+        size: Side of the images in pixels.
+        metadata: Of the new network; what it has not is the old one's.
+    """
+    names = metadata["class_names"]
+    head = model.head
+    if head is None or model.metadata.get("class_names") != names:
+        layout = model.stem.layout
+        fresh = ClassifierHead(1, rank=layout.rank, data_format=layout.data_format, name="head")
+        like = fresh if head is None else head
+        config = {**like.get_config(), "classes": len(names), "activation": None}
+        head = type(like).from_config(config)
+    whole = head.pooling == "avg2x2"
+    channels_first = model.stem.layout.data_format == "channels_first"
+    sides = (size, size) if whole else (None, None)
+    shape = (3, *sides) if channels_first else (*sides, 3)
+    kept = {k: v for k, v in model.metadata.items() if k not in ("class_names", "split", "run")}
+    try:
+        return model.replace(head=head, input_shape=shape, metadata={**kept, **metadata})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The network of `--from` cannot be trained: {error}") from None
+
+
+def said(settings: TrainSettings, model: ResNet) -> list[str]:
+    """What is worth knowing of the weights."""
+    found = model.metadata.get("pretrained")
+    licence = found.get("license") if isinstance(found, dict) else None
+    sentences = [f"Licence of the weights: {printable(licence)}"] if licence else []
+    if "preprocessing" not in model.metadata:
+        sentences.append(
+            f"Note: '{printable(settings.from_)}' does not say what it expects of images; they are "
+            "brought to mean 0 and deviation 1"
+        )
+    return sentences
+
+
+def freeze(settings: TrainSettings, model: ResNet) -> list[keras.callbacks.Callback]:
+    """Freezes what `--freeze-until` says; what unfreezes it in time.
+
+    Raises:
+        InputError: If the network has no such part, or if one is not frozen.
+    """
+    set_trainable(model, True)
+    if settings.freeze_until is None:
+        return []
+    places = {name: i for i, (name, part) in enumerate(named_parts(model).items())}
+    schedule = settings.unfrozen()
+    for name, part in (
+        ("freeze_until", settings.freeze_until),
+        *(("unfreeze", part) for part in schedule),
+    ):
+        if part not in places:
+            raise InputError(
+                f"`{name}` must name one of {checks.some(places)}. Received: {name}={part!r}"
+            )
+        if name == "unfreeze" and places[part] >= places[settings.freeze_until]:
+            raise InputError(
+                "`unfreeze` must name parts before that of `freeze_until`, which train anyway. "
+                f"Received: unfreeze={settings.unfreeze!r}, freeze_until={settings.freeze_until!r}"
+            )
+    freeze_until(model, settings.freeze_until)
+    return [Unfreeze(schedule)] if schedule else []
+
+
+def falling(settings: TrainSettings, model: ResNet, optimizer: Any) -> Any:
+    """The optimizer, with the rates of `--layer-decay`."""
+    decay = settings.layer_decay
+    return optimizer if decay is None else layer_decay(model, optimizer, decay)
