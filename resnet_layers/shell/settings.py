@@ -163,7 +163,13 @@ class TrainSettings(Settings):
         if named is not None:
             object.__setattr__(self, "variant", self.variant or named.variant)
         elif start.suffix not in WEIGHTS:
-            tags.find(self.from_)
+            try:
+                tags.find(self.from_)
+            except ValueError as error:
+                raise ValueError(
+                    "`from` must be a tag of published weights, a .keras file, or a file of "
+                    f"weights ({checks.some(WEIGHTS, str)}). {error}"
+                ) from None
         elif self.variant is None:
             raise ValueError(
                 "`variant` must name the network of the weights in `from`, whose name is no tag. "

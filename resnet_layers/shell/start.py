@@ -20,8 +20,8 @@ def known(settings: TrainSettings) -> ResNet | None:
     """The network of `--from` as it is; `None` without it.
 
     Raises:
-        InputError: If there is no such file or tag, if the weights are of another network, or if
-            it takes no images in three colours.
+        InputError: If there is no such file or tag, if the weights are of another network, if it
+            takes no images in three colours, or if it has not the parts that are to be frozen.
     """
     if settings.from_ is None:
         return None
@@ -41,6 +41,7 @@ def known(settings: TrainSettings) -> ResNet | None:
             f"The network of '{settings.from_}' must take images in 3 channels. Received: "
             f"input_shape={shape}"
         )
+    _check_parts(settings, model)
     return model
 
 
@@ -105,14 +106,19 @@ def said(settings: TrainSettings, model: ResNet) -> list[str]:
 
 
 def freeze(settings: TrainSettings, model: ResNet) -> list[keras.callbacks.Callback]:
-    """Freezes what `--freeze-until` says; what unfreezes it in time.
-
-    Raises:
-        InputError: If the network has no such part, or if one is not frozen.
-    """
+    """Freezes what `--freeze-until` says; what unfreezes it in time."""
     set_trainable(model, True)
     if settings.freeze_until is None:
         return []
+    freeze_until(model, settings.freeze_until)
+    schedule = settings.unfrozen()
+    return [Unfreeze(schedule)] if schedule else []
+
+
+def _check_parts(settings: TrainSettings, model: ResNet) -> None:
+    """Says before images are read that the network has no such part, or that one is not frozen."""
+    if settings.freeze_until is None:
+        return
     places = {name: i for i, (name, part) in enumerate(named_parts(model).items())}
     schedule = settings.unfrozen()
     for name, part in (
@@ -128,8 +134,6 @@ def freeze(settings: TrainSettings, model: ResNet) -> list[keras.callbacks.Callb
                 "`unfreeze` must name parts before that of `freeze_until`, which train anyway. "
                 f"Received: unfreeze={settings.unfreeze!r}, freeze_until={settings.freeze_until!r}"
             )
-    freeze_until(model, settings.freeze_until)
-    return [Unfreeze(schedule)] if schedule else []
 
 
 def falling(settings: TrainSettings, model: ResNet, optimizer: Any) -> Any:

@@ -191,7 +191,12 @@ def parted(before: Path, folder: Path) -> list[str]:
     """A search that begins anew takes the old one with its settings away, or nothing."""
     old, now = (writers.digests(each / "found") for each in (before, folder))
     mine = {name for name in old if name.startswith("search/")}
-    kept = {name for name in mine if now.get(name) == old[name]}
+
+    def written(place: Path, name: str) -> int:
+        return (place / "found" / name).stat().st_mtime_ns
+
+    # By their times: the new search may write the same again.
+    kept = {name for name in mine & {*now} if written(folder, name) == written(before, name)}
     lost = kept and (kept != mine or now["settings.json"] != old["settings.json"])
     return [f"parted: {kept}"] if lost else []
 

@@ -643,7 +643,7 @@ def start_with_another_class() -> None:
 
 
 def freeze(**chosen: Any) -> None:
-    start.freeze(TrainSettings(from_="a.keras", **chosen), network())
+    start._check_parts(TrainSettings(from_="a.keras", **chosen), network())
 
 
 TRAIN: list[Row] = [
@@ -673,6 +673,13 @@ TRAIN: list[Row] = [
         ValueError,
         "`variant` must name the network of the weights in `from`, whose name is no tag. "
         "Received: from='a.pth'",
+    ),
+    (
+        lambda: TrainSettings(from_="folder"),
+        ValueError,
+        "`from` must be a tag of published weights, a .keras file, or a file of weights "
+        "(.safetensors, .pth, .pt, .bin, .tar, .ckpt, .npz, .h5). There is no tag of that name; "
+        "no name of all 205 is close, which `resnet-layers list` prints. Received: tag='folder'",
     ),
     (
         lambda: TrainSettings(freeze_until="head"),
