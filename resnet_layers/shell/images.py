@@ -53,7 +53,7 @@ class Reader:
     layer: Preprocessing
 
     @classmethod
-    def fit(cls, squares: NDArray[np.uint8]) -> "Reader":
+    def fit(cls, squares: NDArray[np.uint8], data_format: str = "channels_last") -> "Reader":
         """The preprocessing for training on such images, (N, size, size, 3)."""
         axes = (0, 1, 2)
         total, total_of_squares = np.zeros((2, 3))
@@ -65,7 +65,8 @@ class Reader:
         variance = total_of_squares / count - mean**2
         # Images of one colour have no deviation to divide by.
         std = np.sqrt(np.maximum(variance, 1.0))
-        return cls(for_squares(squares.shape[1], mean.tolist(), std.tolist()))
+        layer = for_squares(squares.shape[1], mean.tolist(), std.tolist())
+        return cls(Preprocessing(**{**layer.get_config(), "data_format": data_format}))
 
     @property
     def image_size(self) -> Any:

@@ -71,7 +71,9 @@ def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:
     elif theirs.get("command") != mine["command"]:
         other = f"of `{theirs.get('command')}`"
     elif variants[0] != variants[1]:
-        other = f"of the variant '{variants[1]}'"
+        other = f"of the variant '{variants[1]}'" if variants[1] else "that began with another"
+    elif None in variants:
+        other = "that began with another, as this one does"
     elif theirs.get("images") != mine["images"]:
         other = "on other images"
     else:

@@ -51,8 +51,9 @@ class Settings:
     Args:
         data: Folder of JPEG and PNG images with one subfolder for each class; without it,
             scikit-learn's handwritten digits.
-        image_size: Height and width in pixels that images are brought to; without it, the median
-            of their shorter sides, but at least 16 and at most 64.
+        image_size: Height and width in pixels that images are brought to; without it, those of
+            known weights that say it, or the median of the images' shorter sides, but at least 16
+            and at most 64.
         epochs: How often a network sees each training image.
         batch_size: Number of images for each step.
         seed: Equal seeds give equal runs; at least 0, below 2³², or 2³¹ in a search.
@@ -160,6 +161,11 @@ class TrainSettings(Settings):
             return
         tag = self.from_ if self.from_ in tags.table() else start.stem
         named = tags.table().get(tag)
+        if named is not None and tag == self.from_ and self.variant not in (None, named.variant):
+            raise ValueError(
+                f"`variant` must be '{named.variant}', the network of the weights in `from`, or be "
+                f"left out. Received: variant={self.variant!r}, from={self.from_!r}"
+            )
         if named is not None:
             object.__setattr__(self, "variant", self.variant or named.variant)
         elif start.suffix not in WEIGHTS:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from resnet_layers._support import checks
-from resnet_layers.layers.head import ClassifierHead
+from resnet_layers.layers.head import ClassifierHead, last_activation
 from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, from_metadata
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier, convert
@@ -46,7 +46,7 @@ def known(settings: TrainSettings) -> ResNet | None:
 
 
 def reader(model: ResNet, size: int | None) -> Reader | None:
-    """What a network expects of images, for whole squares of them; `None` where it does not say.
+    """What a network expects of images, for the middle squares of them; `None` where it is silent.
 
     Args:
         model: The network.
@@ -75,13 +75,14 @@ def network(model: ResNet, size: int, metadata: dict[str, Any]) -> ResNet:
     """
     names = metadata["class_names"]
     head = model.head
-    if head is None or model.metadata.get("class_names") != names:
+    same = model.metadata.get("class_names") == names and model.output_shape == (None, len(names))
+    if not (same and last_activation(model) in ("linear", "softmax")):
         layout = model.stem.layout
         fresh = ClassifierHead(1, rank=layout.rank, data_format=layout.data_format, name="head")
-        like = fresh if head is None else head
+        like = head if isinstance(head, ClassifierHead) else fresh
         config = {**like.get_config(), "classes": len(names), "activation": None}
         head = type(like).from_config(config)
-    whole = head.pooling == "avg2x2"
+    whole = getattr(head, "pooling", None) == "avg2x2"
     channels_first = model.stem.layout.data_format == "channels_first"
     sides = (size, size) if whole else (None, None)
     shape = (3, *sides) if channels_first else (*sides, 3)

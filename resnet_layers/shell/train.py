@@ -84,7 +84,8 @@ def train(settings: TrainSettings) -> Scores:
     train_squares, test_squares = np.split(squares, [len(training.sources)])
 
     keras.utils.set_random_seed(settings.seed)
-    reader = reader or images.Reader.fit(train_squares)
+    data_format = "channels_last" if known is None else known.stem.layout.data_format
+    reader = reader or images.Reader.fit(train_squares, data_format)
     metadata = {**classifier.metadata(data, test, reader, settings.seed), "run": run}
     if known is None:
         model = _network(settings, size, metadata)

@@ -675,6 +675,12 @@ TRAIN: list[Row] = [
         "Received: from='a.pth'",
     ),
     (
+        lambda: TrainSettings(from_=TAG, variant="resnet50"),
+        ValueError,
+        "`variant` must be 'resnet18', the network of the weights in `from`, or be left out. "
+        f"Received: variant='resnet50', from='{TAG}'",
+    ),
+    (
         lambda: TrainSettings(from_="folder"),
         ValueError,
         "`from` must be a tag of published weights, a .keras file, or a file of weights "
