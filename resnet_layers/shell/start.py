@@ -1,5 +1,6 @@
 """`train --from`: a network that begins with known weights, and what of it trains."""
 
+import reprlib
 from typing import Any
 
 import keras
@@ -21,7 +22,8 @@ def known(settings: TrainSettings) -> ResNet | None:
 
     Raises:
         InputError: If there is no such file or tag, if the weights are of another network, if it
-            takes no images in three colours, or if it has not the parts that are to be frozen.
+            takes no images in three colours or has a stem of others, or if it has not the parts
+            that are to be frozen.
     """
     if settings.from_ is None:
         return None
@@ -41,6 +43,11 @@ def known(settings: TrainSettings) -> ResNet | None:
             f"The network of '{settings.from_}' must take images in 3 channels. Received: "
             f"input_shape={shape}"
         )
+    if getattr(model.stem, "layout", None) is None:
+        raise InputError(
+            f"The network of '{settings.from_}' must begin with a stem of this package. Received: "
+            f"a {type(model.stem).__name__}"
+        )
     _check_parts(settings, model)
     return model
 
@@ -57,11 +64,15 @@ def reader(model: ResNet, size: int | None) -> Reader | None:
         return None
     try:
         config = from_metadata(described).get_config()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The metadata of the weights must fit: {error}") from None
+    except (TypeError, ValueError):
+        raise InputError(
+            "`preprocessing` in the metadata of the weights must be the config of a Preprocessing. "
+            f"Received: {reprlib.repr(described)}"
+        ) from None
     found = config["image_size"]
     sizes = (found, found) if isinstance(found, int) else found
     config |= {"image_size": size or min(sizes), "crop_pct": 1.0, "resizing": "fit"}
+    config["data_format"] = model.stem.layout.data_format  # whatever the metadata were written for
     return Reader(Preprocessing(**{**config, "name": SQUARES}))
 
 
@@ -98,7 +109,7 @@ def said(settings: TrainSettings, model: ResNet) -> list[str]:
     found = model.metadata.get("pretrained")
     licence = found.get("license") if isinstance(found, dict) else None
     sentences = [f"Licence of the weights: {printable(licence)}"] if licence else []
-    if "preprocessing" not in model.metadata:
+    if model.metadata.get("preprocessing") is None:
         sentences.append(
             f"Note: '{printable(settings.from_)}' does not say what it expects of images; they are "
             "brought to mean 0 and deviation 1"

@@ -630,6 +630,12 @@ def start_from_two_channels() -> None:
     start.known(TrainSettings(from_="two.keras"))
 
 
+def start_with_a_stem_of_keras() -> None:
+    stem = keras.layers.Conv2D(4, 3, name="stem")
+    rl.ResNet(stem, [rl.ResNetStage(4, 1)], rl.ClassifierHead(3)).save("keras.keras")
+    start.known(TrainSettings(from_="keras.keras"))
+
+
 class Other(rl.ResNet):
     """It computes something else than its parts."""
 
@@ -724,7 +730,13 @@ TRAIN: list[Row] = [
     (
         lambda: start.reader(network(preprocessing={"image_size": 8}), None),
         InputError,
-        f"The metadata of the weights must fit: {ANY}",
+        "`preprocessing` in the metadata of the weights must be the config of a Preprocessing. "
+        "Received: {'image_size': 8}",
+    ),
+    (
+        start_with_a_stem_of_keras,
+        InputError,
+        "The network of 'keras.keras' must begin with a stem of this package. Received: a Conv2D",
     ),
     (
         start_with_another_class,

@@ -184,15 +184,19 @@ def test_images_are_prepared_as_the_weights_expect_them(channels: str, data_form
         mean=(0.1, 0.2, 0.3),
         std=(0.4, 0.5, 0.6),
         channels=channels,
-        data_format=data_format,
     )
     described = keras.saving.serialize_keras_object(layer)
-    model = rl.ResNet.from_variant("tiny", classes=2, metadata={"preprocessing": described})
+    layout: dict[str, Any] = {
+        "data_format": data_format
+    }  # which the metadata need not have been written for
+    model = rl.ResNet.from_variant(
+        "tiny", classes=2, metadata={"preprocessing": described}, **layout
+    )
     reader = start.reader(model, None)
     assert reader is not None
     sources = labelled.folder(Path("photos")).sources
     # The layer itself, but for the border that it cuts off.
-    whole = {**layer.get_config(), "crop_pct": 1.0, "resizing": "fit"}
+    whole = {**layer.get_config(), "crop_pct": 1.0, "resizing": "fit", **layout}
     plain = rl.Preprocessing(**whole)
     expected = [plain(np.asarray(images._decoded(source))) for source in sources]
     np.testing.assert_allclose(reader(sources), np.stack(expected), atol=1 / 100)
