@@ -127,6 +127,12 @@ def freeze(settings: TrainSettings, model: ResNet) -> list[keras.callbacks.Callb
     return [Unfreeze(schedule)] if schedule else []
 
 
+def falling(settings: TrainSettings, model: ResNet, optimizer: Any) -> Any:
+    """The optimizer, with the rates of `--layer-decay`."""
+    decay = settings.layer_decay
+    return optimizer if decay is None else layer_decay(model, optimizer, decay)
+
+
 def _check_parts(settings: TrainSettings, model: ResNet) -> None:
     """Says before images are read that the network has no such part, or that one is not frozen."""
     if settings.freeze_until is None:
@@ -146,9 +152,3 @@ def _check_parts(settings: TrainSettings, model: ResNet) -> None:
                 "`unfreeze` must name parts before that of `freeze_until`, which train anyway. "
                 f"Received: unfreeze={settings.unfreeze!r}, freeze_until={settings.freeze_until!r}"
             )
-
-
-def falling(settings: TrainSettings, model: ResNet, optimizer: Any) -> Any:
-    """The optimizer, with the rates of `--layer-decay`."""
-    decay = settings.layer_decay
-    return optimizer if decay is None else layer_decay(model, optimizer, decay)
