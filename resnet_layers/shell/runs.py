@@ -18,8 +18,8 @@ from resnet_layers._support import checks
 from resnet_layers.serving.formats import FORMATS
 from resnet_layers.shell import archive
 from resnet_layers.shell.errors import InputError, printable
-from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.settings import Settings, TrainSettings
+from resnet_layers.training.labelled import Labelled
 
 MODEL, SETTINGS = "model.keras", "settings.toml"
 
@@ -72,7 +72,7 @@ def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:
         other = f"of `{theirs.get('command')}`"
     elif variants[0] != variants[1]:
         other = f"of the variant '{variants[1]}'" if variants[1] else "that began with another"
-    elif None in variants:
+    elif None in variants and mine["command"] == "train":  # a search has no variant
         other = "that began with another, as this one does"
     elif theirs.get("images") != mine["images"]:
         other = "on other images"

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_layers.shell import pixels
 from resnet_layers.shell.errors import InputError, printable
-from resnet_layers.shell.images import read, square
+from resnet_layers.shell.images import read
+from resnet_layers.training import pixels
+from resnet_layers.training.pictures import square
 from tests.attack import png
 from tests.attack.figures import counted
 from tests.attack.memory import cost
@@ -187,7 +188,7 @@ def test_pictures_of_other_kinds_are_named(kind: str, name: str, tmp_path: Path)
     (tmp_path / name).write_bytes(moving(kind) if moves else buffer.getvalue())
     with pytest.raises(InputError) as error:
         square(tmp_path / name, 8)
-    assert str(error.value) == f"'{tmp_path / name}' is not a JPEG or PNG image"
+    assert str(error.value) == f"'{tmp_path / name}' is not a JPEG, PNG, WebP, BMP or GIF image"
 
 
 def damaged(rng: np.random.Generator, content: bytes, how: str) -> bytes:
@@ -226,7 +227,9 @@ def test_damaged_pictures(seed: int, count: int, tmp_path: Path) -> None:
             result = outcome(path, seen, 16)
             if kind != "PNG" and how != "cut" and "off by" in result:
                 result = "right as far as can be told"
-            figures[f"{kind}, {result.partition(':')[0]}"] += 1
+            told = result.partition(":")[0]
+            told = "right, named" if told == "named" else told
+            figures[f"{told} ({kind})"] += 1
             if "wrong" in result:
                 failures.append((kind, how, result))
     assert not failures, failures[:5]

@@ -9,9 +9,10 @@ import pytest
 from cyclopts import App
 
 from resnet_layers.__main__ import main
-from resnet_layers.shell import app, commands, errors, labelled, runs
+from resnet_layers.shell import app, commands, errors, runs
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.training import labelled
 from tests.package.test_files import left_over
 
 
@@ -143,3 +144,17 @@ def test_names_of_class_folders_stay_in_their_line(counts: tuple[int, ...], tmp_
     with pytest.raises(InputError, match=r"class\\n0") as raised:
         labelled.folder(tmp_path).split(0)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_a_run_takes_the_place_of_its_like(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search names no variant, and goes on in its own folder all the same."""
+    settings = {"variant": "resnet18"} if command == "train" else {}
+    mine = {"command": command, "settings": settings, "images": "digest"}
+    (tmp_path / runs.MODEL).touch()
+    monkeypatch.setattr(runs, "_recorded", lambda path: dict(mine))
+    runs.check_folder(tmp_path, mine, overwrite=False)
+    with pytest.raises(InputError, match="on other images"):
+        runs.check_folder(tmp_path, {**mine, "images": "other"}, overwrite=False)
