@@ -1,5 +1,6 @@
 """Writes the pages of `docs/` that are made from data: `python docs/generate.py`."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from resnet_layers.layers._layout import Layout
 from resnet_layers.layers.styles import STYLES
 from resnet_layers.networks import variants
 from resnet_layers.networks.variants import VARIANTS
+from resnet_layers.training.recipes import RECIPES, Recipe
 
 FOLDER = Path(__file__).parent
 sys.path += [str(FOLDER), str(FOLDER.parent)]  # `architecture` and `benchmarks` are not installed
@@ -84,6 +86,38 @@ def variants_page() -> str:
     for name, entry in VARIANTS.items():
         sources.setdefault(entry.source, []).append(f"`{name}`")
     lines += [f"- {source}: {', '.join(names)}" for source, names in sources.items()]
+    return "\n".join(lines) + "\n"
+
+
+def recipes_page() -> str:
+    """The page of all recipes, a column each."""
+    names = list(RECIPES)
+    fields = [f for f in dataclasses.fields(Recipe) if f.name != "source"]
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:.4g}"
+        if isinstance(value, tuple):
+            return " – ".join(map(cell, value))
+        return "" if value is None else str(value)
+
+    lines = [
+        "# Recipes",
+        "",
+        "Written by `python docs/generate.py` from `resnet_layers/training/recipes.py`.",
+        "",
+        "`python -m resnet_layers train --recipe NAME` takes one, and options in the place of its "
+        "fields. [Photographs from disk](photographs.md#recipes) has them in Python, and the "
+        "docstring of `Recipe` says what each field means.",
+        "",
+        "| field | " + " | ".join(f"`{name}`" for name in names) + " |",
+        "| --- |" + " --- |" * len(names),
+    ]
+    for field in fields:
+        values = [cell(getattr(RECIPES[name], field.name)) for name in names]
+        lines.append(f"| `{field.name}` | " + " | ".join(values) + " |")
+    lines += ["", "| recipe | where it is from, and what it came to there |", "| --- | --- |"]
+    lines += [f"| `{name}` | {RECIPES[name].source} |" for name in names]
     return "\n".join(lines) + "\n"
 
 
@@ -170,6 +204,7 @@ def architecture_picture() -> str:
 PAGES = {
     "images/architecture.svg": architecture_picture,
     "variants.md": variants_page,
+    "recipes.md": recipes_page,
     "serving_speed.md": serving_speed_page,
     "tuning_worth.md": tuning_worth_page,
 }

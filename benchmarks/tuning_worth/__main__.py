@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 import resnet_layers as rl
 from benchmarks.harness import machine
 from benchmarks.tuning_worth.tables import CONTENDERS, Data, page
-from resnet_layers.shell import images, labelled
+from resnet_layers.shell import images
+from resnet_layers.training import labelled
 from resnet_layers.tuning import HyperResNet
 
 SIZE = 16  # pixels

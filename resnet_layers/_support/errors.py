@@ -1,5 +1,11 @@
 """Errors that users catch, and what is told of those of others."""
 
+from unicodedata import category
+
+
+class InputError(ValueError):
+    """Something that the person at the keyboard can put right, said in one sentence."""
+
 
 class DisagreementError(ArithmeticError, RuntimeError):
     """What was written does not compute what its model computes.
@@ -14,3 +20,10 @@ def first_line(error: BaseException) -> str:
     lines = str(error).strip().split("\n")
     # OpenVINO begins with the places in its source, and says the reason at the end.
     return lines[-1 if lines[0].startswith("Exception from ") else 0] or type(error).__name__
+
+
+def printable(text: object) -> str:
+    """A text for a terminal: without new lines and whatever else could move its cursor."""
+    moves = ("Cc", "Zl", "Zp")  # control characters, separators of lines and of paragraphs
+    turns = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # the order of what follows
+    return "".join(ascii(c)[1:-1] if category(c) in moves or c in turns else c for c in str(text))

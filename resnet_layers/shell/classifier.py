@@ -12,10 +12,9 @@ from resnet_layers._support.files import tidy
 from resnet_layers.layers.head import last_activation
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving import formats
-from resnet_layers.shell import archive, labelled
+from resnet_layers.shell import archive
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
-from resnet_layers.shell.labelled import Labelled
 from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting, load_exported
 from resnet_layers.shell.runs import MODEL
 from resnet_layers.training import labels as labels  # whose classes files may name
@@ -37,25 +36,18 @@ class Classifier(Predictor):
 ENDINGS = [row.endings[0] for row in formats.FORMATS.values() if row.endings[0]]
 
 
-def metadata(data: Labelled, test: Labelled, reader: Reader, seed: int) -> dict[str, Any]:
+def metadata(class_names: list[str], reader: Reader, split: dict[str, Any]) -> dict[str, Any]:
     """What `load` needs to know, for `ResNet(metadata=...)`.
 
     Args:
-        data: All images.
-        test: Those left for the test.
+        class_names: In the order of the outputs.
         reader: Makes the network's input of images.
-        seed: What the test images were chosen by.
+        split: How the images for the test were chosen, as `data.described` says it.
     """
     return {
-        "class_names": data.class_names,
+        "class_names": class_names,
         "preprocessing": keras.saving.serialize_keras_object(reader.layer),
-        "split": {
-            "data": data.kind,
-            "seed": seed,
-            "test_fraction": labelled.TEST_FRACTION,
-            "test_images": len(test.labels),
-            "test_digest": test.digest(),
-        },
+        "split": split,
     }
 
 
@@ -117,12 +109,11 @@ def open_model(path: Path) -> ResNet:
 
 
 def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
-    """Sets the loss and the metric for classes given by their index."""
-    model.compile(
-        optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
-        metrics=["accuracy"],
+    """Sets the loss and the metric for classes given by their index; both with weights, if any."""
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=gives_logits(model), reduction="mean_with_sample_weight"
     )
+    model.compile(optimizer, loss, weighted_metrics=["accuracy"])
 
 
 def gives_logits(model: ResNet) -> bool:

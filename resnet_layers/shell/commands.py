@@ -78,8 +78,9 @@ def train(
     """Train a network on images.
 
     Takes scikit-learn's handwritten digits, or a folder of images. Writes the network
-    (model.keras), its history (history.csv), the curves (curves.png) and these options
-    (settings.toml, for --config), then opens the network in a new process and evaluates it again.
+    (model.keras), its history (history.csv), the curves (curves.png), its test (test.json) and
+    these options (settings.toml, for --config), then opens the network in a new process and
+    evaluates it again.
 
         resnet-layers train --data photos --variant resnet18 --epochs 30
         resnet-layers train --data photos --from resnet50.a1_in1k --freeze-until stage4
@@ -118,6 +119,7 @@ def evaluate(
     *,
     data: Annotated[Path | None, PATH] = None,
     every: Annotated[bool, FLAG, Parameter(name="--all")] = False,
+    skip_damaged: Annotated[bool, FLAG] = False,
     batch_size: Annotated[int, INTEGER] = 64,
     as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
 ) -> int:
@@ -131,6 +133,7 @@ def evaluate(
         model: What `train`, `tune` or `export` wrote.
         data: The folder of images that it was trained on.
         every: Take every image of the folder `--data`.
+        skip_damaged: Name images that are damaged and leave them out.
         batch_size: Images taken at a time.
         as_json: Print the result as JSON alone.
     """
@@ -140,7 +143,7 @@ def evaluate(
         raise InputError("`--all` must come with `--data`, the folder of the images")
     errors.check_there("model file", model)
     errors.check_there("folder", data)
-    return int(_module("evaluate").run(model, data, every, batch_size, as_json))
+    return int(_module("evaluate").run(model, data, every, skip_damaged, batch_size, as_json))
 
 
 @app.command(sort_key=4)
@@ -163,8 +166,8 @@ def predict(
 
     Args:
         model: What `train`, `tune`, `convert` or `export` wrote.
-        image: JPEG and PNG files, folders and patterns of them, or - for a list of these on
-            standard input.
+        image: Image files (JPEG, PNG, WebP, BMP, GIF), folders and patterns of them, or - for a
+            list of these on standard input.
         top: Number of classes.
         as_json: Print a line of JSON for each image.
         as_csv: Print a table with the columns path, rank, class, probability and error.

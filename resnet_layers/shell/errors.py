@@ -4,13 +4,10 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from unicodedata import category
 
+from resnet_layers._support.errors import InputError as InputError
+from resnet_layers._support.errors import printable as printable
 from resnet_layers._support.files import check_names, check_writable, tidy
-
-
-class InputError(ValueError):
-    """Something that the person at the keyboard can put right, said in one sentence."""
 
 
 def say(sentence: str) -> None:
@@ -32,13 +29,6 @@ def shown_meanwhile(text: str) -> Iterator[None]:
     finally:
         if terminal:
             print(" " * len(text), end="\r", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def printable(text: object) -> str:
-    """A text for a terminal: without new lines and whatever else could move its cursor."""
-    moves = ("Cc", "Zl", "Zp")  # control characters, separators of lines and of paragraphs
-    turns = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # the order of what follows
-    return "".join(ascii(c)[1:-1] if category(c) in moves or c in turns else c for c in str(text))
 
 
 @contextlib.contextmanager

@@ -8,11 +8,19 @@ from resnet_layers.shell import classifier
 from resnet_layers.shell.images import verbosity
 
 
-def run(model: Path, data: Path | None, every: bool, batch_size: int, as_json: bool) -> int:
+def run(
+    model: Path,
+    data: Path | None,
+    every: bool,
+    skip_damaged: bool,
+    batch_size: int,
+    as_json: bool,
+) -> int:
     """Prints loss and accuracy over the images that training left out, or over a folder's."""
     found = classifier.load_any(model)
     images = found.all_images(data) if every and data else found.test_images(data)
-    result = found.evaluate(images, batch_size, verbose=0 if as_json else verbosity())
+    verbose = 0 if as_json else verbosity()
+    result = found.evaluate(images, batch_size, verbose, skip_damaged=skip_damaged)
     if as_json:
         print(json.dumps(result))
     else:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resnet_layers.shell import classifier, errors
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.labelled import is_image
+from resnet_layers.training.labelled import is_image
 
 # The classes of a file, the best first, with their probabilities; or why there are none.
 Best = list[tuple[str, float]]

@@ -16,10 +16,13 @@ from resnet_layers import serving
 from resnet_layers._support import checks, signals
 from resnet_layers._support.errors import first_line
 from resnet_layers.layers.preprocessing import from_metadata
-from resnet_layers.shell import errors, images, labelled, progress
+from resnet_layers.shell import errors, images, progress
+from resnet_layers.shell.data import tell_left_out
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
-from resnet_layers.shell.labelled import Labelled
+from resnet_layers.training import labelled
+from resnet_layers.training.labelled import Labelled
+from resnet_layers.training.pictures import ImageSource
 
 BATCH_SIZE = 64
 SUM_ERROR = 0.01  # of probabilities that a runtime computes with fewer bits
@@ -46,7 +49,7 @@ class Predictor:
     reader: Reader
     split: dict[str, Any]
 
-    def probabilities(self, sources: Sequence[images.ImageSource]) -> NDArray[np.float32]:
+    def probabilities(self, sources: Sequence[ImageSource]) -> NDArray[np.float32]:
         """The probability of each class for each image, (N, classes)."""
         return self._probabilities(self.reader(sources))
 
@@ -66,7 +69,9 @@ class Predictor:
             for path, image in zip(some, read, strict=True):
                 yield path, image if isinstance(image, InputError) else next(rows)
 
-    def evaluate(self, data: Labelled, batch_size: int = 64, verbose: int = 0) -> dict[str, Any]:
+    def evaluate(
+        self, data: Labelled, batch_size: int = 64, verbose: int = 0, *, skip_damaged: bool = False
+    ) -> dict[str, Any]:
         """`{"images": …, "loss": …, "accuracy": …}` over labelled images."""
         numbers = np.array([self.class_names.index(name) for name in data.class_names])
         labels = numbers[data.labels]
@@ -76,19 +81,20 @@ class Predictor:
         wrong: list[str] = []
         for start in range(0, len(labels), batch_size):
             part = slice(start, start + batch_size)
-            try:
-                prepared = self.reader(data.sources[part])
-            except InputError as error:
-                wrong += str(error).split("\n")
-                continue
-            if not wrong:  # otherwise only the names of the others that are damaged count
-                outputs = self._outputs(prepared)
+            read = list(self.reader.each(data.sources[part]))
+            whole = [i for i, image in enumerate(read) if not isinstance(image, InputError)]
+            wrong += [str(image) for image in read if isinstance(image, InputError)]
+            # Without `skip_damaged` only the names of others that are damaged count then.
+            if whole and (skip_damaged or not wrong):
+                outputs = self._outputs(np.concatenate([read[i] for i in whole]))
                 for metric in (loss, accuracy):
-                    metric.update_state(labels[part], outputs)
-            count.add(len(prepared))
-        images.refuse(wrong)
+                    metric.update_state(labels[part][whole], outputs)
+            count.add(len(read))
+        if not skip_damaged or len(wrong) == len(labels):
+            images.refuse(wrong)
+        tell_left_out(wrong)
         scores = {"loss": float(loss.result()), "accuracy": float(accuracy.result())}
-        return {"images": len(labels), **scores}
+        return {"images": len(labels) - len(wrong), **scores}
 
     def test_images(self, folder: Path | None = None) -> Labelled:
         """The images that training left out.
@@ -113,21 +119,37 @@ class Predictor:
                 f"'{self.path}' was trained on scikit-learn's digits, which leave out no image of "
                 f"'{folder}': take every image with `--all`"
             )
-        data = labelled.folder(folder) if folder else labelled.digits()
-        self._check_classes(data)
-        _, test = data.split(self.split["seed"])
+        test = self._test(folder)
         if test.digest() != self.split["test_digest"]:
             raise InputError(
-                f"The images of {data.title} must be those that '{self.path}' was trained on, by "
+                f"The images of {test.title} must be those that '{self.path}' was trained on, by "
                 "name, so that the same ones are left for the test; `--all` takes every image"
             )
         return test
 
     def all_images(self, folder: Path) -> Labelled:
         """Every image of a folder whose classes the network knows."""
-        data = labelled.folder(folder)
+        parts = labelled.parts(folder)
+        data = labelled.folder(folder) if parts is None else labelled.joined(parts)
         self._check_classes(data)
         return data
+
+    def _test(self, folder: Path | None) -> Labelled:
+        if self.split.get("folders"):
+            parts = labelled.parts(folder) if folder else None
+            if parts is None:
+                raise InputError(
+                    f"The folder '{folder}' must have folders of their own to train and to test "
+                    f"on, as that had which '{self.path}' was trained on"
+                )
+            test = parts.get("test") or parts["validation"]
+            self._check_classes(test)
+            return test
+        before = "folders" not in self.split  # as the release before saw and split them
+        data = labelled.folder(folder, flat=before) if folder else labelled.digits()
+        self._check_classes(data)
+        fraction = self.split.get("test_fraction", 0.2)
+        return data.split(self.split["seed"], fraction, together=not before)[1]
 
     def _check_classes(self, data: Labelled) -> None:
         for name in data.class_names:
@@ -290,4 +312,6 @@ def _describes_split(split: Any) -> bool:
         and split["data"] in ("digits", "folder")
         and isinstance(split["seed"], int)
         and 0 <= split["seed"] < 2**32
+        and isinstance(split.get("test_fraction", 0.2), float)
+        and 0 < split.get("test_fraction", 0.2) < 1
     )

@@ -12,9 +12,25 @@ EVERY = 5.0  # seconds
 
 
 class Interruptible(keras.callbacks.Callback):
-    """Ends training after a step if a signal has asked for it that went lost."""
+    """Ends training after a step if a signal has asked for it that went lost.
+
+    Attributes:
+        steps: How many are done.
+        evaluates: Whether images for validation are being evaluated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps, self.evaluates = 0, False
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.evaluates = True
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.evaluates = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps += 1
         signals.check()
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -27,14 +43,15 @@ class Lines(keras.callbacks.Callback):
     Args:
         prefix: What each line begins with.
         epochs: Whether each epoch has a line; otherwise those that come seconds after the last.
-        held_out: What the images are for that training leaves out.
+        total: Number of epochs, if `fit` is called for some of them at a time.
     """
 
-    def __init__(self, prefix: str = "", epochs: bool = True, held_out: str = "test") -> None:
+    def __init__(self, prefix: str = "", epochs: bool = True, total: int | None = None) -> None:
         super().__init__()
-        self._prefix, self._epochs, self._held_out = prefix, epochs, held_out
+        self._prefix, self._epochs, self._given = prefix, epochs, total
 
     def on_train_begin(self, logs: Any = None) -> None:
+        self._total: int = self._given or self.params["epochs"]
         self._said = monotonic()
         # When the first step was over, which compiles, and how many epochs were done by then.
         self._began: tuple[float, float] | None = None
@@ -49,24 +66,24 @@ class Lines(keras.callbacks.Callback):
         if self._began is None:
             self._began = (now, done)
         elif now - self._said >= EVERY:
-            where = f"Epoch {self._epoch + 1}/{self.params['epochs']}, step {batch + 1} of {steps}"
+            where = f"Epoch {self._epoch + 1}/{self._total}, step {batch + 1} of {steps}"
             self._say(where, logs, now, done)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         now = monotonic()
         if self._epochs or now - self._said >= EVERY:
-            self._say(f"Epoch {epoch + 1}/{self.params['epochs']}", logs, now, epoch + 1)
+            self._say(f"Epoch {epoch + 1}/{self._total}", logs, now, epoch + 1)
 
     def _say(self, where: str, logs: Any, now: float, done: float) -> None:
         """`done` is in epochs."""
         self._said = now
         told = [
-            _shown(name.replace("val_", f"{self._held_out} "), value)
+            _shown(name.replace("val_", "validation "), value)
             for name, value in sorted((logs or {}).items(), key=_order)
         ]
         began, before = self._began or (now, done)
         if done > before:
-            left = self.params["epochs"] - done
+            left = self._total - done
             told.append(remaining(now - began, done - before, done - before + left))
         print(f"{self._prefix}{where}: {', '.join(told)}", flush=True)
 
@@ -107,11 +124,12 @@ def remaining(seconds: float, done: float, total: float) -> str:
     return f"{minutes:.0f} min left" if minutes < 90 else f"{minutes / 60:.1f} h left"
 
 
-def _order(log: tuple[str, float]) -> tuple[bool, bool]:
-    """Loss before accuracy, training before test."""
+def _order(log: tuple[str, float]) -> tuple[bool, bool, bool]:
+    """Loss before accuracy, training before validation."""
     name, _ = log
-    return name.startswith("val_"), "loss" not in name
+    return name == "data_wait", name.startswith("val_"), "loss" not in name
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{name} {value:.2%}" if "accuracy" in name else f"{name} {value:.4f}"
+    share = "accuracy" in name or name == "data_wait"
+    return f"{name} {value:.2%}" if share else f"{name} {value:.4f}"

@@ -10,6 +10,7 @@ from cyclopts import CoercionError, Group, Parameter, Token
 
 from resnet_layers._support import checks
 from resnet_layers.networks import variants
+from resnet_layers.training.recipes import RECIPES, Recipe
 from resnet_layers.weights import tags
 
 Preset = Literal["small-images", "imagenet"]
@@ -42,6 +43,7 @@ def _path(kind: Any, tokens: Sequence[Token]) -> Path:
 INTEGER = Parameter(converter=_integer)
 PATH = Parameter(converter=_path)
 FLAG = Parameter(show_default=False)
+THE_RECIPES: Any = None  # filled in with what the recipe says
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,8 @@ class Settings:
     """What training on images is asked for.
 
     Args:
-        data: Folder of JPEG and PNG images with one subfolder for each class; without it,
-            scikit-learn's handwritten digits.
+        data: Folder of images (JPEG, PNG, WebP, BMP, GIF) with one subfolder for each class;
+            without it, scikit-learn's handwritten digits.
         image_size: Height and width in pixels that images are brought to; without it, those of
             known weights that say it, or the median of the images' shorter sides, but at least 16
             and at most 64.
@@ -98,10 +100,33 @@ class TrainSettings(Settings):
             norm or head.
         unfreeze: Parts from which on more of it trains, each with its first epoch, counted from 1:
             stage4@5,stage3@10.
+        recipe: How the network is trained, by name: digits, photos, finetune, probe, cifar, a1, a2,
+            a3 or ffcv16. Without it, digits without `--data`, finetune with `--from`, and photos
+            else; what follows overrides what the recipe says.
+        optimizer: sgd, adamw, adam, nadam, rmsprop, lion or lamb.
+        weight_decay: On kernels alone, at least 0.
+        flip: Probability that left and right change places, in [0, 1]; 0 for letters and digits.
+        augment: Policy by timm's name, such as rand-m9-mstd0.5, or none.
+        erasing: Probability that a rectangle is erased, in [0, 1].
+        mixup: Alpha of mixup, at least 0.
+        cutmix: Alpha of cutmix, at least 0.
+        smoothing: Share of the labels that all classes have equally, in [0, 1).
+        drop_path: Probability with which the last block's body is left out, in [0, 1).
+        ema: Momentum of an average of the weights, in (0, 1), which is written in their place.
+        accumulate: Steps whose gradients make one update.
+        precision: How training computes; the network is written in float32.
+        balance: Give each class the same weight in all, however many images it has.
+        patience: Epochs without a lower loss on the images for validation after which training
+            ends with the weights that had it lowest; without it, all epochs are trained.
         layer_decay: Factor of the learning rate from part to part, from the head to the stem, in
             (0, 1].
-        learning_rate: The largest one; it rises to it over a tenth of the steps and falls to zero
-            along a cosine. Without it, 0.1, or 0.01 with `--from`.
+        validation: Share of the images to look at after each epoch, in [0, 1). A folder with
+            folders `train` and `val` or `test` has its own.
+        test: Share of the images for the end, in (0, 1); likewise.
+        check: Decode every image before training begins; otherwise their headers and ends are
+            looked at, and an image that cannot be decoded later ends the run.
+        skip_damaged: Name images that are damaged and leave them out.
+        learning_rate: The largest one; without it, the recipe's, in proportion to the batch.
 
     Raises:
         ValueError: If a value is out of range; for a variant it lists the closest names.
@@ -113,11 +138,32 @@ class TrainSettings(Settings):
     freeze_until: Annotated[str | None, TRAINING] = None
     unfreeze: Annotated[str | None, TRAINING] = None
     layer_decay: Annotated[float | None, TRAINING] = None
-    epochs: Annotated[int, TRAINING, INTEGER] = 15
-    learning_rate: Annotated[float | None, TRAINING] = None
+    validation: Annotated[float, IMAGES] = 0.1
+    test: Annotated[float, IMAGES] = 0.1
+    check: Annotated[bool, IMAGES, FLAG] = False
+    skip_damaged: Annotated[bool, IMAGES, FLAG] = False
+    recipe: Annotated[str | None, TRAINING] = None
+    epochs: Annotated[int, TRAINING, INTEGER] = THE_RECIPES
+    batch_size: Annotated[int, TRAINING, INTEGER] = THE_RECIPES
+    learning_rate: Annotated[float, TRAINING] = THE_RECIPES
+    optimizer: Annotated[str | None, TRAINING] = None
+    weight_decay: Annotated[float | None, TRAINING] = None
+    flip: Annotated[float | None, TRAINING] = None
+    augment: Annotated[str | None, TRAINING] = None
+    erasing: Annotated[float | None, TRAINING] = None
+    mixup: Annotated[float | None, TRAINING] = None
+    cutmix: Annotated[float | None, TRAINING] = None
+    smoothing: Annotated[float | None, TRAINING] = None
+    drop_path: Annotated[float | None, TRAINING] = None
+    ema: Annotated[float | None, TRAINING] = None
+    accumulate: Annotated[int | None, TRAINING, INTEGER] = None
+    precision: Annotated[str | None, TRAINING] = None
+    balance: Annotated[bool, TRAINING, FLAG] = False
+    patience: Annotated[int | None, TRAINING, INTEGER] = None
     output: Annotated[Path, OUTPUT, PATH] = Path("resnet_run")
 
     def __post_init__(self) -> None:
+        self._take_recipe()
         self._take_defaults()
         if self.variant is not None:
             rank = variants.row(self.variant).rank
@@ -128,6 +174,31 @@ class TrainSettings(Settings):
                 )
         super().__post_init__()
         checks.positive("learning_rate", self.learning_rate)
+        if self.patience is not None:
+            checks.integer("patience", self.patience)
+            if not self.validation:
+                raise ValueError(
+                    "`patience` must come with images for validation. Received: "
+                    f"patience={self.patience}, validation={self.validation}"
+                )
+        recipe = self.chosen
+        for name, others in (
+            ("patience", {"ema": recipe.ema, "grow_from": recipe.grow_from}),
+            ("layer_decay", {"ema": recipe.ema, "accumulate": max(0, recipe.accumulate - 1)}),
+        ):
+            for other, value in others.items():
+                if getattr(self, name) is not None and value:
+                    raise ValueError(
+                        f"`{name}` must not come with `{other}`. Received: "
+                        f"{name}={getattr(self, name)}, {other}={getattr(recipe, other)}"
+                    )
+        checks.fraction("validation", self.validation)
+        checks.share("test", self.test)
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                "`validation` and `test` must leave images to train on. Received: "
+                f"validation={self.validation}, test={self.test}"
+            )
         if self.layer_decay is not None:
             checks.share("layer_decay", self.layer_decay)
         for name in ("freeze_until", "layer_decay"):
@@ -144,10 +215,48 @@ class TrainSettings(Settings):
         is_file = self.from_ is not None and self.from_ not in tags.table()
         return Path(self.from_) if is_file and self.from_ else None
 
-    def _take_defaults(self) -> None:
+    @property
+    def chosen(self) -> Recipe:
+        """The recipe with what overrides it."""
+        names = {field.name for field in dataclasses.fields(Recipe)} - {
+            "learning_rate",
+            "batch_size",
+        }
+        given = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        given = {name: value for name, value in given.items() if value is not None}
+        if given.get("augment") == "none":
+            given["augment"] = None
+        return dataclasses.replace(RECIPES[self.recipe or ""], **given)
+
+    def _take_recipe(self) -> None:
         """What is not given follows from what is: the whole run is in `settings.toml`."""
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", 0.1 if self.from_ is None else 0.01)
+        usual = "photos" if self.from_ is None else "finetune"
+        name = self.recipe or ("digits" if self.data is None and self.from_ is None else usual)
+        if name not in RECIPES:
+            raise ValueError(
+                f"`recipe` must be one of {checks.some(RECIPES)}. Received: recipe={name!r}"
+            )
+        object.__setattr__(self, "recipe", name)
+        recipe = self.chosen
+        if self.from_ is not None and recipe.drop_path:
+            raise ValueError(
+                "`drop_path` must be 0 with `from`, whose network has its own. Received: "
+                f"drop_path={recipe.drop_path}, recipe={name!r}"
+            )
+        rate = self.learning_rate
+        if rate is None:
+            rate = recipe.rate(checks.integer("batch_size", self.batch_size or recipe.batch_size))
+        for field, value in (
+            ("epochs", recipe.epochs),
+            ("batch_size", recipe.batch_size),
+            ("image_size", recipe.image_size),
+            ("freeze_until", recipe.freeze_until),
+        ):
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, value)
+        object.__setattr__(self, "learning_rate", rate)
+
+    def _take_defaults(self) -> None:
         if self.from_ is None:
             object.__setattr__(self, "variant", self.variant or "cifar_resnet20")
             return

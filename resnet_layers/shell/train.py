@@ -1,37 +1,36 @@
 # ruff: noqa: T201 (a command tells what it does)
 """The main job: train a network on images, write it down, and have another process check it."""
 
-import csv
+import functools
 import json
 import math
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from resnet_layers._support import checks
 from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing
+from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
-from resnet_layers.shell import classifier, errors, images, labelled, progress, runs, start
-from resnet_layers.shell.errors import InputError
+from resnet_layers.serving.precision import with_dtype
+from resnet_layers.shell import classifier, data, errors, history, runs, start
+from resnet_layers.shell.errors import InputError, printable
+from resnet_layers.shell.fitting import DamagedError, Fitting
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import Settings, TrainSettings
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.fine_tuning import set_trainable
-from resnet_layers.training.schedules import warm_up_cosine
+from resnet_layers.training.labelled import Labelled
+from resnet_layers.training.labels import CategoricalAccuracy
+from resnet_layers.training.making import make_batches, make_loss, make_optimizer
 
-# One row of history.csv: train_loss, train_accuracy, test_loss, test_accuracy.
-Scores = dict[str, float]
-
-HISTORY, CURVES = "history.csv", "curves.png"
-FILES = (MODEL, HISTORY, CURVES, SETTINGS)
+HISTORY, CURVES, TEST = "history.csv", "curves.png", "test.json"
+FILES = (MODEL, HISTORY, CURVES, TEST, SETTINGS)
 LARGE = 96  # pixels on a side, beyond which a network should halve them in its stem
 FEW_STEPS = 200
 
@@ -46,102 +45,152 @@ def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) 
     return 0
 
 
-def finish(settings: Settings, files: Sequence[str], row: Scores) -> None:
+def finish(settings: Settings, files: Sequence[str], result: dict[str, Any]) -> None:
     """Has a new process check what was written, and says what one can do with it."""
     print(f"Wrote {', '.join(files)} into '{errors.printable(settings.output)}'")
     if older := runs.exported(settings.output):
         print(f"Note: of a network that was there before, and not of this one: {', '.join(older)}")
     print("A new process opens the network and evaluates it", flush=True)
-    print(check_in_new_process(settings, row))
+    print(check_in_new_process(settings, result))
     print(runs.next_commands(settings))
 
 
-def train(settings: TrainSettings) -> Scores:
-    """Trains a network and writes it, its history, its curves and the settings.
+def train(settings: TrainSettings) -> dict[str, Any]:
+    """Trains a network and writes it, its history, its curves, its test and the settings.
 
     Args:
         settings: What to do.
 
     Returns:
-        The last row of the history, which belongs to the weights that were written.
+        The last row of the history, and `test_loss` and `test_accuracy` of the weights that were
+        written.
 
     Raises:
         InputError: If the images cannot be used, if the output folder cannot be written to, or
-            if the loss is no longer a number; nothing is written then.
+            if the loss is no longer a number, and nothing is written then; or if an image cannot
+            be decoded later, when what was trained until then is written.
     """
-    data = labelled.folder(settings.data) if settings.data else labelled.digits()
-    training, test = data.split(settings.seed)
+    found = data.find(settings)
     errors.check_output(settings.output, settings.data, FILES)
-    run = runs.record("train", settings, data)
+    run = runs.record("train", settings, found.every)
     runs.check_folder(settings.output, run, settings.overwrite)
     known = start.known(settings)
     reader = None if known is None else start.reader(known, settings.image_size)
-    size = settings.image_size or (usual_size(data) if reader is None else reader.image_size)
-    print(f"Reading {len(data.labels)} images of {len(data.class_names)} classes: {data.title}")
-    verbose = images.verbosity()
+    print(
+        f"Reading {len(found.every.labels)} images of {len(found.every.class_names)} classes: "
+        f"{found.every.title}"
+    )
+    found = data.look(found, skip_damaged=settings.skip_damaged, check=settings.check)
+    size = settings.image_size or (
+        data.usual_size(found.headers) if reader is None else reader.image_size
+    )
     how = "bilinear" if reader is None else reader.layer.interpolation
-    squares = images.read([*training.sources, *test.sources], size, how, verbose)
-    train_squares, test_squares = np.split(squares, [len(training.sources)])
+    found = found.in_memory(size, how)
 
     keras.utils.set_random_seed(settings.seed)
     data_format = "channels_last" if known is None else known.stem.layout.data_format
-    reader = reader or images.Reader.fit(train_squares, data_format)
-    metadata = {**classifier.metadata(data, test, reader, settings.seed), "run": run}
+    reader = reader or found.measured(size, how, data_format, settings.skip_damaged)
+    metadata = {
+        **classifier.metadata(found.every.class_names, reader, found.split),
+        "run": run,
+    }
     if known is None:
         model = _network(settings, size, metadata)
     else:
         model = start.network(known, size, metadata)
     unfreezing = start.freeze(settings, model)
-    batches = Batches(
-        train_squares, training.labels, reader.normalize, settings.batch_size, settings.seed
-    )
-    optimizer = _optimizer(settings, len(batches))
-    classifier.compile_classifier(model, start.falling(settings, model, optimizer))
+    if settings.chosen.precision != "float32":
+        model = with_dtype(model, f"mixed_{settings.chosen.precision}")
+    batches = functools.cache(functools.partial(_batches, settings, found, reader.layer))
+    training, validation = batches(size), _evaluation(settings, found.validation, reader.layer)
+    _compile(settings, model, settings.epochs * len(training))
     for sentence in [] if known is None else start.said(settings, known):
         print(sentence)
     print(
         f"Training {model.name}, {model.count_params():,} parameters, on "
-        f"{len(train_squares)} images of {size}×{size} pixels; {len(test_squares)} for the test"
+        f"{len(found.training.labels)} images of {size}×{size} pixels; "
+        f"{len(found.validation.labels)} for validation, {len(found.test.labels)} for the test"
     )
-    for sentence in advice(settings, size, settings.epochs * len(batches)):
+    for sentence in advice(settings, size, settings.epochs * len(training)):
         print(sentence)
-    history = model.fit(
-        batches,
-        epochs=settings.epochs,
-        validation_data=Batches(test_squares, test.labels, reader.normalize, settings.batch_size),
-        shuffle=False,  # the batches do it, from the seed
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            progress.Interruptible(),
-            *unfreezing,
-            *([progress.Lines()] if verbose == 2 else []),
-        ],
-        verbose=int(verbose == 1),
-    ).history
-    rows = [
-        {
-            "train_loss": history["loss"][i],
-            "train_accuracy": history["accuracy"][i],
-            "test_loss": history["val_loss"][i],
-            "test_accuracy": history["val_accuracy"][i],
-        }
-        for i in range(len(history["loss"]))
-    ]
-    if not all(map(math.isfinite, rows[-1].values())):
-        raise InputError(
-            f"The loss is no longer a number in epoch {len(rows)}: `learning_rate` must be "
-            f"smaller. Received: learning_rate={settings.learning_rate}"
-        )
-    _write(settings, model, rows)
-    return rows[-1]
+    fitting = Fitting(settings, model, batches, validation, size)
+    try:
+        fitting.run([*unfreezing, *_patience(settings)])
+        network = _written(model)
+        classifier.compile_classifier(network)
+        loss, accuracy = fitting.test(network, _evaluation(settings, found.test, reader.layer))
+    except DamagedError as error:
+        raise _kept(settings, model, fitting.table, error) from error
+    data.tell_left_out(fitting.left_out)
+    result = {"images": len(found.test.labels), "loss": loss, "accuracy": accuracy}
+    _write(settings, network, fitting.table, result)
+    return {**fitting.table[-1], "test_loss": loss, "test_accuracy": accuracy}
 
 
-def check_in_new_process(settings: Settings, row: Scores) -> str:
+def _batches(
+    settings: TrainSettings, found: data.Data, prepare: Preprocessing, size: int
+) -> Batches:
+    weights = found.class_weight() if settings.balance else None
+    return make_batches(
+        settings.chosen,
+        found.training,
+        prepare,
+        settings.batch_size,
+        seed=settings.seed,
+        size=size,
+        headers=found.headers,
+        skip_damaged=settings.skip_damaged,
+        class_weight=weights,
+    )
+
+
+def _evaluation(settings: TrainSettings, some: Labelled, prepare: Preprocessing) -> Batches:
+    return Batches(some, prepare, settings.batch_size, skip_damaged=settings.skip_damaged)
+
+
+def _compile(settings: TrainSettings, model: ResNet, steps: int) -> None:
+    optimizer = make_optimizer(settings.chosen, settings.learning_rate, steps)
+    model.compile(
+        start.falling(settings, model, optimizer),
+        make_loss(settings.chosen, classifier.gives_logits(model)),
+        weighted_metrics=[CategoricalAccuracy(name="accuracy")],
+    )
+
+
+def _patience(settings: TrainSettings) -> list[keras.callbacks.Callback]:
+    if settings.patience is None:
+        return []
+    return [keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True)]
+
+
+def _kept(
+    settings: TrainSettings, model: ResNet, table: list[history.Row], damaged: InputError
+) -> InputError:
+    """What ends a run before its end, after what was trained is written."""
+    if not table:
+        return InputError(f"{damaged}; no epoch was over, so nothing is written")
+    _write(settings, _written(model), table, {"ended": str(damaged)})
+    return InputError(
+        f"{damaged}; the network as it was then, after {len(table)} of {settings.epochs} epochs, "
+        f"is in '{printable(settings.output)}'"
+    )
+
+
+def _written(model: ResNet) -> ResNet:
+    """The network as it is written: without an optimizer, in float32, with all parts to train."""
+    network = model.replace()
+    if network.compute_dtype != "float32":
+        network = with_dtype(network, "float32")
+    set_trainable(network, True)  # whoever goes on from the file freezes what they want
+    return network
+
+
+def check_in_new_process(settings: Settings, result: dict[str, Any]) -> str:
     """Opens the written file in a new process, which chooses the test images and evaluates again.
 
     Args:
         settings: Those of `train`.
-        row: What `train` returned.
+        result: What `train` returned.
 
     Returns:
         One sentence that says that both agree.
@@ -153,6 +202,8 @@ def check_in_new_process(settings: Settings, row: Scores) -> str:
     options = ["--json", "--batch-size", str(settings.batch_size)]
     if settings.data:
         options += ["--data", str(settings.data.absolute())]
+    if getattr(settings, "skip_damaged", False):
+        options += ["--skip-damaged"]
     process = subprocess.run(
         [sys.executable, "-m", "resnet_layers", "evaluate", str(path), *options],
         capture_output=True,
@@ -168,19 +219,19 @@ def check_in_new_process(settings: Settings, row: Scores) -> str:
             f"{process.returncode}: {last_line}"
         )
     try:
-        result = json.loads(process.stdout)
+        theirs = json.loads(process.stdout)
     except ValueError:
         raise DisagreementError(
             f"A new process could not evaluate '{path}' and printed: {process.stdout.strip()}"
         ) from None
-    here = f"loss {row['test_loss']:.6f}, accuracy {row['test_accuracy']:.2%}"
-    there = f"loss {result['loss']:.6f}, accuracy {result['accuracy']:.2%}"
-    same_loss = math.isclose(row["test_loss"], result["loss"], rel_tol=1e-4, abs_tol=1e-5)
-    if not same_loss or abs(row["test_accuracy"] - result["accuracy"]) > 1e-6:
+    here = f"loss {result['test_loss']:.6f}, accuracy {result['test_accuracy']:.2%}"
+    there = f"loss {theirs['loss']:.6f}, accuracy {theirs['accuracy']:.2%}"
+    same_loss = math.isclose(result["test_loss"], theirs["loss"], rel_tol=1e-4, abs_tol=1e-5)
+    if not same_loss or abs(result["test_accuracy"] - theirs["accuracy"]) > 1e-6:
         raise DisagreementError(
             f"A new process does not agree about '{path}': {there} there, {here} here"
         )
-    return f"A new process agrees: {there} on {result['images']} test images"
+    return f"A new process agrees: {there} on {theirs['images']} test images"
 
 
 def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
@@ -208,12 +259,6 @@ def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
     return found
 
 
-def usual_size(data: labelled.Labelled) -> int:
-    """Large enough for three stages, small enough for a processor."""
-    sides = [images.shorter_side(source) for source in data.sources]
-    return int(np.clip(np.median(sides), 16, 64))
-
-
 def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> ResNet:
     variant = settings.variant or ""
     pooling = variants.find(variant).head.get("pooling")
@@ -223,55 +268,21 @@ def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> Re
         # Any size, unless the head counts the pixels.
         input_shape=(size, size, 3) if pooling == "avg2x2" else (None, None, 3),
         metadata=metadata,
+        drop_path=settings.chosen.drop_path,
     )
 
 
-def _optimizer(settings: TrainSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    rate = checks.positive("learning_rate", settings.learning_rate)
-    schedule = warm_up_cosine(rate, settings.epochs * steps_per_epoch)
-    optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
-
-
-def _write(settings: TrainSettings, model: ResNet, rows: list[Scores]) -> None:
+def _write(
+    settings: TrainSettings, network: ResNet, table: list[history.Row], result: dict[str, Any]
+) -> None:
+    """All files of a run; `result` is that of the test, or why there was none."""
     output = settings.output
-    network = model.replace()  # without the optimizer, whose rate has come down to zero
-    set_trainable(network, True)  # whoever goes on from the file freezes what they want
     try:
         with replacing(*(output / name for name in FILES)) as paths:
-            network.save(paths[0])
-            _write_history(paths[1], rows)
-            _write_curves(paths[2], rows)
-            runs.write_settings(paths[3], "train", settings)
+            network.replace().save(paths[0])  # which is not compiled
+            history.write(paths[1], table)
+            history.write_curves(paths[2], table)
+            history.write_test(paths[3], result)
+            runs.write_settings(paths[4], "train", settings)
     except OSError as error:
         raise errors.not_writable(output, error) from None
-
-
-def _write_history(path: Path, rows: list[Scores]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["epoch", *rows[0]])
-        writer.writeheader()
-        writer.writerows({"epoch": i, **row} for i, row in enumerate(rows, start=1))
-
-
-def _write_curves(path: Path, rows: list[Scores]) -> None:
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
-    with style.context("default"):  # settings of the user may need what is not installed
-        _draw(Figure(figsize=(9, 4), layout="constrained"), rows).savefig(path, dpi=120)
-
-
-def _draw(figure: Any, rows: list[Scores]) -> Any:
-    epochs = range(1, len(rows) + 1)
-    both = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("log", "linear"), strict=True)
-    for axes, quantity, scale in both:
-        for part, line in (("train", "o--"), ("test", "o-")):
-            curve = [row[f"{part}_{quantity}"] for row in rows]
-            axes.plot(epochs, curve, line, markersize=3, label=part)
-        axes.set(xlabel="epoch", ylabel=quantity, yscale=scale)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend()
-    return figure

@@ -21,7 +21,6 @@ from resnet_layers.shell import (
     classifier,
     errors,
     images,
-    labelled,
     machines,
     progress,
     runs,
@@ -29,14 +28,17 @@ from resnet_layers.shell import (
     trial_plots,
     trials,
 )
+from resnet_layers.shell.data import described, usual_size
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import TuneSettings
-from resnet_layers.training.batches import Batches
+from resnet_layers.training import labelled
+from resnet_layers.training.headers import headers
 from resnet_layers.tuning import HyperResNet
 from resnet_layers.tuning.state import OVER, DamagedSearchWarning
 
 FILES = (MODEL, "trials.csv", "parallel_coordinates.png", "importance.png", SETTINGS)
+TEST_FRACTION = 0.2  # of the images, and of the others to choose by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ def run(settings: TuneSettings, *, quiet: bool = False, as_json: bool = False) -
     return 0
 
 
-def tune(settings: TuneSettings) -> train.Scores | None:
+def tune(settings: TuneSettings) -> dict[str, float] | None:
     """Searches, and writes the best network, a table of the trials, and two plots.
 
     In a worker of keras-tuner (its environment variables say so) it only searches; the chief
@@ -84,7 +86,7 @@ def tune(settings: TuneSettings) -> train.Scores | None:
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("tune", settings, every)
     runs.check_folder(settings.output, run, settings.overwrite)
-    usual = 224 if settings.preset == "imagenet" else train.usual_size(every)
+    usual = 224 if settings.preset == "imagenet" else usual_size(headers(every.sources))
     size = settings.image_size or usual
     try:
         hypermodel = HyperResNet(
@@ -163,7 +165,7 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
             keywords["callbacks"] = [
                 *keywords.get("callbacks", ()),
                 progress.Interruptible(),
-                progress.Lines(f"{name}: ", epochs=False, held_out="validation"),
+                progress.Lines(f"{name}: ", epochs=False),
             ]
             return super().run_trial(trial, *args, **keywords)
 
@@ -187,8 +189,8 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
 
 
 def _read(settings: TuneSettings, every: labelled.Labelled, size: int) -> _Data:
-    seen, test = every.split(settings.seed)
-    fitted, validation = seen.split(settings.seed)
+    seen, test = every.split(settings.seed, TEST_FRACTION, together=True)
+    fitted, validation = seen.split(settings.seed, TEST_FRACTION, together=True)
     print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
     parts = (fitted, validation, test)
     sources = [source for part in parts for source in part.sources]
@@ -263,18 +265,22 @@ def _counted(count: int, noun: str) -> str:
 
 def _finish(
     settings: TuneSettings, data: _Data, tuner: keras_tuner.Tuner, run: dict[str, Any]
-) -> train.Scores:
+) -> dict[str, float]:
     """Writes what the search found."""
     table = trials.Table.of(tuner)
     if not table.finished:
         raise InputError(f"No trial succeeded. The last one ended so: {table.last_message()}")
     found = trials.best_network(tuner)
     classifier.compile_classifier(found)  # as `evaluate` will
-    batches = Batches(
-        data.test_squares, data.test.labels, data.reader.normalize, settings.batch_size
+    scores = found.evaluate(
+        data.reader.normalize(data.test_squares),
+        data.test.labels,
+        batch_size=settings.batch_size,
+        verbose=0,
+        return_dict=True,
     )
-    scores = found.evaluate(batches, verbose=0, return_dict=True)
-    metadata = classifier.metadata(data.every, data.test, data.reader, settings.seed)
+    split = described(data.every, data.test, settings.seed, TEST_FRACTION)
+    metadata = classifier.metadata(data.every.class_names, data.reader, split)
     metadata |= {"hyperparameters": table.finished[0].values, "run": run}
     model = found.replace(metadata=metadata)  # without the optimizer
     print()

@@ -1,5 +1,11 @@
 """What training has in common, from a shell, in a search and in programs of one's own."""
 
-from resnet_layers.training.fine_tuning import Unfreeze as Unfreeze
-from resnet_layers.training.fine_tuning import freeze_until as freeze_until
-from resnet_layers.training.fine_tuning import layer_decay as layer_decay
+from resnet_layers._support import signals
+
+if not signals.runs_command():  # which says much before Keras is there
+    from resnet_layers.training.batches import Batches as Batches
+    from resnet_layers.training.fine_tuning import Unfreeze as Unfreeze
+    from resnet_layers.training.fine_tuning import freeze_until as freeze_until
+    from resnet_layers.training.fine_tuning import layer_decay as layer_decay
+    from resnet_layers.training.recipes import RECIPES as RECIPES
+    from resnet_layers.training.recipes import Recipe as Recipe

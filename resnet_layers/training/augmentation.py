@@ -1,11 +1,9 @@
-"""Images and labels that change from epoch to epoch: flips, shifts, mixup."""
+"""Images and labels of a search that change from epoch to epoch: flips, shifts, mixup."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from resnet_layers.training.mixing import weighted
 
@@ -78,14 +76,3 @@ class Augmentation:
         if self.classes and columns != self.classes:  # indices
             return self.encode(labels if columns is None else labels[:, 0])
         return self.cast(labels[:, None] if columns is None else labels)
-
-
-def shifted(squares: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Each image moved by up to a sixteenth of its size, at least one pixel, both ways."""
-    count, size = squares.shape[:2]
-    reach = max(1, size // 16)
-    padded = np.pad(squares, [(0, 0), (reach, reach), (reach, reach), (0, 0)], mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
-    top, left = rng.integers(0, 2 * reach + 1, (2, count))
-    moved = windows[np.arange(count), top, left]  # (N, 3, size, size)
-    return moved.transpose(0, 2, 3, 1)

@@ -1,147 +1,226 @@
-"""Batches of images, as a network takes them in training and in evaluation."""
+"""Batches read from disk while a network trains: each a pure function of seed, epoch and place."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from resnet_layers.training.augmentation import Augmentation, shifted
+from resnet_layers._support import checks
+from resnet_layers._support.errors import InputError
+from resnet_layers.layers.preprocessing import Preprocessing
+from resnet_layers.training.chance import in_turn
+from resnet_layers.training.crops import RandomResizedCrop
+from resnet_layers.training.decoding import Decoding
+from resnet_layers.training.headers import Header
+from resnet_layers.training.labelled import Labelled
+from resnet_layers.training.mixing import Mixing, weighted
+from resnet_layers.training.waiting import Clock
+
+_KEPT = 2**26  # bytes of images that are read once where they are the same in each epoch
+_AHEAD = 2  # batches
+_ENDLESS = np.iinfo(np.int64).max
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches of nearly equal size, for `fit` and `evaluate` on every backend.
+class Batches:
+    """Batches of labelled images for `fit` and `evaluate`, on every backend.
 
-    With a seed, each epoch has a new order, and each image is shifted by up to a sixteenth of its
-    size, where the pixels of its border go on outwards. Images are not mirrored: a mirrored digit
-    or letter is another one, or none.
+    With a seed they are those of training: each epoch has another order, images are cropped and
+    augmented, and the n-th batch is a function of the seed, the epoch and n alone, whatever was
+    read before. Without one they are those of an evaluation: in order, once, by the middle squares
+    that `predict` sees. Images are read from disk when they are needed; those of one batch and of
+    the next two are in memory. Batches are of nearly equal size, since a last batch of one image
+    would have no variance to normalize by.
 
     Args:
-        squares: Images, uint8, (N, size, size, 3).
-        labels: Their classes, (N,).
-        normalize: Makes the network's input of them.
+        images: What is read.
+        prepare: Preprocessing of the network, of whole squares as `train` writes it.
         batch_size: Largest number of images in a batch, positive.
-        seed: For training; `None` keeps order and place.
+        seed: Of order, crops and augmentation, from 0 to 2⁶³ - 1; or `None` for an evaluation.
+        crop: The part of an image that is taken, of the size of `prepare`; `None` for the middle
+            square. Of a plain JPEG no more than the part is decoded.
+        augment: What happens to each image then: functions of an image, uint8
+            `(size, size, 3)`, and a seed, two integers, such as
+            `resnet_layers.training.chance.Flip`.
+        mixing: What happens to images and labels of a batch; labels become rows of shares then.
+        repeats: How often an image comes in an epoch, one after the other and augmented otherwise
+            each time, positive; an epoch has as many fewer images.
+        class_weight: As of `keras.Model.fit`, by index of the class, 1 where it is left out; a
+            mixture has the mixture of the weights.
+        headers: Of the images, in order, as `headers` finds them; without them they are found when
+            a crop needs them.
+        skip_damaged: Whether an image that cannot be decoded has weight 0, so that all other
+            batches stay what they are; `left_out` has what is wrong with it then. Otherwise it is
+            an error.
+
+    Raises:
+        InputError: If the header of an image cannot be read.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> from resnet_layers.layers.preprocessing import for_squares
+    >>> from resnet_layers.training import labelled
+    >>> prepare = for_squares(image_size=8, mean=(127.5,) * 3, std=(64.0,) * 3)
+    >>> batches = Batches(labelled.digits(), prepare, batch_size=64, seed=0)
+    >>> len(batches)
+    29
+    >>> images, labels = batches.batch(epoch=3, step=28)
+    >>> images.shape
+    TensorShape([61, 8, 8, 3])
+
+    `batches.dataset()` goes on for ever, so `fit` is told the number of steps:
+    `model.fit(batches.dataset(), steps_per_epoch=len(batches), epochs=15, shuffle=False)`.
     """
 
     def __init__(
         self,
-        squares: NDArray[np.uint8],
-        labels: NDArray[np.int64],
-        normalize: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+        images: Labelled,
+        prepare: Preprocessing,
         batch_size: int,
+        *,
         seed: int | None = None,
+        crop: RandomResizedCrop | None = None,
+        augment: Sequence[Callable[[Any, Any], Any]] = (),
+        mixing: Mixing | None = None,
+        repeats: int = 1,
+        class_weight: Mapping[int, float] | None = None,
+        headers: Sequence[Header] | None = None,
+        skip_damaged: bool = False,
     ) -> None:
-        super().__init__()
-        self._squares = squares
-        self._labels = labels
-        self._normalize = normalize
-        self._seed = seed
-        self._epoch = 0
-        self._length = -(-len(squares) // batch_size)
+        self.images, self.prepare, self.seed = images, prepare, seed
+        if seed is not None:
+            checks.seed(seed, 63)
+        if crop is not None and crop.size != prepare.image_size:
+            raise ValueError(
+                "`crop` must be of the size of `prepare`. Received: "
+                f"crop.size={crop.size}, prepare.image_size={prepare.image_size}"
+            )
+        number = len(images.labels)
+        steps = -(-number // checks.integer("batch_size", batch_size))
+        parts = np.array_split(np.arange(number), steps) if steps else []
+        self.sizes = [len(part) for part in parts]
+        self.augment, self.mixing, self.clock = tuple(augment), mixing, Clock()
+        self.repeats = checks.integer("repeats", repeats)
+        self.class_weight = class_weight
+        self._decoding = Decoding(images.sources, prepare, crop, headers, skip_damaged)
 
     def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        # Equal parts: a last batch of one image would have no variance to normalize by.
-        order: Any = np.arange(len(self._squares))
-        if self._seed is not None:
-            order = np.random.default_rng([self._seed, self._epoch]).permutation(order)
-        chosen = np.array_split(order, self._length)[index]
-        squares = self._squares[chosen]
-        if self._seed is not None:
-            rng = np.random.default_rng([self._seed, self._epoch, index])
-            squares = shifted(squares, rng)
-        return self._normalize(squares), self._labels[chosen]
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-
-
-class ArrayBatches(keras.utils.PyDataset):
-    """Batches of arrays, as `fit` would make them."""
-
-    def __init__(self, arrays: tuple[Any, ...], batch_size: int, shuffle: bool) -> None:
-        super().__init__()
-        self.arrays, self.batch_size, self.shuffle = arrays, batch_size, shuffle
-        self._order = np.arange(len(arrays[0]))
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._order) / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        start = index * self.batch_size
-        chosen = self._order[start : start + self.batch_size]
-        return tuple(array[chosen] for array in self.arrays)
-
-    def on_epoch_end(self) -> None:
-        if self.shuffle:
-            np.random.shuffle(self._order)  # what `keras.utils.set_random_seed` seeds
-
-
-def is_tf_data(x: Any) -> bool:
-    """Whether it is a `tf.data.Dataset`, without importing TensorFlow."""
-    return hasattr(x, "element_spec") and hasattr(x, "map")
-
-
-class Augmented(keras.utils.PyDataset):
-    """Another dataset's batches, each augmented.
-
-    Args:
-        batches: What they are taken from.
-        augmentation: What happens to them.
-    """
-
-    def __init__(self, batches: keras.utils.PyDataset, augmentation: Augmentation) -> None:
-        super().__init__(
-            workers=batches.workers,
-            use_multiprocessing=batches.use_multiprocessing,
-            max_queue_size=batches.max_queue_size,
-        )
-        self.batches, self.augmentation = batches, augmentation
-
-    def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.sizes)
 
     @property
-    def num_batches(self) -> int | None:
-        return self.batches.num_batches
+    def left_out(self) -> list[InputError]:
+        """What was wrong with images that `skip_damaged` has left out so far."""
+        return list(self._decoding.left_out.values())
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return self.augmentation(*self.batches[index])
+    def dataset(self, start: int = 0) -> Any:
+        """A `tf.data.Dataset` of batches; with a seed without end, from a step of all epochs on.
 
-    def on_epoch_begin(self) -> None:
-        self.batches.on_epoch_begin()
+        Args:
+            start: How many steps are left out, at least 0: those that a run has made before it was
+                interrupted.
+        """
+        import tensorflow as tf
 
-    def on_epoch_end(self) -> None:
-        self.batches.on_epoch_end()
+        checks.integer("start", start, minimum=0)
+        epoch, step = divmod(start, len(self))
+        number = len(self.images.labels)
+        first = epoch * number + sum(self.sizes[:step])
+        last = number if self.seed is None else _ENDLESS
+        images = tf.data.Dataset.range(first, last).map(
+            self._image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        small = number * np.prod(self._decoding.shape) <= _KEPT
+        if self.seed is None and small:
+            images = images.cache()
+        if len(set(self.sizes)) == 1:
+            batches = images.batch(self.sizes[0])
+        else:
+            batches = images.batch(1).rebatch(self.sizes[step:] + self.sizes[:step])
+        # `rebatch` does not know the number, and Keras warns of a wrong one.
+        left = len(self) - start if self.seed is None else tf.data.INFINITE_CARDINALITY
+        batches = batches.apply(tf.data.experimental.assert_cardinality(left))
+        numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(start), batches))
+        return self.clock.around(numbered.map(self._batch).prefetch(_AHEAD))
+
+    def batch(self, epoch: int, step: int) -> Any:
+        """The images and labels of one step, both counted from 0."""
+        (found,) = self.dataset(epoch * len(self) + step).take(1)
+        return found
+
+    def order(self, epoch: int) -> list[int]:
+        """The places of the images in an epoch, counted from 0, among those that were given."""
+        return [int(self._place(i, epoch)) for i in range(len(self.images.labels))]
+
+    def damaged(self, start: int = 0) -> Iterator[InputError]:
+        """What is wrong with images, in the order of training, from a step of all epochs on.
+
+        After a step failed this names the file, which an error of TensorFlow does not.
+        """
+        epoch, step = divmod(start, len(self))
+        for i in self.order(epoch)[sum(self.sizes[:step]) :]:
+            error = self._decoding.error(i)
+            if error is not None:
+                yield error
+
+    def _place(self, number: Any, epoch: Any) -> Any:
+        import tensorflow as tf
+
+        if self.seed is None:
+            return number
+        number = number // self.repeats
+        seed = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
+        last = tf.cast(len(self.images.labels) - 1, tf.int64)
+        return tf.random.experimental.index_shuffle(tf.cast(number, tf.int64), seed, last)
+
+    def _image(self, number: Any) -> tuple[Any, ...]:
+        """Pixels, label, and the weight where images may be left out."""
+        import tensorflow as tf
+
+        count = len(self.images.labels)
+        epoch, number = number // count, number % count
+        place = self._place(number, epoch)
+        label = tf.gather(self.images.labels, place)
+        if self.seed is None:
+            pixels, weight = self._decoding.square(place)
+        else:
+            crop, rest = tf.unstack(tf.random.split(self._seed(epoch, number), alg="philox"))
+            pixels, weight = self._decoding.image(place, crop)
+            pixels = in_turn(self.augment, pixels, rest)
+        return (pixels, label, weight) if self._decoding.skip else (pixels, label)
+
+    def _batch(self, number: Any, element: tuple[Any, ...]) -> tuple[Any, ...]:
+        import tensorflow as tf
+
+        images, labels, *weights = element
+        rows = labels
+        if labels.shape.rank == 1 and (self.mixing is not None or self.class_weight is not None):
+            rows = tf.one_hot(labels, len(self.images.class_names))
+        if self.seed is not None and self.mixing is not None:
+            # Behind those of the images.
+            place = len(self.images.labels) + number % len(self)
+            images, rows = self.mixing(images, rows, self._seed(number // len(self), place))
+            labels = rows
+            # An image is mixed with that at the same place from the end.
+            weights = [weight * tf.reverse(weight, [0]) for weight in weights]
+        if self.class_weight is not None:
+            of_classes = weighted(rows, self.class_weight)
+            weights = [of_classes * weight for weight in weights] or [of_classes]
+        return normalized(images, self.prepare), labels, *weights
+
+    def _seed(self, epoch: Any, place: Any) -> Any:
+        import tensorflow as tf
+
+        of_epoch = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
+        return tf.random.fold_in(of_epoch, tf.cast(place, tf.int64), alg="philox")
 
 
-def augment(fit: dict[str, Any], augmentation: Augmentation) -> dict[str, Any]:
-    """The keywords of `fit` with augmented images in place of the given ones.
+def normalized(squares: Any, prepare: Preprocessing) -> Any:
+    """Squares of whole numbers, (N, size, size, 3), as `prepare` would normalize them."""
+    import tensorflow as tf
 
-    Args:
-        fit: Keywords of `keras.Model.fit`, as `data.check` leaves them.
-        augmentation: What happens to the images.
-    """
-    x, fit = fit["x"], dict(fit)
-    if isinstance(x, keras.utils.PyDataset):
-        return {**fit, "x": Augmented(x, augmentation)}
-    if is_tf_data(x):
-        return {**fit, "x": x.map(augmentation)}
-    arrays = [np.asarray(fit.pop(name)) for name in ("x", "y")]
-    weights = fit.pop("sample_weight", None)
-    arrays += [] if weights is None else [np.asarray(weights)]
-    held_out = fit.pop("validation_split", 0.0)
-    batch_size = fit.pop("batch_size", None) or 32
-    fit.setdefault("validation_batch_size", batch_size)
-    if held_out and fit.get("validation_data") is None:  # the last ones, as `fit` does it
-        first = int(len(arrays[0]) * (1.0 - held_out))
-        fit["validation_data"] = tuple(array[first:] for array in arrays)
-        arrays = [array[:first] for array in arrays]
-    batches = ArrayBatches(tuple(arrays), batch_size, fit.pop("shuffle", True))
-    return {**fit, "x": Augmented(batches, augmentation), "shuffle": False}
+    mean, std = (np.float32(np.array(value) * 255) for value in (prepare.mean, prepare.std))
+    images = (tf.cast(squares, tf.float32) - mean) / std
+    if prepare.channels == "bgr":
+        images = images[..., ::-1]
+    return images if prepare.data_format == "channels_last" else tf.transpose(images, (0, 3, 1, 2))

@@ -191,7 +191,7 @@ class RandomErasing:
         checks.three("mean", self.mean, checks.finite)
         checks.three("std", self.std, checks.not_negative)
         for name, check in (("area", checks.share), ("aspect", checks.positive)):
-            _ascending(name, getattr(self, name), check)
+            ascending(name, getattr(self, name), check)
 
     def __call__(self, image: Any, seed: Any) -> Any:
         image = as_image(image)
@@ -278,7 +278,7 @@ def probability(name: str, value: Any) -> float:
     return number
 
 
-def _ascending(name: str, values: Any, check: Callable[[str, Any], float]) -> None:
+def ascending(name: str, values: Any, check: Callable[[str, Any], float]) -> None:
     """Two numbers, of which the second is not less."""
     message = f"`{name}` must be two numbers, the smaller one first. Received: {name}={values!r}"
     if not isinstance(values, (list, tuple)):

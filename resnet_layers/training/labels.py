@@ -45,6 +45,51 @@ class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
+class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
+    """`-mean(p * log(q) + (1 - p) * log(1 - q))` over classes, with indices as labels as well.
+
+    Keras' loss of this name with its arguments, for images with one class each: indices become
+    one-hot rows first, and each class is a question of its own. Labels are smoothed among classes;
+    Keras would move each towards 0.5, as if a thousand classes were there by halves.
+
+    Args:
+        label_smoothing: Share of the label that is spread over all classes, in [0, 1].
+        **kwargs: The other arguments of Keras' loss, such as `from_logits`.
+
+    Input shape:
+        Labels `(batch,)`, `(batch, 1)` or `(batch, classes)`; predictions `(batch, classes)`.
+
+    Output shape:
+        A number.
+
+    Raises:
+        ValueError: If shapes do not fit.
+
+    Example:
+
+    >>> loss = BinaryCrossentropy(from_logits=True)
+    >>> logits = keras.ops.convert_to_tensor([[0.0, 9.0], [9.0, 0.0]])
+    >>> bool(loss([1, 0], logits) == loss([[0.0, 1.0], [1.0, 0.0]], logits))
+    True
+
+    Reference:
+        Wightman et al., ResNet strikes back, 2021, section 3.2; smoothing as in timm 1.0.31
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.smoothing = label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        classes = y_pred.shape[-1]
+        rows = ops.cast(one_hot(y_true, classes), y_pred.dtype)
+        return super().call(rows * (1.0 - self.smoothing) + self.smoothing / classes, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.smoothing}
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
 class CategoricalAccuracy(keras.metrics.CategoricalAccuracy):
     """Share of predictions whose largest number is the label's, with indices as labels as well.
 

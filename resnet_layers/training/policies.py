@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from resnet_layers._support import checks
 from resnet_layers.training.chance import as_image, uniform
 
@@ -163,7 +161,8 @@ class RandAugment:
             chosen = tf.cast(choice * count, tf.int32)
         else:  # as drawn one by one: Efraimidis and Spirakis, 2006
             again = tf.random.fold_in(seed, 1, alg="philox")
-            keys = uniform((count,), again, dtype=tf.float64) ** (1.0 / np.array(policy.weights))
+            roots = tf.constant([1.0 / weight for weight in policy.weights], tf.float64)
+            keys = uniform((count,), again, dtype=tf.float64) ** roots
             chosen = tf.math.top_k(keys, policy.number).indices
         if policy.deviation == math.inf:
             levels = policy.magnitude * place

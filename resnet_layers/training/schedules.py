@@ -1,4 +1,4 @@
-"""Learning rates: a line up, then a cosine down to zero."""
+"""Learning rates: a line up, then a cosine, a line or steps down."""
 
 import math
 from typing import Any
@@ -8,20 +8,78 @@ import keras
 from resnet_layers._support import checks
 
 
-def warm_up_cosine(learning_rate: float, steps: int) -> Any:
-    """The schedule of `train`, for a known number of steps; a tenth of them warms up.
+def warm_up_cosine(learning_rate: float, steps: int, warmup: float = 0.1) -> Any:
+    """A line from a tenth of the rate up, then a cosine to 0, for a known number of steps.
 
     Args:
         learning_rate: The largest one, positive.
         steps: How many there are, positive.
+        warmup: Share of them that rises, in [0, 1).
     """
-    warmup = max(1, steps // 10)
+    rising = max(1, int(steps * warmup)) if warmup else 0
+    if not rising:
+        return keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     return keras.optimizers.schedules.CosineDecay(
         learning_rate / 10,
-        max(1, steps - warmup),
+        max(1, steps - rising),
         warmup_target=learning_rate,
-        warmup_steps=warmup,
+        warmup_steps=rising,
     )
+
+
+def warm_up_linear(learning_rate: float, steps: int, warmup: float = 0.1) -> Any:
+    """A line up, then a line down to 0; arguments as of `warm_up_cosine`."""
+    rising = int(steps * warmup)
+    falling = keras.optimizers.schedules.PolynomialDecay(
+        learning_rate, max(1, steps - rising), end_learning_rate=0.0
+    )
+    return WarmUp(falling, learning_rate, rising)
+
+
+def warm_up_steps(learning_rate: float, steps: int, warmup: float = 0.0) -> Any:
+    """A line up, then a tenth after half of all steps, and a hundredth after three quarters."""
+    rising = int(steps * warmup)
+    ends = [max(1, int(steps * share) - rising) for share in (0.5, 0.75)]
+    rates = [learning_rate / 10**i for i in range(3)]
+    falling = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
+    return WarmUp(falling, learning_rate, rising)
+
+
+SCHEDULES = {"cosine": warm_up_cosine, "linear": warm_up_linear, "steps": warm_up_steps}
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A line from 0 to a rate, and then another schedule from its begin on.
+
+    Args:
+        schedule: That schedule, or its config.
+        learning_rate: The rate at the end of the line, positive.
+        steps: How long the line is, at least 0.
+    """
+
+    def __init__(self, schedule: Any, learning_rate: float, steps: int) -> None:
+        super().__init__()
+        if isinstance(schedule, dict):
+            schedule = keras.saving.deserialize_keras_object(schedule)
+        self.schedule = schedule
+        self.learning_rate = checks.positive("learning_rate", learning_rate)
+        self.steps = checks.integer("steps", steps, minimum=0)
+
+    def __call__(self, step: Any) -> Any:
+        step = keras.ops.cast(step, "float32")
+        after = self.schedule(keras.ops.maximum(step - self.steps, 0.0))
+        if not self.steps:
+            return after
+        rising = self.learning_rate * (step + 1.0) / self.steps
+        return keras.ops.where(step < self.steps, rising, after)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "learning_rate": self.learning_rate,
+            "steps": self.steps,
+        }
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")

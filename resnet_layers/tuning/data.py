@@ -6,7 +6,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from resnet_layers.training.batches import is_tf_data
+from resnet_layers.training.arrays import is_tf_data
 from resnet_layers.training.objective import Objective
 
 _FatalValueError = keras_tuner.errors.FatalValueError

@@ -11,8 +11,8 @@ from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
 from resnet_layers.layers._layout import Layout
 from resnet_layers.networks.model import ResNet
+from resnet_layers.training.arrays import augment
 from resnet_layers.training.augmentation import Augmentation
-from resnet_layers.training.batches import augment
 from resnet_layers.training.objective import Objective
 from resnet_layers.training.schedules import WarmUpCosine
 from resnet_layers.tuning import data, network, optimizers, repairs

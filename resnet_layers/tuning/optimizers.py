@@ -2,22 +2,14 @@
 
 import keras
 
-from resnet_layers.training import optimizers
+from resnet_layers.training.making import OPTIMIZERS
 from resnet_layers.tuning.space import Sample
 
 
 def make_optimizer(sample: Sample) -> keras.optimizers.Optimizer:
     """The optimizer, whose weight decay spares normalization and biases."""
     name = sample["optimizer"]
-    kind = {
-        "sgd": optimizers.SGD,
-        "adamw": optimizers.AdamW,
-        "adam": optimizers.Adam,
-        "nadam": optimizers.Nadam,
-        "rmsprop": optimizers.RMSprop,
-        "lion": optimizers.Lion,
-        "lamb": optimizers.Lamb,
-    }[name]
+    kind = OPTIMIZERS[name]
     made: keras.optimizers.Optimizer = kind(
         sample[f"{name}_learning_rate"],
         weight_decay=sample[f"{name}_weight_decay"],

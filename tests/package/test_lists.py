@@ -48,17 +48,17 @@ OTHERS = {
     ("shell/train", "', '.join(files)"),
     ("shell/train", "', '.join(older)"),
     # Contents of files, and texts that are taken apart and put together again.
+    (
+        "_support/errors",
+        "''.join((ascii(c)[1:-1] if category(c) in moves or c in turns else c for c in str(text)))",
+    ),
     ("serving/seal", "b''.join((b'%s  %s\\n' % line for line in lines))"),
     ("serving/seal", "''.join(lines)"),
     ("shell/app", "''.join(traceback.format_exception(error))"),
     ("shell/app", "' '.join(str(error).split('\\n'))"),
     ("shell/config", "' '.join(commands)"),
-    (
-        "shell/errors",
-        "''.join((ascii(c)[1:-1] if category(c) in moves or c in turns else c for c in str(text)))",
-    ),
     ("shell/errors", "'\\n'.join(lines)"),
-    ("shell/labelled", "'\\n'.join(self.names)"),
+    ("training/labelled", "'\\n'.join(self.names)"),
     ("weights/sources", "'/'.join(name.removesuffix(':0').split('/')[-2:])"),
 }
 

@@ -18,6 +18,7 @@ from typing import Any, get_args
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import resnet_layers as rl
@@ -29,6 +30,8 @@ from resnet_layers.networks.variants import Row
 from resnet_layers.shell import (
     classifier,
     commands,
+    data,
+    history,
     predict,
     predictor,
     progress,
@@ -37,6 +40,8 @@ from resnet_layers.shell import (
 )
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.settings import Preset, TrainSettings
+from resnet_layers.training import batches, labelled, making
+from resnet_layers.training.headers import headers
 from tests.support.uncompiled import uncompiled
 
 TINY = Row(
@@ -50,7 +55,7 @@ TINY = Row(
     },
 )
 CHECKING = "A new process opens the network and evaluates it"
-FILES = {"model.keras", "history.csv", "curves.png", "settings.toml"}
+FILES = {"model.keras", "history.csv", "curves.png", "test.json", "settings.toml"}
 COMMANDS = ("train", "tune", "evaluate", "predict", "export", "convert", "list")
 COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}
 PREPROCESSING = {"image_size": 8, "mean": [127.0] * 3, "std": [64.0] * 3}
@@ -122,6 +127,12 @@ def model_run(folder: Path) -> dict[str, Any]:
     return run
 
 
+def history_of(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run, without what a clock has measured."""
+    with (folder / "history.csv").open(encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k != "data_wait"} for row in csv.DictReader(file)]
+
+
 def files(path: Path) -> set[str]:
     return {entry.name for entry in path.iterdir()}
 
@@ -145,11 +156,7 @@ def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> N
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == [str(i) for i in range(1, 9)]
     assert list(rows[0]) == [
-        "epoch",
-        "train_loss",
-        "train_accuracy",
-        "test_loss",
-        "test_accuracy",
+        *("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "data_wait"),
     ]
     with Image.open(trained / "curves.png") as image:
         assert image.format == "PNG"
@@ -157,9 +164,14 @@ def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> N
     found = classifier.load(trained / "model.keras")
     assert found.reader.takes_squares
     loss, accuracy = scores(found.model, found.reader, found.test_images(photos))
-    assert float(rows[-1]["test_loss"]) == pytest.approx(loss, rel=1e-4)
-    assert float(rows[-1]["test_accuracy"]) == pytest.approx(accuracy)
-    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    test = json.loads((trained / "test.json").read_text())
+    assert test == {
+        "images": 3,
+        "loss": pytest.approx(loss, rel=1e-4),
+        "accuracy": pytest.approx(accuracy),
+    }
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert all(0.0 <= float(row["data_wait"]) <= 1.0 for row in rows)
 
 
 def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) -> None:
@@ -170,15 +182,18 @@ def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) 
     split = model.metadata["split"]
     assert {key: split[key] for key in split if key != "test_digest"} == {
         "data": "folder",
+        "folders": False,
         "seed": 0,
-        "test_fraction": 0.2,
+        "test_fraction": 0.1,
         "test_images": 3,
     }
     found = classifier.load(trained / "model.keras")
     test = {str(path) for path in found.test_images(photos).sources}
-    train = [path for path in photos.glob("*/*") if str(path) not in test]
-    assert len(train) == 12
-    x = found.reader(train)
+    rest = labelled.folder(photos).split(0, 0.1)[0]
+    training, validation = rest.split(0, 0.1 / 0.9)
+    assert len(training.sources) == 9
+    assert test.isdisjoint(map(str, [*training.sources, *validation.sources]))
+    x = found.reader(training.sources)
     assert np.abs(x.mean((0, 1, 2))).max() < 1e-4
     assert str(photos) not in json.dumps(model.get_config())
     assert not model.compiled
@@ -193,7 +208,7 @@ def test_equal_seeds_train_equally(photos: Path, tmp_path: Path) -> None:
             data=photos, variant="tiny", epochs=2, image_size=8, seed=seed, output=tmp_path / str(i)
         )
         train.train(settings)
-        histories.append((settings.output / "history.csv").read_text())
+        histories.append(history_of(settings.output))
     assert histories[0] == histories[1] != histories[2]
 
 
@@ -227,7 +242,7 @@ def test_train_takes_unusual_sizes(
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--output", tmp_path]
     code, out, err = run(capsys, "train", *arguments, option, value)
     assert (code, err) == (0, "")
-    wrote = "Wrote model.keras, history.csv, curves.png, settings.toml"
+    wrote = "Wrote model.keras, history.csv, curves.png, test.json, settings.toml"
     assert f"{wrote} into '{tmp_path}'\n{CHECKING}\nchecked\nNext:\n" in out
     assert files(tmp_path) == FILES
 
@@ -246,7 +261,8 @@ def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> No
 def test_training_lets_kernels_decay_and_nothing_else() -> None:
     block = rl.ConvBlock(4, style={"use_bias": True, "attention": "se"})
     block.build((None, 8, 8, 4))
-    optimizer = train._optimizer(TrainSettings(epochs=1, learning_rate=1.0), 1)
+    recipe = TrainSettings(epochs=1, learning_rate=1.0).chosen
+    optimizer = making.make_optimizer(recipe, 1.0, 1)
     for variable in block.trainable_variables:
         variable.assign(np.full(variable.shape, 2.0))
     zeros = [np.zeros(variable.shape, "float32") for variable in block.trainable_variables]
@@ -279,8 +295,8 @@ def test_what_may_not_be_meant_is_said_before_it_takes_long() -> None:
 @pytest.mark.parametrize(("side", "expected"), [(1, 16), (15, 16), (20, 20), (21, 21), (300, 64)])
 def test_images_keep_their_usual_size_within_bounds(side: int, expected: int) -> None:
     sizes = [(side, side), (side, 2 * side), (side + 3, side), (side, side)]
-    data: Any = type("Data", (), {"sources": [np.zeros(size, np.uint8) for size in sizes]})
-    assert train.usual_size(data) == expected
+    found = headers([np.zeros(size, np.uint8) for size in sizes])
+    assert data.usual_size(found) == expected
 
 
 def test_new_process_agreement(
@@ -341,11 +357,11 @@ def test_a_loss_that_is_no_number_is_refused(
     photos: Path,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(Reader, "normalize", lambda _, x: x.astype(np.float32) * np.nan)
+    monkeypatch.setattr(batches, "normalized", lambda x, _: tf.cast(x, tf.float32) * np.nan)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 3, "--output", tmp_path]
     assert refusal(capsys, "train", *arguments, "--image-size", 4) == (
         "resnet-layers: The loss is no longer a number in epoch 1: `learning_rate` must be "
-        "smaller. Received: learning_rate=0.1"
+        "smaller. Received: learning_rate=0.001"
     )
     assert files(tmp_path) == set()
 
@@ -461,7 +477,7 @@ def test_train_refuses_images_that_it_cannot_use(
     )
     (tmp_path / "rot").rename(folder / "rot")
     (folder / "rot" / "1.jpg").write_bytes(b"no image")
-    assert sentence() == f"{start}'{folder}/rot/1.jpg' is not a JPEG or PNG image"
+    assert sentence() == f"{start}'{folder}/rot/1.jpg' is not a JPEG, PNG, WebP, BMP or GIF image"
     (folder / "rot" / "1.jpg").unlink()
     assert sentence() == (
         f"{start}Each class of the folder '{folder}' must have two or more images, one to train "
@@ -469,8 +485,8 @@ def test_train_refuses_images_that_it_cannot_use(
     )
     (folder / "rot" / "0.png").unlink()
     assert sentence() == (
-        f"{start}The class folder '{folder}/rot' must have images (.jpg, .jpeg, .png) in itself. "
-        "Received: none"
+        f"{start}The class folder '{folder}/rot' must have images "
+        "(.jpg, .jpeg, .png, .webp, .bmp, .gif). Received: none"
     )
 
 
@@ -509,7 +525,7 @@ def test_train_reports_a_disk_that_fails_late(
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(train, "_write_curves", fail)
+    monkeypatch.setattr(history, "write_curves", fail)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
     assert refusal(capsys, "train", *arguments, "--output", tmp_path) == (
         f"resnet-layers: The output folder '{tmp_path}' cannot be written to: "
@@ -525,8 +541,8 @@ def test_curves_need_nothing_of_the_users_matplotlib(
 
     monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)  # latex may not be installed
     monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")
-    quantities = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    train._write_curves(tmp_path / "curves.png", [dict.fromkeys(quantities, 0.5)] * 2)
+    quantities = ("loss", "accuracy", "val_loss", "val_accuracy")
+    history.write_curves(tmp_path / "curves.png", [dict.fromkeys(quantities, 0.5)] * 2)
     with Image.open(tmp_path / "curves.png") as image:
         assert (255, 0, 0) not in {
             colour for _, colour in image.convert("RGB").getcolors(2**20) or ()
@@ -548,7 +564,7 @@ def test_signals_while_writing_leave_the_old_files(
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr(train, "_write_curves", interrupt)
+    monkeypatch.setattr(history, "write_curves", interrupt)
     (tmp_path / "model.keras").write_bytes(b"old")
     before = signal.getsignal(signal.SIGTERM)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--image-size", 4]
@@ -610,14 +626,14 @@ def test_the_settings_that_a_run_writes_repeat_it(
     options = ["--variant", "tiny", "--epochs", 2, "--image-size", 4, "--seed", 5]
     output = tmp_path / "one"
     assert run(capsys, "train", "--data", photos.name, *options, "--output", output)[0] == 0
-    history = (output / "history.csv").read_bytes()
+    rows = history_of(output)
     monkeypatch.chdir(tmp_path)
     settings = tmp_path / "mine.toml"
     settings.write_bytes((output / "settings.toml").read_bytes())
     assert run(capsys, "train", "--config", settings, "--output", "two")[0] == 0
-    assert (tmp_path / "two" / "history.csv").read_bytes() == history
+    assert history_of(tmp_path / "two") == rows
     assert run(capsys, "train", "--config", settings, "--seed", 6, "--output", "three")[0] == 0
-    assert (tmp_path / "three" / "history.csv").read_bytes() != history
+    assert history_of(tmp_path / "three") != rows
     settings.write_text("epocs = 3\n")
     assert refusal(capsys, "train", "--config", settings) == (
         f"resnet-layers: The file '{settings}' must have options of `train` alone; did you mean "
@@ -649,7 +665,10 @@ def test_train_tells_programs_and_nobody(
     result = json.loads(out)
     assert code == 0
     assert result["model"] == str(tmp_path / "model.keras")
-    assert set(result) == {"model", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+    assert set(result) == {
+        *("model", "loss", "accuracy", "val_loss", "val_accuracy", "data_wait"),
+        *("test_loss", "test_accuracy"),
+    }
     assert "Epoch 1/1: " in err
     assert "checked" in err
 
@@ -658,7 +677,7 @@ def test_metadata_says_what_a_run_was(trained: Path, photos: Path) -> None:
     found = model_run(trained)
     assert found["command"] == "train"
     assert found["settings"]["variant"] == "tiny"
-    assert found["settings"]["learning_rate"] == 0.1
+    assert found["settings"]["learning_rate"] == 0.001 / 4  # 4 in a batch, not 64
     assert not {"data", "output", "overwrite"} & set(found["settings"])
     assert found["versions"]["resnet_layers"] == rl.__version__
     assert found["versions"]["keras"] == keras.__version__
@@ -690,14 +709,16 @@ def test_lines_say_where_training_is_and_what_is_left(
     lines.on_train_batch_end(0)  # which compiles, and says nothing of the others
     lines.on_train_batch_end(1, {"accuracy": 0.25, "loss": 0.5})
     lines.on_train_batch_end(3)  # too soon for another line
-    lines.on_epoch_end(0, {"val_accuracy": 0.125, "loss": 0.4, "accuracy": 0.5, "val_loss": 1.0})
+    lines.on_epoch_end(
+        0, {"val_accuracy": 0.125, "loss": 0.4, "accuracy": 0.5, "val_loss": 1.0, "data_wait": 0.01}
+    )
     lines.on_epoch_begin(1)
     lines.on_train_batch_end(4, {"loss": 0.25})
     lines.on_epoch_end(1, {})
     assert capsys.readouterr().out.splitlines() == [
         "Epoch 1/4, step 2 of 10: loss 0.5000, accuracy 25.00%, 2 min left",
-        "Epoch 1/4: loss 0.4000, accuracy 50.00%, test loss 1.0000, test accuracy 12.50%, "
-        "60 s left",
+        "Epoch 1/4: loss 0.4000, accuracy 50.00%, validation loss 1.0000, "
+        "validation accuracy 12.50%, data_wait 1.00%, 60 s left",
         "Epoch 2/4, step 5 of 10: loss 0.2500, 21 min left",
         "Epoch 2/4: 20 min left",
     ]
@@ -897,7 +918,7 @@ def test_predict_goes_on_after_what_it_cannot_read(
     assert out.splitlines()[::2] == [str(good), str(link)]
     assert err.splitlines() == [
         "resnet-layers: The image 'nothing.png' cannot be read: No such file or directory",
-        f"resnet-layers: '{model}' is not a JPEG or PNG image",
+        f"resnet-layers: '{model}' is not a JPEG, PNG, WebP, BMP or GIF image",
     ]
     code, out, err = run(capsys, "predict", model, "nothing.png")
     assert (code, out) == (1, "")
@@ -1138,7 +1159,7 @@ def test_evaluate_names_every_image_that_cannot_be_read(
     code, out, err = run(capsys, "evaluate", model, *arguments)
     assert (code, out) == (2, "")
     named = [line.removeprefix("resnet-layers: ") for line in err.splitlines()]
-    assert named == [f"'{path}' is not a JPEG or PNG image" for path in wrong]
+    assert named == [f"'{path}' is not a JPEG, PNG, WebP, BMP or GIF image" for path in wrong]
     assert len(wrong) > 3
 
 
@@ -1389,16 +1410,15 @@ def test_default_run_reaches_98_percent(tmp_path: Path, data: str) -> None:
             (tmp_path / "data" / str(label)).mkdir(parents=True, exist_ok=True)
             pixels = np.round(grey * (255 / 16)).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data" / str(label) / f"{i:04}.png")
-        options = ["--data", "data"]
+        options = ["--data", "data", "--recipe", "digits"]
     process = start("train", *options, cwd=tmp_path)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     run = tmp_path / "resnet_run"
     assert files(run) == FILES
-    with (run / "history.csv").open(encoding="utf-8") as file:
-        accuracy = float(list(csv.DictReader(file))[-1]["test_accuracy"])
+    accuracy = json.loads((run / "test.json").read_text())["accuracy"]
     assert accuracy >= 0.98
-    assert agreed(out).endswith(f", accuracy {accuracy:.2%} on 359 test images")
+    assert agreed(out).endswith(f", accuracy {accuracy:.2%} on 179 test images")
 
 
 @pytest.mark.share(2)

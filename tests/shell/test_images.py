@@ -14,7 +14,9 @@ from PIL import Image
 
 from resnet_layers.layers.preprocessing import INTERPOLATIONS, from_metadata
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.images import Reader, read, shorter_side, square
+from resnet_layers.shell.images import Reader, read
+from resnet_layers.training.headers import Header, headers
+from resnet_layers.training.pictures import square
 from tests.attack import png
 
 
@@ -189,7 +191,7 @@ def test_large_images_are_read_and_enormous_ones_refused(
     path = save(tmp_path / "a.png", picture(32, 32))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 32 - 1)  # Pillow would warn
     assert read([path], 4).shape == (1, 4, 4, 3)
-    assert shorter_side(path) == 32
+    assert list(headers([path])) == [Header(32, 32, partial=False, orientation=1)]
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 16 - 1)
     with pytest.raises(InputError) as error:
         read([path], 4)
@@ -213,7 +215,7 @@ def test_read_names_every_image_that_fails(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(InputError) as error:
         read([good, tmp_path / "bad.png", good, tmp_path / "worse.png"], 3)
     lines = [
-        f"'{tmp_path / 'bad.png'}' is not a JPEG or PNG image",
+        f"'{tmp_path / 'bad.png'}' is not a JPEG, PNG, WebP, BMP or GIF image",
         f"The image '{tmp_path / 'worse.png'}' cannot be read: No such file or directory",
     ]
     assert str(error.value).split("\n") == lines
@@ -230,11 +232,6 @@ def test_read_shows_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
     read([picture(2, 2)] * 7, 2, verbose=1)
     assert "━" in capsys.readouterr().out
-
-
-def test_shorter_side(tmp_path: Path) -> None:
-    assert shorter_side(np.zeros((3, 5), np.uint8)) == 3
-    assert shorter_side(save(tmp_path / "a.png", picture(9, 7))) == 7
 
 
 def test_preprocessing_standardizes_what_it_was_fitted_to() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,11 +28,11 @@ from resnet_layers.shell import (
     convert,
     errors,
     images,
-    labelled,
     listing,
     machines,
     predict,
     predictor,
+    progress,
     runs,
     settings,
     start,
@@ -43,9 +44,9 @@ from resnet_layers.shell import export as export_command
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TrainSettings, TuneSettings
 from resnet_layers.tuning.parts import PRESETS
-from tests.shell.test_images import encoded, picture
-from tests.shell.test_labelled import counted, touch
+from tests.shell.test_images import picture
 from tests.support.messages import ANY, Row, check, ids, missing
+from tests.training.test_labelled import counted
 from tests.tuning.test_space import ONE
 
 WING = "shell"
@@ -374,94 +375,9 @@ MODELS: list[Row] = [
 
 # --- images --------------------------------------------------------------------------------------
 
-
-def decode(content: bytes) -> None:
-    Path("a.png").write_bytes(content)
-    images.square("a.png", 8)
-
-
-def decode_many_pixels() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 16 - 1)
-        decode(encoded("PNG"))
-
-
-def decode_without_memory() -> None:
-    def rgb(image: Any) -> None:
-        raise MemoryError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(images, "rgb", rgb)
-        decode(encoded("PNG"))
-
-
-def decode_folder() -> None:
-    Path("a.png").mkdir()
-    images.square("a.png", 8)
-
-
-def decode_pipe() -> None:
-    os.mkfifo("a.png")
-    images.square("a.png", 8)
-
-
-def read_folder(*names: str) -> None:
-    for name in names:
-        touch(Path(name))
-    labelled.folder(Path("photos"))
-
-
-ARRAY = (
-    "An image must be an array of uint8 of shape (height, width) or (height, width, channels) "
-    "with 1, 3 or 4 channels, and not empty. Received: "
-)
-NO_IMAGE = "'a.png' is not a JPEG or PNG image"
-DAMAGED_IMAGE = "The image 'a.png' cannot be read: it is damaged"
 MEMORY = "There is not enough memory for 2 images of"
 
 IMAGES: list[Row] = [
-    (lambda: decode(b""), InputError, NO_IMAGE),
-    (lambda: decode(b"no image"), InputError, NO_IMAGE),
-    (lambda: decode(encoded("GIF")), InputError, NO_IMAGE),
-    (lambda: decode(encoded("PNG")[:-60]), InputError, DAMAGED_IMAGE),
-    (lambda: decode(encoded("JPEG")[:-60]), InputError, DAMAGED_IMAGE),
-    (
-        decode_without_memory,
-        InputError,
-        "The image 'a.png' cannot be read: there is not enough memory",
-    ),
-    (
-        lambda: images.square("a.png", 8),
-        InputError,
-        "The image 'a.png' cannot be read: No such file or directory",
-    ),
-    (decode_folder, InputError, "The image 'a.png' cannot be read: Is a directory"),
-    (decode_pipe, InputError, "The image 'a.png' cannot be read: Not a file"),
-    (
-        decode_many_pixels,
-        InputError,
-        "The image 'a.png' cannot be read: it has too many pixels",
-    ),
-    (
-        lambda: images.square(np.zeros((4, 4), np.float32), 8),
-        ValueError,
-        f"{ARRAY}dtype=float32, shape=(4, 4)",
-    ),
-    (
-        lambda: images.square(np.zeros((4, 4, 2), np.uint8), 8),
-        ValueError,
-        f"{ARRAY}dtype=uint8, shape=(4, 4, 2)",
-    ),
-    (
-        lambda: images.square(np.zeros(4, np.uint8), 8),
-        ValueError,
-        f"{ARRAY}dtype=uint8, shape=(4,)",
-    ),
-    (
-        lambda: images.square(np.zeros((0, 4), np.uint8), 8),
-        ValueError,
-        f"{ARRAY}dtype=uint8, shape=(0, 4)",
-    ),
     (
         lambda: images.read(["a.png", "b.png"], 4),
         InputError,
@@ -477,52 +393,6 @@ IMAGES: list[Row] = [
         lambda: images.read([picture(1, 1)] * 2, 10**10),
         InputError,
         f"{MEMORY} {10**10}×{10**10} pixels, 558793544769.3 GiB",
-    ),
-    # Folders
-    (
-        read_folder,
-        InputError,
-        "The folder 'photos' cannot be read: No such file or directory",
-    ),
-    (
-        lambda: read_folder("photos"),
-        InputError,
-        "The folder 'photos' cannot be read: Not a directory",
-    ),
-    (
-        lambda: read_folder("photos/a.png"),
-        InputError,
-        "The folder 'photos' must have a subfolder of images for each class. Received: none, but "
-        "images in the folder itself",
-    ),
-    (
-        lambda: read_folder("photos/.hidden/a.png"),
-        InputError,
-        "The folder 'photos' must have a subfolder of images for each class. Received: none",
-    ),
-    (
-        lambda: read_folder("photos/cat/a.png", "photos/dog/a.txt"),
-        InputError,
-        "The class folder 'photos/dog' must have images (.jpg, .jpeg, .png) in itself. "
-        "Received: none",
-    ),
-    (
-        lambda: read_folder("photos/train/cat/a.png"),
-        InputError,
-        "The class folder 'photos/train' must have images (.jpg, .jpeg, .png) in itself. "
-        "Received: none",
-    ),
-    (
-        lambda: counted(5).split(0),
-        InputError,
-        "The images of the folder 'photos' must belong to two or more classes, with a subfolder "
-        "for each. Received: 1 class, 'class 0'",
-    ),
-    (
-        lambda: counted(5, 1, 3).split(0),
-        InputError,
-        "Each class of the folder 'photos' must have two or more images, one to train on and one "
-        "to test on. Received: one image of 'class 1'",
     ),
 ]
 
@@ -603,13 +473,59 @@ OUTPUTS: list[Row] = [
 
 def train_to_infinity() -> None:
     """With a loss that is no number after the only epoch."""
-    names = ("loss", "accuracy", "val_loss", "val_accuracy")
-    history = SimpleNamespace(history={name: [np.nan] for name in names})
+
+    def fit(*_: Any, callbacks: Any, **__: Any) -> None:
+        for callback in callbacks:
+            callback.on_epoch_begin(0)
+            callback.on_epoch_end(0, {"loss": np.nan, "accuracy": 0.5})
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.Model, "fit", lambda *_, **__: history)
+        patch.setattr(keras.Model, "fit", fit)
+        patch.setattr(progress, "Lines", lambda **_: keras.callbacks.Callback())
         patch.setattr(train, "_network", lambda *_: network())
-        photos, output = write_photos(2, 2), Path("run")
+        photos, output = write_photos(4, 4), Path("run")
         train.train(TrainSettings(data=photos, output=output, image_size=8))
+
+
+def write_noise(count: int = 4) -> Path:
+    """Photographs whose headers and ends stay sound when `damage` was at them."""
+    rng = np.random.default_rng(0)
+    for i in range(count * 2):
+        path = Path("photos", "ab"[i % 2], f"{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    return Path("photos")
+
+
+def damage(paths: Iterable[Path]) -> None:
+    for path in paths:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] = 255 - content[len(content) // 3]
+        path.write_bytes(content)
+
+
+def train_on_damaged(after: str | None, *, which: str = "*/*", **options: Any) -> None:
+    """Images are damaged before training, or when a method of a callback is called."""
+    photos = write_noise()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_network", lambda *_: network(class_names=["a", "b"]))
+        if after is None:
+            damage(photos.glob(which))
+        else:
+            late = lambda *_: damage(photos.glob(which))  # noqa: E731
+            patch.setattr(progress.Interruptible, after, late)
+        train.train(TrainSettings(data=photos, output=Path("run"), image_size=8, **options))
+
+
+def train_on_a_split_folder() -> None:
+    for name in ("train/a", "train/b", "val/a"):
+        path = Path("photos", name)
+        path.mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(np.full((9, 9, 3), 20 * i, np.uint8)).save(path / f"{i}.png")
+    known({"data": "folder", "folders": True, "seed": 0, "test_digest": ""}).test_images(
+        Path("photos/train")
+    )
 
 
 def check_process(code: int = 0, out: str = "", err: str = "") -> None:
@@ -774,10 +690,76 @@ TRAIN: list[Row] = [
         train_to_infinity,
         InputError,
         "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. "
-        "Received: learning_rate=0.1",
+        "Received: learning_rate=0.001",
     ),
     (
-        lambda: train._write(TrainSettings(output=Path("nowhere")), network(), []),
+        lambda: train_on_damaged(None, skip_damaged=True, check=True),
+        InputError,
+        "Too many images are damaged: none is left of 'a'",
+    ),
+    (
+        lambda: train_on_damaged(None, which="a/2.png"),
+        InputError,
+        "The image 'photos/a/2.png' cannot be read: it is damaged",
+    ),
+    (
+        lambda: train_on_damaged("on_test_begin"),
+        InputError,
+        f"The image '{ANY}.png' cannot be read: it is damaged; no epoch was over, so nothing is "
+        "written",
+    ),
+    (
+        lambda: train_on_damaged("on_epoch_begin", epochs=1),
+        InputError,
+        f"The image '{ANY}.png' cannot be read: it is damaged; no epoch was over, so nothing is "
+        "written",
+    ),
+    (
+        lambda: train_on_damaged("on_epoch_end", epochs=6),
+        InputError,
+        f"The image '{ANY}.png' cannot be read: it is damaged; the network as it was then, after "
+        f"{ANY} of 6 epochs, is in 'run'",
+    ),
+    (
+        train_on_a_split_folder,
+        InputError,
+        "The folder 'photos/train' must have folders of their own to train and to test on, as that "
+        "had which 'model.keras' was trained on",
+    ),
+    (
+        lambda: TrainSettings(recipe="resnet"),
+        ValueError,
+        "`recipe` must be one of 'digits', 'photos', 'finetune', 'probe', 'cifar', 'a1', 'a2', "
+        "'a3', 'ffcv16'. Received: recipe='resnet'",
+    ),
+    (
+        lambda: TrainSettings(recipe="a1", from_="resnet18.a1_in1k"),
+        ValueError,
+        "`drop_path` must be 0 with `from`, whose network has its own. Received: drop_path=0.05, "
+        "recipe='a1'",
+    ),
+    (
+        lambda: TrainSettings(validation=0.5, test=0.5),
+        ValueError,
+        "`validation` and `test` must leave images to train on. Received: validation=0.5, test=0.5",
+    ),
+    (
+        lambda: TrainSettings(validation=0.0, patience=3),
+        ValueError,
+        "`patience` must come with images for validation. Received: patience=3, validation=0.0",
+    ),
+    (
+        lambda: TrainSettings(ema=0.99, patience=3),
+        ValueError,
+        "`patience` must not come with `ema`. Received: patience=3, ema=0.99",
+    ),
+    (
+        lambda: TrainSettings(from_="a.keras", layer_decay=0.5, accumulate=2),
+        ValueError,
+        "`layer_decay` must not come with `accumulate`. Received: layer_decay=0.5, accumulate=2",
+    ),
+    (
+        lambda: train._write(TrainSettings(output=Path("nowhere")), network(), [], {}),
         InputError,
         NOWHERE,
     ),

@@ -1,5 +1,6 @@
 """One file, one answer: a photograph has the same probabilities in every way that they are had."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.serving import comparison
-from resnet_layers.shell import classifier, images, labelled, predictor
+from resnet_layers.shell import classifier, images, predictor
+from resnet_layers.training import labelled
 from resnet_layers.training.batches import Batches
 from resnet_layers.weights import pretrained, tags
 from tests.support.randomize import randomize, value
@@ -131,8 +133,9 @@ def answers_agree(file: Path, folder: Path, rounding: float) -> None:
     if found.reader.takes_squares:
         squares = found.reader.squares([photo])
         classifier.compile_classifier(found.model)
-        batches = Batches(squares, np.array([LABEL]), found.reader.normalize, 8)
-        answers["fit's evaluation"] = np.exp(-found.model.evaluate(batches, verbose=0)[0])
+        whole_pixels = dataclasses.replace(one, sources=list(squares))
+        batches = Batches(whole_pixels, found.reader.layer, 8)
+        answers["fit's evaluation"] = np.exp(-found.model.evaluate(batches.dataset(), verbose=0)[0])
     for way, answer in answers.items():
         wanted = expected if np.ndim(answer) else expected[0, LABEL]
         np.testing.assert_allclose(answer, wanted, atol=rounding, rtol=0, err_msg=way)

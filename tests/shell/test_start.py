@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.networks import variants
-from resnet_layers.shell import images, labelled, start, train
+from resnet_layers.shell import images, start, train
 from resnet_layers.shell import settings as settings_module
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.training import labelled, pictures
 from resnet_layers.weights import readers
 from resnet_layers.weights.plan import named_parts
 from tests.shell.test_command_line import TINY, write_photos
@@ -200,7 +201,7 @@ def test_images_are_prepared_as_the_weights_expect_them(channels: str, data_form
     # The layer itself, but for the border that it cuts off.
     whole = {**layer.get_config(), "crop_pct": 1.0, "resizing": "fit", **layout}
     plain = rl.Preprocessing(**whole)
-    expected = [plain(np.asarray(images._decoded(source))) for source in sources]
+    expected = [plain(np.asarray(pictures.decoded(source))) for source in sources]
     np.testing.assert_allclose(reader(sources), np.stack(expected), atol=1 / 100)
 
 

@@ -28,8 +28,8 @@ from resnet_layers.shell.trials import Table, Trial
 from resnet_layers.tuning import HyperResNet, Range
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_command_line import agreed, model_run, run, write_photos
-from tests.shell.test_labelled import counted
 from tests.support.uncompiled import uncompiled
+from tests.training.test_labelled import counted
 from tests.tuning.test_space import ONE
 
 TINY = {

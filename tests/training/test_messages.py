@@ -8,11 +8,17 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
+from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.training import Unfreeze, freeze_until, layer_decay
+from resnet_layers.training.batches import Batches
 from resnet_layers.training.chance import ColorJitter, Flip, RandomErasing
+from resnet_layers.training.crops import RandomResizedCrop
+from resnet_layers.training.labelled import digits
 from resnet_layers.training.mixing import Mixing, smoothed
 from resnet_layers.training.policies import RandAugment
+from resnet_layers.training.recipes import Recipe
 from tests.support.messages import ANY, Row, check, ids, missing
+from tests.training.messages import IMAGES as IMAGES_AND_FOLDERS
 
 WING = "training"
 POLICY = (
@@ -28,6 +34,9 @@ WRONG: list[Any] = [
     *("rand-mmax0", "rand-inc2", "rand-tnone", "rand-w0", "rand-m9-m8", "Rand-m9", "rand-m9 "),
 ]
 IMAGES, ROWS = tf.zeros((4, 2, 2, 3)), tf.eye(4)
+
+
+RECIPE: Any = {"source": "nowhere", "epochs": 1, "batch_size": 1, "learning_rate": 1.0}
 
 
 def network() -> rl.ResNet:
@@ -62,6 +71,7 @@ def of(kind: Callable[..., Any], **arguments: Any) -> Callable[[], Any]:
 
 
 ERRORS: list[Row] = [
+    *IMAGES_AND_FOLDERS,
     *[(policy(name), ValueError, f"{POLICY}{name!r}") for name in WRONG],
     (policy(None), TypeError, f"{POLICY}None"),
     (
@@ -216,6 +226,21 @@ ERRORS: list[Row] = [
             ("have no `global_clipnorm`", keras.optimizers.SGD(global_clipnorm=1.0)),
         )
     ],
+    (
+        lambda: Batches(digits(), for_squares(8, (0,) * 3, (1,) * 3), 4, crop=RandomResizedCrop(9)),
+        ValueError,
+        "`crop` must be of the size of `prepare`. Received: crop.size=9, prepare.image_size=8",
+    ),
+    (
+        lambda: Recipe(**RECIPE, ema=0.0),
+        ValueError,
+        "`ema` must be a number in (0, 1). Received: ema=0.0",
+    ),
+    (
+        lambda: Recipe(**RECIPE, ema=0.5, grow_from=8),
+        ValueError,
+        "`ema` must be None where images grow. Received: ema=0.5, grow_from=8",
+    ),
     (
         lambda: smoothed(ROWS, 1.0),
         ValueError,

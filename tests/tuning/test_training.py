@@ -13,8 +13,8 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from resnet_layers.training.arrays import augment
 from resnet_layers.training.augmentation import Augmentation, MixUp
-from resnet_layers.training.batches import augment
 from resnet_layers.training.labels import CategoricalCrossentropy
 from resnet_layers.training.schedules import WarmUpCosine
 from resnet_layers.tuning import HyperResNet, build_model

@@ -2,21 +2,16 @@
 
 import os
 from collections import Counter
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.shell import labelled
-from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.images import Reader, read
-from resnet_layers.shell.labelled import Labelled, digits, folder
-from resnet_layers.training.augmentation import shifted
-from resnet_layers.training.batches import Batches
+from resnet_layers._support.errors import InputError
+from resnet_layers.shell.images import read
+from resnet_layers.training import labelled
+from resnet_layers.training.labelled import Labelled, digits, folder, joined, parts, twins
 
 
 def touch(path: Path) -> Path:
@@ -63,11 +58,14 @@ def test_folder_sorts_classes_and_images_by_name(tmp_path: Path) -> None:
 
 
 def test_folder_leaves_out_what_is_no_image_of_a_class(tmp_path: Path) -> None:
-    for name in ["cat/a.png", "cat/.b.png", "cat/c.txt", "cat/d", "cat/more/e.png", "f.png"]:
+    for name in ["cat/a.png", "cat/.b.png", "cat/c.txt", "cat/d", "cat/more/e.webp", "f.png"]:
         touch(tmp_path / name)
     touch(tmp_path / ".hidden" / "a.png")
-    touch(tmp_path / "cat" / "g.png" / "h.png")
-    assert folder(tmp_path).names == ["cat/a.png"]
+    touch(tmp_path / "cat" / ".hidden" / "a.png")
+    touch(tmp_path / "cat" / "g.png" / "h.gif")
+    (tmp_path / "cat" / "round").symlink_to(tmp_path / "cat")
+    assert folder(tmp_path).names == ["cat/a.png", "cat/g.png/h.gif", "cat/more/e.webp"]
+    assert folder(tmp_path, flat=True).names == ["cat/a.png"]
 
 
 def test_folder_follows_links_and_a_broken_one_is_an_unreadable_image(tmp_path: Path) -> None:
@@ -130,79 +128,89 @@ def test_digest_depends_on_names_alone() -> None:
     assert data.digest() != counted(3, 4).digest()
 
 
-def numbered(count: int, size: int = 8) -> tuple[Any, Any, Any]:
-    """Images whose every pixel is their own number, and a preprocessing that keeps it."""
-    labels = np.arange(count)
-    squares = np.broadcast_to(labels[:, None, None, None], (count, size, size, 3)).astype(np.uint8)
-    return squares, labels, Reader(for_squares(size, (0,) * 3, (1,) * 3)).normalize
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
-@pytest.mark.parametrize("seed", [None, 0])
-def test_batches_hold_every_image_once_with_its_label(batch_size: int, seed: int | None) -> None:
-    squares, labels, normalize = numbered(65)
-    batches = Batches(squares, labels, normalize, batch_size, seed)
-    parts = [batches[i] for i in range(len(batches))]
-    assert len(parts) == -(-65 // batch_size)
-    found = np.concatenate([part[1] for part in parts])
-    assert sorted(found) == list(range(65))
-    assert (found.tolist() == list(range(65))) is (seed is None)
-    for x, y in parts:
-        assert x.dtype == np.float32
-        assert np.array_equal(x, np.broadcast_to(y[:, None, None, None], x.shape))
-    sizes = {len(part[1]) for part in parts}
-    assert max(sizes) <= batch_size
-    assert max(sizes) - min(sizes) <= 1
-
-
-def test_batches_of_training_follow_seed_and_epoch() -> None:
-    arguments = numbered(40)
-
-    def orders(seed: int) -> list[list[int]]:
-        batches = Batches(*arguments, 64, seed)
-        found = []
-        for _ in range(3):
-            found.append(batches[0][1].tolist())
-            batches.on_epoch_end()
-        return found
-
-    first = orders(0)
-    assert first == orders(0)
-    assert len({tuple(order) for order in [*first, *orders(1)]}) == 6
-
-
-@pytest.mark.parametrize(("size", "reach"), [(1, 1), (7, 1), (16, 1), (47, 2), (64, 4)])
-def test_shifts_move_whole_images_and_continue_the_border(size: int, reach: int) -> None:
-    rng = np.random.default_rng(0)
-    squares = rng.integers(0, 256, (200, size, size, 3), dtype=np.uint8)
-    moved = shifted(squares, rng)
-    assert moved.shape == squares.shape
-    offsets = range(-reach, reach + 1)
-
-    def displaced(image: Any, down: int, right: int) -> Any:
-        at = np.arange(size)
-        rows, columns = np.clip(at + down, 0, size - 1), np.clip(at + right, 0, size - 1)
-        return image[rows][:, columns]
-
-    seen = [
-        next(o for o in product(offsets, offsets) if np.array_equal(after, displaced(before, *o)))
-        for before, after in zip(squares, moved, strict=True)
-    ]
-    if size > 1:
-        assert {down for down, _ in seen} == {right for _, right in seen} == set(offsets)
-
-
-def test_test_images_are_never_shifted() -> None:
-    rng = np.random.default_rng(0)
-    squares = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-    normalize = Reader.fit(squares).normalize
-    x, _ = Batches(squares, np.arange(5), normalize, 64)[0]
-    assert np.array_equal(x, normalize(squares))
-
-
 def test_images_of_many_folders_are_those_on_disk(tmp_path: Path) -> None:
     for i in range(6):
         path = touch(tmp_path / f"class {i % 2}" / f"{i}.png")
         Image.fromarray(np.full((3, 3), i, np.uint8)).save(path)
     data = labelled.folder(tmp_path)
     assert read(data.sources, 2)[:, 0, 0, 0].tolist() == [0, 2, 4, 1, 3, 5]
+
+
+def written(path: Path, content: bytes) -> Path:
+    touch(path).write_bytes(content)
+    return path
+
+
+def test_twins_are_files_with_equal_bytes(tmp_path: Path) -> None:
+    long = bytes(range(256)) * 64
+    contents = [long, b"a", long, b"b", long[:-1] + b"x", b"a", b"", long]
+    sources = [written(tmp_path / f"{i}.png", content) for i, content in enumerate(contents)]
+    assert twins(sources) == {0: [0, 2, 7], 2: [0, 2, 7], 7: [0, 2, 7], 1: [1, 5], 5: [1, 5]}
+    shapes = [((2, 2), 0), ((2, 2), 1), ((2, 2), 0), ((4, 1), 0)]
+    arrays = [np.full(shape, value, np.uint8) for shape, value in shapes]
+    assert twins(arrays) == {0: [0, 2], 2: [0, 2]}
+    assert twins([*sources[1:2], tmp_path / "none.png", tmp_path / "none.png"]) == {
+        1: [1, 2],
+        2: [1, 2],
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_files_stay_on_one_side(tmp_path: Path, seed: int) -> None:
+    for i in range(40):
+        written(tmp_path / "ab"[i % 2] / f"{i:02}.png", bytes([i // 4 % 7]))  # across classes, too
+    data = folder(tmp_path)
+    training, test = data.split(seed, 0.2, together=True)
+    assert sorted([*training.names, *test.names]) == sorted(data.names)
+    contents = [
+        {Path(str(path)).read_bytes() for path in part.sources} for part in (training, test)
+    ]
+    assert not contents[0] & contents[1]
+    for part in (training, test):
+        assert set(part.labels) == {0, 1}
+
+
+def test_without_equal_files_together_changes_nothing() -> None:
+    data = digits()
+    for fraction in (0.1, 0.2):
+        names = [data.split(7, fraction, together=value)[1].names for value in (False, True)]
+        assert names[0] == names[1]
+
+
+def test_a_class_of_one_image_keeps_it_where_it_may() -> None:
+    training, held = counted(5, 1).split(0, 0.5, every=False)
+    assert set(training.labels) == {0, 1}
+    assert set(held.labels) == {0}
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_a_folder_that_is_split_already_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    for path in ("train/cat/1", "train/dog/2", f"{name}/dog/3", "test/cat/4", "test/dog/5"):
+        touch(tmp_path / f"{path}.png")
+    found = parts(tmp_path)
+    assert found is not None
+    assert list(found) == ["train", "validation", "test"]
+    assert [part.class_names for part in found.values()] == [["cat", "dog"]] * 3
+    assert [part.labels.tolist() for part in found.values()] == [[0, 1], [1], [0, 1]]
+    whole = joined(found)
+    assert whole.names == [
+        *("train/cat/1.png", "train/dog/2.png", "validation/dog/3.png"),
+        *("test/cat/4.png", "test/dog/5.png"),
+    ]
+    assert whole.labels.tolist() == [0, 1, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/a.png", "test/a.png"],  # classes: vehicles, and what is no vehicle
+        ["train/cat/a.png", "bus/dog/a.png"],
+        ["train/cat/a.png"],
+        ["val/cat/a.png", "test/cat/a.png"],
+        ["train/cat/a.png", "val/cat/a.png", "valid/cat/a.png"],
+    ],
+)
+def test_other_folders_are_classes(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        touch(tmp_path / name)
+    assert parts(tmp_path) is None

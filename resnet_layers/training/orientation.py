@@ -21,11 +21,17 @@ def upright(image: "Image", file: "Image") -> "Image":
     """
     from PIL import Image
 
-    turn = _TURNS.get(_orientation(file))
+    turn = _TURNS.get(orientation(file))
     return image if turn is None else image.transpose(Image.Transpose(turn))
 
 
-def _orientation(file: "Image") -> int:
+def orientation(file: "Image") -> int:
+    """From 1, which is upright, to 8; whatever else a file says is upright, too."""
+    found = _found(file)
+    return found if found in _TURNS else 1
+
+
+def _found(file: "Image") -> int:
     content = bytes(file.info.get("exif", b""))
     while content.startswith(_EXIF):  # some write it twice
         content = content[len(_EXIF) :]

@@ -1,0 +1,202 @@
+"""The images of `train`: found, split, and looked at before any of them is decoded."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_layers._support import checks
+from resnet_layers.shell import images, progress
+from resnet_layers.shell.errors import InputError, printable, say
+from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.training import labelled
+from resnet_layers.training.headers import Header, headers
+from resnet_layers.training.labelled import Labelled
+from resnet_layers.training.pictures import ImageSource, decoded, quiet, square
+
+MEASURED = 2000  # images that mean and deviation are of, at most
+_AT_ONCE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Images for a training.
+
+    Args:
+        every: All of them.
+        training: Those to train on.
+        validation: Those to look at after each epoch; none if there are too few.
+        test: Those for the end.
+        split: What the metadata of the network say of this.
+        headers: Of the training images.
+    """
+
+    every: Labelled
+    training: Labelled
+    validation: Labelled
+    test: Labelled
+    split: dict[str, Any]
+    headers: list[Header] = dataclasses.field(default_factory=list)
+
+    def class_weight(self) -> dict[int, float]:
+        """What gives each class the same weight in all training images."""
+        counts = np.bincount(self.training.labels, minlength=len(self.every.class_names))
+        return {i: len(self.training.labels) / len(counts) / n for i, n in enumerate(counts)}
+
+    def in_memory(self, size: int, interpolation: str) -> "Data":
+        """With the digits as squares, which are in memory anyway; files stay where they are."""
+        if self.every.kind != "digits":
+            return self
+        parts = [
+            dataclasses.replace(one, sources=list(images.read(one.sources, size, interpolation)))
+            for one in (self.training, self.validation, self.test)
+        ]
+        return dataclasses.replace(self, training=parts[0], validation=parts[1], test=parts[2])
+
+    def measured(
+        self, size: int, interpolation: str, data_format: str, skip_damaged: bool
+    ) -> images.Reader:
+        """The preprocessing for training on these images, from some of them."""
+        sources = self.training.sources
+        count = min(len(sources), MEASURED)
+        some = [sources[i * len(sources) // count] for i in range(count)]
+
+        def one(source: ImageSource) -> NDArray[np.uint8] | InputError:
+            try:
+                return square(source, size, interpolation)
+            except InputError as error:
+                return error
+
+        with quiet(), ThreadPoolExecutor() as pool:
+            chunks = (some[i : i + _AT_ONCE] for i in range(0, count, _AT_ONCE))
+            found = (image for chunk in chunks for image in pool.map(one, chunk))
+            return images.Reader.fit(_sound(found, skip_damaged), data_format)
+
+
+def usual_size(found: Iterable[Header | InputError]) -> int:
+    """Of images with such headers: enough for three stages, not too much for a processor."""
+    sides = [min(one.height, one.width) for one in found if isinstance(one, Header)]
+    return int(np.clip(np.median(sides), 16, 64)) if sides else 16
+
+
+def find(settings: TrainSettings) -> Data:
+    """The images of `--data`, or the digits, split and not decoded yet.
+
+    Raises:
+        InputError: If there are none, or too few.
+    """
+    parts = labelled.parts(settings.data) if settings.data else None
+    share, validation = settings.validation, None
+    if parts is not None:
+        training, every, validation = (
+            parts["train"],
+            labelled.joined(parts),
+            parts.get("validation"),
+        )
+        test = parts.get("test") or parts["validation"]
+    else:
+        every = labelled.folder(settings.data) if settings.data else labelled.digits()
+        training, test = every.split(settings.seed, settings.test, together=True)
+        share /= 1 - settings.test
+    if validation is None and share:
+        training, validation = training.split(settings.seed, share, together=True, every=False)
+    validation = validation or training.select(np.arange(0))
+    split = described(every, test, settings.seed, settings.test, folders=parts is not None)
+    return Data(every, training, validation, test, split)
+
+
+def described(
+    every: Labelled, test: Labelled, seed: int, fraction: float, *, folders: bool = False
+) -> dict[str, Any]:
+    """How test images were chosen, for the metadata of a network.
+
+    Args:
+        every: All images.
+        test: Those left for the test.
+        seed: What they were chosen by.
+        fraction: The share of each class that they are.
+        folders: Whether they had a folder of their own.
+    """
+    return {
+        "data": every.kind,
+        "folders": folders,
+        "seed": seed,
+        "test_fraction": fraction,
+        "test_images": len(test.labels),
+        "test_digest": test.digest(),
+    }
+
+
+def look(data: Data, *, skip_damaged: bool, check: bool) -> Data:
+    """The same without what is damaged, and with what the files say of themselves.
+
+    Args:
+        data: What `find` has found.
+        skip_damaged: Whether damaged images are left out; otherwise they end the run.
+        check: Whether each image is decoded, and not just its header and its end looked at.
+
+    Raises:
+        InputError: If images are damaged and not left out, or if a class is lost with them.
+    """
+    wrong: list[InputError] = []
+    sound, found = [], []
+    lists = (data.training, data.validation, data.test)
+    count = progress.Count(sum(len(one.labels) for one in lists), images.verbosity(), "checked")
+    for one in lists:
+        seen: list[Header | InputError] = []
+        for header in _decoding(one.sources) if check else headers(one.sources):
+            seen.append(header)
+            count.add()
+        wrong += [header for header in seen if isinstance(header, InputError)]
+        kept = [i for i, header in enumerate(seen) if isinstance(header, Header)]
+        sound.append(one.select(np.array(kept, int)))
+        found.append([header for header in seen if isinstance(header, Header)])
+    if wrong and not skip_damaged:
+        images.refuse([str(error) for error in dict.fromkeys(map(str, wrong))])
+    tell_left_out(wrong)
+    lost = np.setdiff1d(np.arange(len(data.every.class_names)), sound[0].labels)
+    if len(lost) or not len(sound[2].labels):
+        name = printable(data.every.class_names[lost[0]]) if len(lost) else "the test"
+        raise InputError(f"Too many images are damaged: none is left of '{name}'")
+    return dataclasses.replace(
+        data, training=sound[0], validation=sound[1], test=sound[2], headers=found[0]
+    )
+
+
+def tell_left_out(wrong: Iterable[InputError | str]) -> None:
+    """Names images that are damaged and left out, if there are any."""
+    said = list(dict.fromkeys(map(str, wrong)))
+    if not said:
+        return
+    say(f"{len(said)} damaged {'image is' if len(said) == 1 else 'images are'} left out:")
+    say(checks.some(said, str, "\n"))
+
+
+def _sound(
+    found: Iterable[NDArray[np.uint8] | InputError], skip_damaged: bool
+) -> Iterator[NDArray[np.uint8]]:
+    for image in found:
+        if not isinstance(image, InputError):
+            yield image
+        elif not skip_damaged:
+            images.refuse([str(image)])
+
+
+def _decoding(sources: Sequence[ImageSource]) -> Iterable[Header | InputError]:
+    """Headers of images that can be decoded as a whole."""
+
+    def one(source: ImageSource) -> InputError | None:
+        try:
+            decoded(source)
+        except InputError as error:
+            return error
+        return None
+
+    with quiet(), ThreadPoolExecutor() as pool:
+        for start in range(0, len(sources), _AT_ONCE):
+            some = sources[start : start + _AT_ONCE]
+            for header, error in zip(list(headers(some)), pool.map(one, some), strict=True):
+                yield error or header

@@ -1,0 +1,139 @@
+"""`fit` as `train` calls it: sizes that grow, averages at the end, and images that fail late."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+from resnet_layers.networks.model import ResNet
+from resnet_layers.shell import history, images, progress
+from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.training.averages import recalibrate
+from resnet_layers.training.batches import Batches
+from resnet_layers.training.pictures import quiet
+from resnet_layers.training.waiting import DataWait
+
+_MEASURED = 32  # batches that statistics of averaged weights are of, at most
+
+
+@dataclasses.dataclass
+class Fitting:
+    """A training, and what it has come to.
+
+    Args:
+        settings: What is asked for.
+        model: The network, compiled.
+        batches: The training images by their height and width.
+        validation: Images to look at after each epoch; none of length 0.
+        size: Height and width of the images at the end.
+    """
+
+    settings: TrainSettings
+    model: ResNet
+    batches: Callable[[int], Batches]
+    validation: Batches
+    size: int
+    table: list[history.Row] = dataclasses.field(default_factory=list)
+    left_out: list[InputError] = dataclasses.field(default_factory=list)
+
+    def run(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Trains; an epoch that is over is a row of the table.
+
+        Raises:
+            DamagedError: If an image cannot be decoded.
+            InputError: If the loss is no longer a number.
+        """
+        recipe, epochs = self.settings.chosen, self.settings.epochs
+        sizes = [recipe.size_in(epoch, epochs, self.size) for epoch in range(epochs)]
+        with quiet():
+            for size, group in itertools.groupby(range(epochs), sizes.__getitem__):
+                some = list(group)
+                training = self.batches(size)
+                self._some(training, some[0], some[-1] + 1, callbacks)
+                self.left_out += training.left_out
+                if self.model.stop_training:
+                    break
+            if not all(map(math.isfinite, self.table[-1].values())):
+                raise InputError(
+                    f"The loss is no longer a number in epoch {len(self.table)}: `learning_rate` "
+                    "must be smaller. Received: "
+                    f"learning_rate={self.settings.learning_rate}"
+                )
+            if recipe.ema is not None:
+                numbers = range(min(_MEASURED, len(training)))
+                recalibrate(self.model, (training.batch(epochs, i)[0] for i in numbers))
+        self.left_out += self.validation.left_out
+
+    def _some(
+        self,
+        training: Batches,
+        first: int,
+        last: int,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        verbose = images.verbosity()
+        counted = progress.Interruptible()
+        rows = keras.callbacks.LambdaCallback(on_epoch_end=self._add)
+        start = first * len(training)
+        try:
+            self.model.fit(
+                training.dataset(start),
+                steps_per_epoch=len(training),
+                initial_epoch=first,
+                epochs=last,
+                shuffle=False,  # the batches do it, from the seed
+                validation_data=self.validation.dataset() if len(self.validation) else None,
+                callbacks=[
+                    keras.callbacks.TerminateOnNaN(),
+                    DataWait(training.clock),
+                    counted,
+                    *callbacks,
+                    rows,
+                    *([progress.Lines(total=self.settings.epochs)] if verbose == 2 else []),
+                ],
+                verbose=int(verbose == 1),
+            )
+        except Exception as error:
+            at = start + counted.steps
+            found = self.validation.damaged() if counted.evaluates else training.damaged(at)
+            damaged = self._damaged(found)
+            if damaged is None:
+                raise
+            raise damaged from error
+
+    def test(self, network: ResNet, batches: Batches) -> tuple[float, float]:
+        """Loss and accuracy of a compiled network on the images for the end.
+
+        Raises:
+            DamagedError: If an image cannot be decoded.
+        """
+        try:
+            with quiet():
+                loss, accuracy = network.evaluate(batches.dataset(), verbose=0)
+        except Exception as error:
+            damaged = self._damaged(batches.damaged())
+            if damaged is None:
+                raise
+            raise damaged from error
+        self.left_out += batches.left_out
+        return loss, accuracy
+
+    def _damaged(self, found: Iterator[InputError]) -> "DamagedError | None":
+        """The first that is wrong with an image, if that is what a step failed at."""
+        first = next(found, None)
+        if first is None:
+            return None
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
+        return DamagedError(str(first))
+
+    def _add(self, epoch: int, logs: Any) -> None:
+        self.table.append(history.row(logs))
+
+
+class DamagedError(InputError):
+    """An image cannot be decoded, and training has begun."""

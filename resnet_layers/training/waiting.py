@@ -1,0 +1,66 @@
+"""How long training waited for its data: the share of each epoch, kept in the history."""
+
+from time import monotonic
+from typing import Any
+
+import keras
+
+
+class Clock:
+    """Measures how long whoever iterates over a dataset waits for its elements.
+
+    Keras iterates within compiled steps on TensorFlow, where only the dataset can look at a clock.
+    """
+
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        with tf.device("CPU"):
+            self._seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+    @property
+    def seconds(self) -> float:
+        """Waited so far."""
+        return float(self._seconds.numpy())
+
+    def around(self, dataset: Any) -> Any:
+        """The same dataset, whose elements are waited for by this clock."""
+        import tensorflow as tf
+
+        def stopped(began: Any, element: Any) -> Any:
+            self._seconds.assign_add(tf.timestamp() - began)
+            return element
+
+        # `zip` asks for the time first, then for the element.
+        begun = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
+        options = tf.data.Options()
+        options.experimental_optimization.inject_prefetch = False  # which would wait by itself
+        return tf.data.Dataset.zip((begun, dataset)).map(stopped).with_options(options)
+
+
+class DataWait(keras.callbacks.Callback):
+    """Writes `data_wait` into the logs of each epoch: the share of it that waited for data.
+
+    That is the seconds that steps waited for their batch over the seconds from the first step's
+    request to the last step's end; evaluation between epochs does not count. Where steps run
+    behind the program that asks for them, as on a GPU, the share is an upper bound.
+
+    Args:
+        clock: What measures, such as `Batches.clock`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._waited, self._began = self.clock.seconds, monotonic()
+        self._ended = self._began
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._ended = monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        took = self._ended - self._began
+        if logs is not None and took > 0:
+            logs["data_wait"] = min((self.clock.seconds - self._waited) / took, 1.0)

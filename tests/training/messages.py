@@ -1,0 +1,195 @@
+"""Errors of image files and folders: their types and whole texts."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_layers._support.errors import InputError
+from resnet_layers.layers.preprocessing import for_squares
+from resnet_layers.training import labelled, pictures
+from resnet_layers.training.batches import Batches
+from resnet_layers.training.crops import RandomResizedCrop
+from tests.shell.test_images import encoded
+from tests.support.messages import Row
+from tests.training.test_labelled import counted, touch
+
+
+def decode(content: bytes) -> None:
+    Path("a.png").write_bytes(content)
+    pictures.square("a.png", 8)
+
+
+def decode_many_pixels() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 16 - 1)
+        decode(encoded("PNG"))
+
+
+def decode_without_memory() -> None:
+    def rgb(image: Any) -> None:
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "rgb", rgb)
+        decode(encoded("PNG"))
+
+
+def decode_folder() -> None:
+    Path("a.png").mkdir()
+    pictures.square("a.png", 8)
+
+
+def decode_pipe() -> None:
+    os.mkfifo("a.png")
+    pictures.square("a.png", 8)
+
+
+def read_folder(*names: str) -> None:
+    for name in names:
+        touch(Path(name))
+    labelled.folder(Path("photos"))
+
+
+def read_parts(*names: str) -> None:
+    for name in names:
+        touch(Path("photos", name))
+    labelled.parts(Path("photos"))
+
+
+def copies() -> None:
+    data = counted(3, 3)
+    same = dataclasses.replace(data, sources=[*[np.zeros((2, 2), np.uint8)] * 3, *data.sources[3:]])
+    same.split(0, together=True)
+
+
+def read_changed() -> None:
+    """A file whose header cannot be read when batches are to be made of it."""
+    Path("a.png").write_bytes(encoded("PNG")[:-60])
+    one = dataclasses.replace(counted(1), sources=["a.png"])
+    Batches(one, for_squares(8, (0,) * 3, (1,) * 3), 4, seed=0, crop=RandomResizedCrop(8))
+
+
+ARRAY = (
+    "An image must be an array of uint8 of shape (height, width) or (height, width, channels) "
+    "with 1, 3 or 4 channels, and not empty. Received: "
+)
+NO_IMAGE = "'a.png' is not a JPEG, PNG, WebP, BMP or GIF image"
+DAMAGED_IMAGE = "The image 'a.png' cannot be read: it is damaged"
+
+IMAGES: list[Row] = [
+    (lambda: decode(b""), InputError, NO_IMAGE),
+    (lambda: decode(b"no image"), InputError, NO_IMAGE),
+    (lambda: decode(encoded("TIFF")), InputError, NO_IMAGE),
+    (lambda: decode(encoded("PNG")[:-60]), InputError, DAMAGED_IMAGE),
+    (lambda: decode(encoded("JPEG")[:-60]), InputError, DAMAGED_IMAGE),
+    (
+        decode_without_memory,
+        InputError,
+        "The image 'a.png' cannot be read: there is not enough memory",
+    ),
+    (
+        lambda: pictures.square("a.png", 8),
+        InputError,
+        "The image 'a.png' cannot be read: No such file or directory",
+    ),
+    (decode_folder, InputError, "The image 'a.png' cannot be read: Is a directory"),
+    (decode_pipe, InputError, "The image 'a.png' cannot be read: Not a file"),
+    (
+        decode_many_pixels,
+        InputError,
+        "The image 'a.png' cannot be read: it has too many pixels",
+    ),
+    (
+        lambda: pictures.square(np.zeros((4, 4), np.float32), 8),
+        ValueError,
+        f"{ARRAY}dtype=float32, shape=(4, 4)",
+    ),
+    (
+        lambda: pictures.square(np.zeros((4, 4, 2), np.uint8), 8),
+        ValueError,
+        f"{ARRAY}dtype=uint8, shape=(4, 4, 2)",
+    ),
+    (
+        lambda: pictures.square(np.zeros(4, np.uint8), 8),
+        ValueError,
+        f"{ARRAY}dtype=uint8, shape=(4,)",
+    ),
+    (
+        lambda: pictures.square(np.zeros((0, 4), np.uint8), 8),
+        ValueError,
+        f"{ARRAY}dtype=uint8, shape=(0, 4)",
+    ),
+    # Folders
+    (
+        read_folder,
+        InputError,
+        "The folder 'photos' cannot be read: No such file or directory",
+    ),
+    (
+        lambda: read_folder("photos"),
+        InputError,
+        "The folder 'photos' cannot be read: Not a directory",
+    ),
+    (
+        lambda: read_folder("photos/a.png"),
+        InputError,
+        "The folder 'photos' must have a subfolder of images for each class. Received: none, but "
+        "images in the folder itself",
+    ),
+    (
+        lambda: read_folder("photos/.hidden/a.png"),
+        InputError,
+        "The folder 'photos' must have a subfolder of images for each class. Received: none",
+    ),
+    (
+        lambda: read_folder("photos/cat/a.png", "photos/dog/a.txt"),
+        InputError,
+        "The class folder 'photos/dog' must have images (.jpg, .jpeg, .png, .webp, .bmp, .gif). "
+        "Received: none",
+    ),
+    (
+        lambda: read_folder("photos/train/cat/a.txt"),
+        InputError,
+        "The class folder 'photos/train' must have images (.jpg, .jpeg, .png, .webp, .bmp, .gif). "
+        "Received: none",
+    ),
+    (
+        lambda: counted(5).split(0),
+        InputError,
+        "The images of the folder 'photos' must belong to two or more classes, with a subfolder "
+        "for each. Received: 1 class, 'class 0'",
+    ),
+    (
+        lambda: counted(5, 1, 3).split(0),
+        InputError,
+        "Each class of the folder 'photos' must have two or more images, one to train on and one "
+        "to test on. Received: one image of 'class 1'",
+    ),
+    (
+        copies,
+        InputError,
+        "Each class of the folder 'photos' must have two or more different images. Received: "
+        "copies of one image of 'class 0'",
+    ),
+    (
+        lambda: read_parts("train/cat/a.png", "val/dog/a.png"),
+        InputError,
+        "The classes of the folder 'photos/val' must be among those of the folder 'photos/train'. "
+        "Received: 'dog'",
+    ),
+    (
+        read_parts,
+        InputError,
+        "The folder 'photos' cannot be read: No such file or directory",
+    ),
+    (
+        read_changed,
+        InputError,
+        "The image 'a.png' cannot be read: it is damaged",
+    ),
+]
