@@ -13,9 +13,10 @@ from resnet_layers.layers.head import last_activation
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving import formats
 from resnet_layers.shell import archive
+from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
-from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, fitting, load_exported
+from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, load_exported
 from resnet_layers.shell.runs import MODEL
 from resnet_layers.training import labels as labels  # whose classes files may name
 from resnet_layers.training import optimizers as optimizers
@@ -80,7 +81,11 @@ def load(path: Path) -> Classifier:
         InputError: If the file is missing or damaged, if it is another kind of file or model, or
             if it has no class names and no preprocessing.
     """
-    model = open_model(path)
+    return of(open_model(path), path)
+
+
+def of(model: ResNet, path: Path) -> Classifier:
+    """A network as a classifier, by what its metadata say; `path` is what errors call it."""
     activation = last_activation(model)
     return Classifier(
         path=path,

@@ -120,6 +120,7 @@ def evaluate(
     data: Annotated[Path | None, PATH] = None,
     every: Annotated[bool, FLAG, Parameter(name="--all")] = False,
     skip_damaged: Annotated[bool, FLAG] = False,
+    report: Annotated[Path | None, PATH] = None,
     batch_size: Annotated[int, INTEGER] = 64,
     as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
 ) -> int:
@@ -134,6 +135,8 @@ def evaluate(
         data: The folder of images that it was trained on.
         every: Take every image of the folder `--data`.
         skip_damaged: Name images that are damaged and leave them out.
+        report: HTML file to write: the most confidently wrong images, accuracy by class, what is
+            taken for what, and calibration.
         batch_size: Images taken at a time.
         as_json: Print the result as JSON alone.
     """
@@ -141,9 +144,12 @@ def evaluate(
         checks.integer("batch_size", batch_size)
     if every and data is None:
         raise InputError("`--all` must come with `--data`, the folder of the images")
+    if report is not None:
+        errors.check_new(".html", report)
     errors.check_there("model file", model)
     errors.check_there("folder", data)
-    return int(_module("evaluate").run(model, data, every, skip_damaged, batch_size, as_json))
+    how = {"every": every, "skip_damaged": skip_damaged, "report": report}
+    return int(_module("evaluate").run(model, data, batch_size, as_json, **how))
 
 
 @app.command(sort_key=4)
@@ -154,6 +160,7 @@ def predict(
     top: Annotated[int, INTEGER] = 5,
     as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
     as_csv: Annotated[bool, FLAG, Parameter(name="--csv")] = False,
+    features: Annotated[Path | None, PATH] = None,
 ) -> int:
     """Classes of images, with probabilities.
 
@@ -171,11 +178,17 @@ def predict(
         top: Number of classes.
         as_json: Print a line of JSON for each image.
         as_csv: Print a table with the columns path, rank, class, probability and error.
+        features: Write in their place what the network sees of each image, a vector, to this file
+            (.npz or .csv), for retrieval and nearest neighbours.
     """
     with errors.values():
         checks.integer("top", top)
     if as_json and as_csv:
         raise InputError("`--json` and `--csv` must not come together")
+    if features is not None:
+        if as_json or as_csv:
+            raise InputError("`--features` must not come with `--json` or `--csv`")
+        errors.check_new(".npz" if features.suffix != ".csv" else ".csv", features)
     if not image:
         raise InputError("An image must be named: `resnet-layers predict MODEL IMAGE...`")
     for word in image:
@@ -185,7 +198,7 @@ def predict(
                 f"hyphen is './-name'. Received: {word!r}"
             )
     errors.check_there("model file", model)
-    return int(_module("predict").run(model, image, top, as_json, as_csv))
+    return int(_module("predict").run(model, image, top, as_json, as_csv, features))
 
 
 @app.command(sort_key=6)

@@ -12,7 +12,7 @@ from resnet_layers._support import checks
 from resnet_layers.shell import images, progress
 from resnet_layers.shell.errors import InputError, printable, say
 from resnet_layers.shell.settings import TrainSettings
-from resnet_layers.training import labelled
+from resnet_layers.training import labelled, tables
 from resnet_layers.training.headers import Header, headers
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.pictures import ImageSource, decoded, quiet, square
@@ -88,7 +88,7 @@ def find(settings: TrainSettings) -> Data:
     Raises:
         InputError: If there are none, or too few.
     """
-    parts = labelled.parts(settings.data) if settings.data else None
+    parts = tables.parts(settings.data) if settings.data else None
     share, validation = settings.validation, None
     if parts is not None:
         training, every, validation = (
@@ -98,7 +98,7 @@ def find(settings: TrainSettings) -> Data:
         )
         test = parts.get("test") or parts["validation"]
     else:
-        every = labelled.folder(settings.data) if settings.data else labelled.digits()
+        every = tables.whole(settings.data) if settings.data else labelled.digits()
         training, test = every.split(settings.seed, settings.test, together=True)
         share /= 1 - settings.test
     if validation is None and share:

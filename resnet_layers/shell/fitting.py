@@ -105,23 +105,6 @@ class Fitting:
                 raise
             raise damaged from error
 
-    def test(self, network: ResNet, batches: Batches) -> tuple[float, float]:
-        """Loss and accuracy of a compiled network on the images for the end.
-
-        Raises:
-            DamagedError: If an image cannot be decoded.
-        """
-        try:
-            with quiet():
-                loss, accuracy = network.evaluate(batches.dataset(), verbose=0)
-        except Exception as error:
-            damaged = self._damaged(batches.damaged())
-            if damaged is None:
-                raise
-            raise damaged from error
-        self.left_out += batches.left_out
-        return loss, accuracy
-
     def _damaged(self, found: Iterator[InputError]) -> "DamagedError | None":
         """The first that is wrong with an image, if that is what a step failed at."""
         first = next(found, None)

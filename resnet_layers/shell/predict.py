@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_layers.shell import classifier, errors
+from resnet_layers.shell import classifier, errors, features
 from resnet_layers.shell.errors import InputError
 from resnet_layers.training.labelled import is_image
 
@@ -21,12 +21,16 @@ from resnet_layers.training.labelled import is_image
 Best = list[tuple[str, float]]
 
 
-def run(model: Path, image: list[str], top: int, as_json: bool, as_csv: bool) -> int:
-    """Prints the most probable classes of each image, the best first.
+def run(
+    model: Path, image: list[str], top: int, as_json: bool, as_csv: bool, vectors: Path | None
+) -> int:
+    """Prints the most probable classes of each image, the best first, or writes its features.
 
     Returns:
         0; 1 if an image could not be read.
     """
+    if vectors is not None:
+        return features.run(model, paths(image), vectors)
     found = classifier.load_any(model)
     say = _say_as_json if as_json else _csv_writer() if as_csv else _say
     failed = False

@@ -1,10 +1,8 @@
 """`Predictor`: a network in any format, with its class names and its preprocessing."""
 
 import dataclasses
-import reprlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers import serving
-from resnet_layers._support import checks, signals
+from resnet_layers._support import signals
 from resnet_layers._support.errors import first_line
-from resnet_layers.layers.preprocessing import from_metadata
 from resnet_layers.shell import errors, images, progress
 from resnet_layers.shell.data import tell_left_out
+from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.evaluation import Evaluation
 from resnet_layers.shell.images import Reader
-from resnet_layers.training import labelled
+from resnet_layers.training import labelled, tables
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.pictures import ImageSource
 
 BATCH_SIZE = 64
 SUM_ERROR = 0.01  # of probabilities that a runtime computes with fewer bits
-IMAGENET_CLASSES = 1000  # those of 2012, by WordNet's words for them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,30 +69,44 @@ class Predictor:
 
     def evaluate(
         self, data: Labelled, batch_size: int = 64, verbose: int = 0, *, skip_damaged: bool = False
-    ) -> dict[str, Any]:
-        """`{"images": …, "loss": …, "accuracy": …}` over labelled images."""
+    ) -> Evaluation:
+        """Loss, accuracy and the probabilities behind them, over labelled images.
+
+        Raises:
+            InputError: If images are damaged and not left out, or if all of them are.
+        """
         numbers = np.array([self.class_names.index(name) for name in data.class_names])
         labels = numbers[data.labels]
         loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=self.gives_logits)
         accuracy = keras.metrics.SparseCategoricalAccuracy()
         count = progress.Count(len(labels), verbose, "evaluated")
         wrong: list[str] = []
+        sound: list[int] = []
+        rows: list[NDArray[np.float32]] = []
         for start in range(0, len(labels), batch_size):
-            part = slice(start, start + batch_size)
-            read = list(self.reader.each(data.sources[part]))
+            read = list(self.reader.each(data.sources[start : start + batch_size]))
             whole = [i for i, image in enumerate(read) if not isinstance(image, InputError)]
             wrong += [str(image) for image in read if isinstance(image, InputError)]
             # Without `skip_damaged` only the names of others that are damaged count then.
             if whole and (skip_damaged or not wrong):
                 outputs = self._outputs(np.concatenate([read[i] for i in whole]))
+                sound += [start + i for i in whole]
                 for metric in (loss, accuracy):
-                    metric.update_state(labels[part][whole], outputs)
+                    metric.update_state(labels[start:][whole], outputs)
+                rows.append(self._softmax(outputs))
             count.add(len(read))
-        if not skip_damaged or len(wrong) == len(labels):
+        if not skip_damaged or not rows:
             images.refuse(wrong)
         tell_left_out(wrong)
-        scores = {"loss": float(loss.result()), "accuracy": float(accuracy.result())}
-        return {"images": len(labels) - len(wrong), **scores}
+        return Evaluation(
+            sources=[data.sources[i] for i in sound],
+            names=[data.names[i] for i in sound],
+            labels=labels[sound],
+            class_names=self.class_names,
+            probabilities=np.concatenate(rows),
+            loss=float(loss.result()),
+            accuracy=float(accuracy.result()),
+        )
 
     def test_images(self, folder: Path | None = None) -> Labelled:
         """The images that training left out.
@@ -129,14 +141,14 @@ class Predictor:
 
     def all_images(self, folder: Path) -> Labelled:
         """Every image of a folder whose classes the network knows."""
-        parts = labelled.parts(folder)
-        data = labelled.folder(folder) if parts is None else labelled.joined(parts)
+        parts = tables.parts(folder)
+        data = tables.whole(folder) if parts is None else labelled.joined(parts)
         self._check_classes(data)
         return data
 
     def _test(self, folder: Path | None) -> Labelled:
         if self.split.get("folders"):
-            parts = labelled.parts(folder) if folder else None
+            parts = tables.parts(folder) if folder else None
             if parts is None:
                 raise InputError(
                     f"The folder '{folder}' must have folders of their own to train and to test "
@@ -146,7 +158,7 @@ class Predictor:
             self._check_classes(test)
             return test
         before = "folders" not in self.split  # as the release before saw and split them
-        data = labelled.folder(folder, flat=before) if folder else labelled.digits()
+        data = tables.whole(folder, flat=before) if folder else labelled.digits()
         self._check_classes(data)
         fraction = self.split.get("test_fraction", 0.2)
         return data.split(self.split["seed"], fraction, together=not before)[1]
@@ -160,7 +172,9 @@ class Predictor:
                 )
 
     def _probabilities(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs = self._outputs(prepared)
+        return self._softmax(self._outputs(prepared))
+
+    def _softmax(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         if not self.gives_logits:
             return outputs
         return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
@@ -223,86 +237,6 @@ def load_exported(path: Path) -> Predictor:
         path, artifact.metadata, artifact.input_shape, artifact.output_shape, artifact.activation
     )
     return Predictor(path=path, outputs=outputs, **said)
-
-
-def fitting(
-    path: Path, metadata: dict[str, Any], input_shape: Any, output_shape: Any, activation: Any
-) -> dict[str, Any]:
-    """What a `Predictor` is told by the metadata of a network that they fit.
-
-    Args:
-        path: Where the network came from.
-        metadata: As `train` or `from_pretrained` writes them.
-        input_shape: Sizes in pixels, or `None` for any, and channels.
-        output_shape: With `None` for the number of images.
-        activation: As of `last_activation`.
-
-    Raises:
-        InputError: If they are missing, or do not fit.
-    """
-    class_names, reader = _described(path, metadata, output_shape)
-    if activation is None:
-        raise InputError(
-            f"The model of '{path}' must say whether it returns logits or probabilities: let it "
-            "end with a `Dense` or a `ClassifierHead`, or with `Activation('softmax')`. Received: "
-            f"{activation=}"
-        )
-    if activation not in ("linear", "softmax"):
-        raise InputError(
-            f"The model of '{path}' must return logits or the probabilities of a softmax. "
-            f"Received: {activation=}"
-        )
-    sizes = _pair(reader.image_size)
-    if not checks.fits(reader.layer.compute_output_shape((None, None, 3)), input_shape):
-        raise InputError(
-            f"The model of '{path}' must take the images that its preprocessing makes, "
-            f"{sizes[0]}×{sizes[1]} pixels in 3 channels. Received: input_shape={input_shape}"
-        )
-    if output_shape != (None, len(class_names)):
-        raise InputError(
-            f"The model of '{path}' must have one output for each of its {len(class_names)} class "
-            f"names. Received: output_shape={output_shape}"
-        )
-    return {
-        "class_names": class_names,
-        "reader": reader,
-        "gives_logits": activation != "softmax",
-        "split": metadata.get("split", {}),
-    }
-
-
-def _described(path: Path, metadata: dict[str, Any], output_shape: Any) -> tuple[list[str], Reader]:
-    """The class names and the preprocessing that metadata tell."""
-    missing = (
-        f"The metadata of '{path}' must have `class_names` and `preprocessing`, as `train` "
-        "writes them"
-    )
-    described = metadata.get("preprocessing")
-    published = isinstance(described, dict) and "class_name" in described
-    if not {"preprocessing"} <= set(metadata) or not (published or "class_names" in metadata):
-        received = checks.some(metadata) or "none"
-        raise InputError(f"{missing}. Received: {received}")
-    try:
-        names = metadata.get("class_names") or _published_names(metadata, output_shape[-1])
-        if not checks.are_distinct_names(names):
-            raise TypeError(f"`class_names` must be distinct. Received: {reprlib.repr(names)}")
-        return names, Reader(from_metadata(described))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{missing}: {error}") from None
-
-
-def _published_names(metadata: dict[str, Any], count: int) -> list[str]:
-    """Those of ImageNet's classes for weights that were trained on them; else numbers."""
-    pretrained = metadata.get("pretrained")
-    classes = pretrained.get("classes") if isinstance(pretrained, dict) else None
-    if not classes == count == IMAGENET_CLASSES:
-        return list(map(str, range(count)))
-    file = resources.files("resnet_layers.shell") / "imagenet_classes.txt"
-    return file.read_text(encoding="utf-8").splitlines()
-
-
-def _pair(image_size: Any) -> tuple[int, int]:
-    return (image_size, image_size) if isinstance(image_size, int) else image_size
 
 
 def _describes_split(split: Any) -> bool:

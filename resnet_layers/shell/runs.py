@@ -129,7 +129,7 @@ def _chosen(settings: Settings) -> dict[str, Any]:
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value
         for name, value in fields.items()
-        if value is not None and name != "overwrite"
+        if value is not None and name not in ("overwrite", "look")
     }
 
 

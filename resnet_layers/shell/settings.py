@@ -51,8 +51,9 @@ class Settings:
     """What training on images is asked for.
 
     Args:
-        data: Folder of images (JPEG, PNG, WebP, BMP, GIF) with one subfolder for each class;
-            without it, scikit-learn's handwritten digits.
+        data: Folder of images (JPEG, PNG, WebP, BMP, GIF) with one subfolder for each class, or
+            CSV file with the columns path, label and, optionally, split; without it,
+            scikit-learn's handwritten digits.
         image_size: Height and width in pixels that images are brought to; without it, those of
             known weights that say it, or the median of the images' shorter sides, but at least 16
             and at most 64.
@@ -115,6 +116,9 @@ class TrainSettings(Settings):
         ema: Momentum of an average of the weights, in (0, 1), which is written in their place.
         accumulate: Steps whose gradients make one update.
         precision: How training computes; the network is written in float32.
+        look: Write a sheet of training images as the network would see them (look.png), and train
+            nothing.
+        tensorboard: Write the history for TensorBoard as well, into the folder tensorboard.
         balance: Give each class the same weight in all, however many images it has.
         patience: Epochs without a lower loss on the images for validation after which training
             ends with the weights that had it lowest; without it, all epochs are trained.
@@ -158,6 +162,8 @@ class TrainSettings(Settings):
     ema: Annotated[float | None, TRAINING] = None
     accumulate: Annotated[int | None, TRAINING, INTEGER] = None
     precision: Annotated[str | None, TRAINING] = None
+    look: Annotated[bool, OUTPUT, FLAG] = False
+    tensorboard: Annotated[bool, OUTPUT, FLAG] = False
     balance: Annotated[bool, TRAINING, FLAG] = False
     patience: Annotated[int | None, TRAINING, INTEGER] = None
     output: Annotated[Path, OUTPUT, PATH] = Path("resnet_run")

@@ -2,6 +2,7 @@
 """The main job: train a network on images, write it down, and have another process check it."""
 
 import functools
+import html
 import json
 import math
 import os
@@ -18,8 +19,9 @@ from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving.precision import with_dtype
-from resnet_layers.shell import classifier, data, errors, history, runs, start
+from resnet_layers.shell import classifier, data, errors, history, runs, sheet, start
 from resnet_layers.shell.errors import InputError, printable
+from resnet_layers.shell.evaluation import Evaluation
 from resnet_layers.shell.fitting import DamagedError, Fitting
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import Settings, TrainSettings
@@ -29,8 +31,9 @@ from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.labels import CategoricalAccuracy
 from resnet_layers.training.making import make_batches, make_loss, make_optimizer
 
-HISTORY, CURVES, TEST = "history.csv", "curves.png", "test.json"
-FILES = (MODEL, HISTORY, CURVES, TEST, SETTINGS)
+HISTORY, CURVES, TEST, REPORT = "history.csv", "curves.png", "test.json", "report.html"
+LOOK = "look.png"
+FILES = (MODEL, HISTORY, CURVES, TEST, REPORT, SETTINGS)
 LARGE = 96  # pixels on a side, beyond which a network should halve them in its stem
 FEW_STEPS = 200
 
@@ -39,6 +42,9 @@ def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) 
     """Trains, writes, and has a new process check what was written."""
     with runs.told(quiet=quiet, as_json=as_json):
         last = train(settings)
+        if settings.look:
+            print(f"Wrote {LOOK} into '{printable(settings.output)}'; nothing was trained")
+            return 0
         finish(settings, FILES, last)
     if as_json:
         print(json.dumps({"model": str(settings.output / MODEL), **last}))
@@ -73,7 +79,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     found = data.find(settings)
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("train", settings, found.every)
-    runs.check_folder(settings.output, run, settings.overwrite)
+    runs.check_folder(settings.output, run, settings.overwrite or settings.look)
     known = start.known(settings)
     reader = None if known is None else start.reader(known, settings.image_size)
     print(
@@ -102,6 +108,12 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     if settings.chosen.precision != "float32":
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
     batches = functools.cache(functools.partial(_batches, settings, found, reader.layer))
+    if settings.look:
+        try:
+            sheet.write(settings.output / LOOK, batches(size))
+        except OSError as error:
+            raise errors.not_writable(settings.output, error) from None
+        return {}
     training, validation = batches(size), _evaluation(settings, found.validation, reader.layer)
     _compile(settings, model, settings.epochs * len(training))
     for sentence in [] if known is None else start.said(settings, known):
@@ -115,16 +127,18 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         print(sentence)
     fitting = Fitting(settings, model, batches, validation, size)
     try:
-        fitting.run([*unfreezing, *_patience(settings)])
+        fitting.run([*unfreezing, *_callbacks(settings)])
         network = _written(model)
-        classifier.compile_classifier(network)
-        loss, accuracy = fitting.test(network, _evaluation(settings, found.test, reader.layer))
     except DamagedError as error:
         raise _kept(settings, model, fitting.table, error) from error
     data.tell_left_out(fitting.left_out)
-    result = {"images": len(found.test.labels), "loss": loss, "accuracy": accuracy}
-    _write(settings, network, fitting.table, result)
-    return {**fitting.table[-1], "test_loss": loss, "test_accuracy": accuracy}
+    written = classifier.of(network, settings.output / MODEL)
+    try:
+        test = written.evaluate(found.test, settings.batch_size, skip_damaged=settings.skip_damaged)
+    except InputError as error:
+        raise _kept(settings, model, fitting.table, error) from error
+    _write(settings, network, fitting.table, test.result, test)
+    return {**fitting.table[-1], "test_loss": test.loss, "test_accuracy": test.accuracy}
 
 
 def _batches(
@@ -157,10 +171,15 @@ def _compile(settings: TrainSettings, model: ResNet, steps: int) -> None:
     )
 
 
-def _patience(settings: TrainSettings) -> list[keras.callbacks.Callback]:
-    if settings.patience is None:
-        return []
-    return [keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True)]
+def _callbacks(settings: TrainSettings) -> list[keras.callbacks.Callback]:
+    found: list[keras.callbacks.Callback] = []
+    if settings.patience is not None:
+        found.append(
+            keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True)
+        )
+    if settings.tensorboard:
+        found.append(keras.callbacks.TensorBoard(settings.output / "tensorboard"))
+    return found
 
 
 def _kept(
@@ -273,7 +292,11 @@ def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> Re
 
 
 def _write(
-    settings: TrainSettings, network: ResNet, table: list[history.Row], result: dict[str, Any]
+    settings: TrainSettings,
+    network: ResNet,
+    table: list[history.Row],
+    result: dict[str, Any],
+    test: Evaluation | None = None,
 ) -> None:
     """All files of a run; `result` is that of the test, or why there was none."""
     output = settings.output
@@ -283,6 +306,10 @@ def _write(
             history.write(paths[1], table)
             history.write_curves(paths[2], table)
             history.write_test(paths[3], result)
-            runs.write_settings(paths[4], "train", settings)
+            if test is None:
+                paths[4].write_text(f"{html.escape(result['ended'])}\n", encoding="utf-8")
+            else:
+                test.write_page(paths[4], f"{network.name}, the images for the test")
+            runs.write_settings(paths[5], "train", settings)
     except OSError as error:
         raise errors.not_writable(output, error) from None

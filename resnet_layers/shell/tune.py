@@ -32,7 +32,7 @@ from resnet_layers.shell.data import described, usual_size
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import TuneSettings
-from resnet_layers.training import labelled
+from resnet_layers.training import labelled, tables
 from resnet_layers.training.headers import headers
 from resnet_layers.tuning import HyperResNet
 from resnet_layers.tuning.state import OVER, DamagedSearchWarning
@@ -82,7 +82,7 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
             written to or holds another search, or if no trial succeeds.
     """
     machines.check()
-    every = labelled.folder(settings.data) if settings.data else labelled.digits()
+    every = tables.whole(settings.data) if settings.data else labelled.digits()
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("tune", settings, every)
     runs.check_folder(settings.output, run, settings.overwrite)

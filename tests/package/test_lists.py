@@ -10,7 +10,8 @@ import pytest
 
 import resnet_layers as rl
 from resnet_layers._support import checks
-from resnet_layers.shell import app, images, predictor
+from resnet_layers.shell import app, images
+from resnet_layers.shell.described import fitting
 from resnet_layers.weights import readers
 from tests.support.messages import modules
 
@@ -103,7 +104,7 @@ def load() -> None:
 
 
 def described() -> None:
-    predictor.fitting(Path("a.keras"), dict.fromkeys(MANY), (8, 8, 3), (None, 3), "softmax")
+    fitting(Path("a.keras"), dict.fromkeys(MANY), (8, 8, 3), (None, 3), "softmax")
 
 
 def left_over() -> None:

@@ -55,7 +55,7 @@ TINY = Row(
     },
 )
 CHECKING = "A new process opens the network and evaluates it"
-FILES = {"model.keras", "history.csv", "curves.png", "test.json", "settings.toml"}
+FILES = {"model.keras", "history.csv", "curves.png", "test.json", "report.html", "settings.toml"}
 COMMANDS = ("train", "tune", "evaluate", "predict", "export", "convert", "list")
 COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}
 PREPROCESSING = {"image_size": 8, "mean": [127.0] * 3, "std": [64.0] * 3}
@@ -223,7 +223,7 @@ def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
     last = train.train(settings)
     found = classifier.load(tmp_path / "model.keras")
     scores = found.evaluate(found.test_images(photos))
-    assert scores["loss"] == pytest.approx(last["test_loss"], rel=1e-5)
+    assert scores.loss == pytest.approx(last["test_loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_train_takes_unusual_sizes(
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--output", tmp_path]
     code, out, err = run(capsys, "train", *arguments, option, value)
     assert (code, err) == (0, "")
-    wrote = "Wrote model.keras, history.csv, curves.png, test.json, settings.toml"
+    wrote = "Wrote model.keras, history.csv, curves.png, test.json, report.html, settings.toml"
     assert f"{wrote} into '{tmp_path}'\n{CHECKING}\nchecked\nNext:\n" in out
     assert files(tmp_path) == FILES
 

@@ -41,6 +41,7 @@ from resnet_layers.shell import (
     tune,
 )
 from resnet_layers.shell import export as export_command
+from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TrainSettings, TuneSettings
 from resnet_layers.tuning.parts import PRESETS
@@ -182,7 +183,7 @@ def fit_to(
     metadata: Any, input_shape: Any = (None, None, 3), classes: int = 3, activation: Any = "linear"
 ) -> None:
     """A network with such metadata."""
-    predictor.fitting(Path("model.keras"), metadata, input_shape, (None, classes), activation)
+    fitting(Path("model.keras"), metadata, input_shape, (None, classes), activation)
 
 
 SPLIT = (

@@ -124,7 +124,7 @@ def answers_agree(file: Path, folder: Path, rounding: float) -> None:
     expected = found.probabilities([photo])
     assert expected.max() < 0.999  # not so sure that all would agree
     one = labelled.folder(photo.parent.parent).select(np.array([LABEL]))
-    evaluated = found.evaluate(one)["loss"]
+    evaluated = found.evaluate(one).loss
     answers = {
         "read one by one": [row for _, row in found.each([photo])],
         "evaluated": np.exp(-evaluated),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from resnet_layers._support.errors import InputError
 from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.training import labelled, pictures
+from resnet_layers.training import labelled, pictures, tables
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.crops import RandomResizedCrop
 from tests.shell.test_images import encoded
@@ -59,6 +59,16 @@ def read_parts(*names: str) -> None:
     for name in names:
         touch(Path("photos", name))
     labelled.parts(Path("photos"))
+
+
+def read_table(*lines: str) -> None:
+    Path("a.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tables.whole(Path("a.csv"))
+
+
+def read_table_of_bytes() -> None:
+    Path("a.csv").write_bytes(b"path,label\na.png,\xff\n")
+    tables.whole(Path("a.csv"))
 
 
 def copies() -> None:
@@ -191,5 +201,58 @@ IMAGES: list[Row] = [
         read_changed,
         InputError,
         "The image 'a.png' cannot be read: it is damaged",
+    ),
+    (
+        lambda: read_table("a,b"),
+        InputError,
+        "The columns of the table 'a.csv' must be 'path', 'label' and, optionally, 'split'. "
+        "Received: 'a', 'b'",
+    ),
+    (
+        lambda: read_table(""),
+        InputError,
+        "The columns of the table 'a.csv' must be 'path', 'label' and, optionally, 'split'. "
+        "Received: none",
+    ),
+    (
+        lambda: read_table("path,label"),
+        InputError,
+        "The lines of the table 'a.csv' must be images. Received: none",
+    ),
+    *[
+        (
+            lambda line=line: read_table("path,label", "a.png,dog", line),
+            InputError,
+            "Each line of the table 'a.csv' must have a path and one label. Received: line 3, "
+            f"path='{path}', label='{label}'",
+        )
+        for line, path, label in (
+            ("b.png", "b.png", ""),
+            ("b.png,", "b.png", ""),
+            (",cat", "", "cat"),
+            ("b.png,cat;dog", "b.png", "cat;dog"),
+            ("a\0b,dog", "a\\x00b", "dog"),
+        )
+    ],
+    (
+        lambda: read_table("path,label,split", "a.png,dog,trian"),
+        InputError,
+        "`split` in the table 'a.csv' must be one of 'train', 'val', 'valid', 'validation', "
+        "'test'. Received: 'trian'",
+    ),
+    (
+        lambda: read_table("path,label,split", "a.png,dog,train", "b.png,cat,test"),
+        InputError,
+        "Each label of the table 'a.csv' must have images to train on. Received: none of 'cat'",
+    ),
+    (
+        lambda: read_table("path,label", '"a'),
+        InputError,
+        "The table 'a.csv' cannot be read: it is no CSV in UTF-8",
+    ),
+    (
+        read_table_of_bytes,
+        InputError,
+        "The table 'a.csv' cannot be read: it is no CSV in UTF-8",
     ),
 ]

@@ -19,7 +19,8 @@ ONE_PIXEL = (1.0, 1.0)
 def boxes(crop: RandomResizedCrop, height: int, width: int, count: int) -> Any:
     """Those of so many seeds, (count, 4)."""
     seeds = tf.stack([tf.zeros(count, tf.int64), tf.range(count, dtype=tf.int64)], axis=1)
-    return tf.map_fn(lambda seed: crop.box(height, width, seed), seeds, tf.int32).numpy()
+    drawn = tf.function(lambda: tf.map_fn(lambda s: crop.box(height, width, s), seeds, tf.int32))
+    return drawn().numpy()
 
 
 @given(

@@ -1,0 +1,106 @@
+"""Labelled images of a table: a CSV with the columns `path`, `label` and, optionally, `split`."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from resnet_layers._support import checks
+from resnet_layers._support.errors import InputError, printable
+from resnet_layers.training import labelled
+from resnet_layers.training.labelled import PARTS, Labelled
+
+_KINDS = {name: kind for kind, names in PARTS.items() for name in names}
+
+
+def is_table(path: Path) -> bool:
+    """Whether it is a file that ends in .csv."""
+    return path.suffix.lower() == ".csv" and path.is_file()
+
+
+def whole(path: Path, *, flat: bool = False) -> Labelled:
+    """All images of a folder or a table; `flat` as of `labelled.folder`."""
+    if not is_table(path):
+        return labelled.folder(path, flat=flat)
+    found = read(path)
+    return found["every"] if "every" in found else labelled.joined(found)
+
+
+def parts(path: Path) -> dict[str, Labelled] | None:
+    """Those of a folder or a table that is split already; `None` for another one."""
+    if not is_table(path):
+        return labelled.parts(path)
+    found = read(path)
+    return found if len(found) > 1 else None
+
+
+def read(path: Path) -> dict[str, Labelled]:
+    """The images of a table by the names of `PARTS`, or as `"every"` where it has no splits.
+
+    Args:
+        path: The table. Paths in it are relative to its folder.
+
+    Raises:
+        InputError: If it is no such table, or if a part has a class that `train` has not.
+    """
+    title = f"the table '{printable(path)}'"
+    rows = _rows(path, title)
+    splits = {row.get("split") for row in rows} != {None}
+    kinds = [_kind(row.get("split") or "", title) if splits else "every" for row in rows]
+    whole = "train" if splits else "every"
+    names = sorted({row["label"] for row, kind in zip(rows, kinds, strict=True) if kind == whole})
+    number = {name: i for i, name in enumerate(names)}
+    found = {}
+    for kind in dict.fromkeys((whole, *PARTS)):
+        some = [row for row, mine in zip(rows, kinds, strict=True) if mine == kind]
+        for row in some:
+            if row["label"] not in number:
+                raise InputError(
+                    f"Each label of {title} must have images to train on. Received: none of "
+                    f"'{printable(row['label'])}'"
+                )
+        if some or kind == whole:
+            found[kind] = Labelled(
+                kind="folder",
+                title=title,
+                sources=[path.parent / row["path"] for row in some],
+                labels=np.array([number[row["label"]] for row in some], np.int64),
+                class_names=names,
+                names=[row["path"] for row in some],
+            )
+    return found
+
+
+def _rows(path: Path, title: str) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = reader.fieldnames or ()
+            rows = list(reader)
+    except (OSError, UnicodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
+        raise InputError(f"The table '{printable(path)}' cannot be read: {reason}") from None
+    if not {"path", "label"} <= set(columns):
+        raise InputError(
+            f"The columns of {title} must be 'path', 'label' and, optionally, 'split'. Received: "
+            f"{checks.some([printable(one) for one in columns]) or 'none'}"
+        )
+    for line, row in enumerate(rows, start=2):
+        label = row["label"]
+        if not row["path"] or not label or ";" in label or "\0" in row["path"]:
+            raise InputError(
+                f"Each line of {title} must have a path and one label. Received: line {line}, "
+                f"path='{printable(row['path'] or '')}', label='{printable(label or '')}'"
+            )
+    if not rows:
+        raise InputError(f"The lines of {title} must be images. Received: none")
+    return rows
+
+
+def _kind(split: str, title: str) -> str:
+    if split not in _KINDS:
+        raise InputError(
+            f"`split` in {title} must be one of {checks.some(_KINDS)}. Received: "
+            f"'{printable(split)}'"
+        )
+    return _KINDS[split]

@@ -1,0 +1,186 @@
+"""`train` from beginning to end: its images, its recipe, and what it writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import resnet_layers as rl
+from resnet_layers.networks import variants
+from resnet_layers.shell import train
+from resnet_layers.shell.settings import TrainSettings
+from tests.shell.test_command_line import FILES, TINY, files, history_of, run, write_photos
+from tests.support.uncompiled import uncompiled
+
+QUICK: dict[str, Any] = {"variant": "tiny", "image_size": 8, "batch_size": 8, "epochs": 2}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variant that trains in no time."""
+    monkeypatch.setitem(variants.VARIANTS, "tiny", TINY)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("data") / "photos")
+
+
+def trained(output: Path, **options: Any) -> dict[str, Any]:
+    """A run, and what it says of its test."""
+    train.train(TrainSettings(**{**QUICK, "output": output, **options}))
+    found: dict[str, Any] = json.loads((output / "test.json").read_text())
+    return found
+
+
+@uncompiled()
+def test_a_folder_that_is_split_is_trained_on_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for i, name in enumerate(("train", "valid", "test")):
+        write_photos(tmp_path / "photos" / name, 3 + i)
+    output = tmp_path / "run"
+    result = trained(output, data=tmp_path / "photos", epochs=1)
+    assert result["images"] == 15
+    said = capsys.readouterr().out
+    assert "on 9 images of 8×8 pixels; 12 for validation, 15 for the test" in said
+    model = output / "model.keras"
+    code, out, err = run(capsys, "evaluate", model, "--data", tmp_path / "photos", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["accuracy"] == pytest.approx(result["accuracy"])
+    assert json.loads(out)["loss"] == pytest.approx(result["loss"], rel=1e-4)
+    code, out, _ = run(capsys, "evaluate", model, "--data", tmp_path / "photos", "--all", "--json")
+    assert json.loads(out)["images"] == 36
+
+
+@uncompiled()
+def test_without_a_test_the_images_for_validation_are_it(tmp_path: Path) -> None:
+    for i, name in enumerate(("train", "val")):
+        write_photos(tmp_path / "photos" / name, 3 + i)
+    assert trained(tmp_path / "run", data=tmp_path / "photos", epochs=1)["images"] == 12
+
+
+@uncompiled()
+def test_a_table_is_trained_on(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    rows = [f"{path},{path.parent.name}" for path in sorted(photos.glob("*/*"))]
+    table = tmp_path / "a.csv"
+    table.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    result = trained(tmp_path / "run", data=table, epochs=1)
+    model = tmp_path / "run" / "model.keras"
+    code, out, err = run(capsys, "evaluate", model, "--data", table, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["loss"] == pytest.approx(result["loss"], rel=1e-4)
+
+
+@uncompiled()
+def test_a_sheet_is_looked_at_before_anything_is_trained(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    arguments = ["--data", photos, "--variant", "tiny", "--image-size", 24, "--output", tmp_path]
+    code, out, err = run(capsys, "train", *arguments, "--look", "--augment", "rand-m9")
+    assert (code, err) == (0, "")
+    assert out.endswith(f"Wrote look.png into '{tmp_path}'; nothing was trained\n")
+    assert files(tmp_path) == {"look.png"}
+    with Image.open(tmp_path / "look.png") as image:
+        assert image.size == (78, 78)  # 9 images, 2 pixels between them
+
+
+@pytest.mark.parametrize("check", [False, True])
+@uncompiled()
+def test_damaged_images_are_named_and_left_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, check: bool
+) -> None:
+    photos = write_photos(tmp_path / "photos", 8)
+    rng = np.random.default_rng(0)
+    late = photos / "rot" / "late.png"  # whose header and end are sound
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(late)
+    content = bytearray(late.read_bytes())
+    content[len(content) // 2] ^= 255
+    late.write_bytes(content)
+    early = photos / "rot" / "early.jpg"
+    early.write_bytes(b"no image")
+    result = trained(tmp_path / "run", data=photos, skip_damaged=True, check=check)
+    assert result["accuracy"] >= 0.0
+    said = capsys.readouterr().err
+    for path in (late, early):
+        assert str(path) in said
+    code, _, err = run(
+        capsys, "evaluate", tmp_path / "run" / "model.keras", "--data", photos, "--skip-damaged"
+    )
+    assert code == 0, err
+
+
+@pytest.mark.slow
+@pytest.mark.share(3)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recipe": "digits"},
+        {"recipe": "cifar", "epochs": 2},
+        {"recipe": "ffcv16", "epochs": 16, "image_size": 96},
+        {"recipe": "a2", "epochs": 1},
+        {"precision": "float16"},
+        {"precision": "bfloat16"},
+        {"ema": 0.9},
+        {"accumulate": 2},
+        {"balance": True, "mixup": 0.5},
+        {"patience": 1, "epochs": 4},
+        {"mixup": 0.2, "cutmix": 1.0, "smoothing": 0.2},
+        {"augment": "rand-m9-mstd0.5", "erasing": 0.5, "flip": 0.0},
+        {"drop_path": 0.5, "optimizer": "lamb", "weight_decay": 0.0},
+        {"tensorboard": True},
+    ],
+    ids=str,
+)
+def test_every_option_trains_and_its_file_is_what_was_tested(
+    photos: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    output = tmp_path / "run"
+    given = {**QUICK, **options}
+    result = trained(output, **{**given, "data": photos})
+    assert files(output) == FILES | ({"tensorboard"} if "tensorboard" in options else set())
+    settings = TrainSettings(**{**given, "data": photos, "output": output})
+    said = train.check_in_new_process(
+        settings, {"test_loss": result["loss"], "test_accuracy": result["accuracy"]}
+    )
+    assert said.startswith("A new process agrees")
+    model = keras.saving.load_model(output / "model.keras")
+    assert model.compute_dtype == "float32"
+    assert len(history_of(output)) <= given["epochs"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_learns_the_digits_as_well(tmp_path: Path, precision: str) -> None:
+    """Within half a point of float32, over three seeds each."""
+
+    def accuracy(precision: str) -> float:
+        found = []
+        for seed in range(3):
+            output = tmp_path / f"{precision}{seed}"
+            options = {"precision": precision, "seed": seed, "epochs": 8, "image_size": 16}
+            found.append(
+                trained(output, **{**options, "variant": "cifar_resnet20", "batch_size": 64})
+            )
+        return float(np.mean([one["accuracy"] for one in found]))
+
+    assert accuracy(precision) >= accuracy("float32") - 0.005
+
+
+@uncompiled()
+def test_averaged_weights_are_what_is_written(tmp_path: Path, photos: Path) -> None:
+    """An average with a momentum near 1 has hardly moved; statistics are of it, and not zero."""
+    trained(tmp_path / "run", data=photos, ema=0.9999, epochs=2)
+    keras.utils.set_random_seed(0)
+    first = rl.ResNet.from_variant("tiny", classes=3)
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    for before, after in zip(first.trainable_weights, model.trainable_weights, strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-3)
+    statistics = [w for w in model.weights if "moving_mean" in w.path]
+    assert all(np.abs(np.array(w)).max() > 0.0 for w in statistics)
