@@ -24,6 +24,8 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
             path = Path(argument.tokens[-1].value)
             names = {name for argument in arguments for name in argument.names} - {"--config"}
             options = _read(path)
+            if _written_for(path) == "train":  # before there were recipes it was like this one
+                options.setdefault("recipe", "digits")
             known = [name.lstrip("-").replace("-", "_") for name in names]
             check(path, options, known, " ".join(commands))
             _check_kinds(path, options, arguments)

@@ -1,5 +1,6 @@
 """`train` from beginning to end: its images, its recipe, and what it writes."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ import resnet_layers as rl
 from resnet_layers.networks import variants
 from resnet_layers.shell import train
 from resnet_layers.shell.settings import TrainSettings
-from tests.shell.test_command_line import FILES, TINY, files, history_of, run, write_photos
+from tests.shell.test_command_line import (
+    FILES,
+    TINY,
+    files,
+    history_of,
+    model_run,
+    run,
+    write_photos,
+)
 from tests.support.uncompiled import uncompiled
 
 QUICK: dict[str, Any] = {"variant": "tiny", "image_size": 8, "batch_size": 8, "epochs": 2}
@@ -184,3 +193,48 @@ def test_averaged_weights_are_what_is_written(tmp_path: Path, photos: Path) -> N
         np.testing.assert_allclose(after, before, atol=1e-3)
     statistics = [w for w in model.weights if "moving_mean" in w.path]
     assert all(np.abs(np.array(w)).max() > 0.0 for w in statistics)
+
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "run"
+
+
+def digits_of_three(folder: Path) -> Path:
+    """What the run in `tests/golden/run` was trained on, and what that release did not see."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits(n_class=3)
+    for i, (grey, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        file = folder / str(label) / f"{i:04}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((grey * 255 / 16).round().astype("uint8")).save(file)
+    for name in ("0/more/extra.png", "1/extra.webp"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(folder / name)
+    return folder
+
+
+@uncompiled()
+def test_a_run_of_the_release_before_is_read_evaluated_and_predicted_with(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    photos = digits_of_three(tmp_path / "photos")
+    with (GOLDEN / "history.csv").open(encoding="utf-8") as file:
+        *_, last = csv.DictReader(file)
+    model = GOLDEN / "model.keras"
+    code, out, err = run(capsys, "evaluate", model, "--data", photos, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["images"] == 107
+    assert result["loss"] == pytest.approx(float(last["test_loss"]), rel=1e-4)
+    assert result["accuracy"] == pytest.approx(float(last["test_accuracy"]))
+    code, out, err = run(capsys, "predict", model, photos / "0", "--json", "--top", 1)
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 179
+    settings = tmp_path / "settings.toml"
+    settings.write_bytes((GOLDEN / "settings.toml").read_bytes())
+    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+    output = tmp_path / "run"
+    arguments = ["--data", photos, "--output", output, "--epochs", 1, "--batch-size", 64]
+    assert run(capsys, "train", "--config", settings, *arguments)[0] == 0
+    said = model_run(output)["settings"]
+    assert (said["recipe"], said["learning_rate"]) == ("digits", 0.1)
