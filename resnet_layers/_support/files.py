@@ -15,6 +15,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -113,13 +114,24 @@ def check_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder for what is not kept; what a kill leaves of one goes away with the next."""
-    temporary = Path(tempfile.gettempdir())
+def scratch(within: Path | None = None) -> Iterator[Path]:
+    """A folder for what is not kept; what a kill leaves of one goes away with the next.
+
+    Args:
+        within: Where it is made; `None` for the system's folder for temporary files.
+    """
+    temporary = within or Path(tempfile.gettempdir())
     tidy(temporary)
     prefix = f"{_beside(temporary / 'scratch').name}-"
     with tempfile.TemporaryDirectory(dir=temporary, prefix=prefix) as folder:
         yield Path(folder)
+
+
+def save_model(model: Any, path: Path) -> None:
+    """`model.save`, which writes beside its file what it has no memory for, in a hidden folder."""
+    with scratch(path.parent) as folder:
+        model.save(folder / path.name.lstrip("."))
+        os.replace(folder / path.name.lstrip("."), path)
 
 
 def check_names(*targets: Path) -> None:

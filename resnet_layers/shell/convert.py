@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_layers._support import checks
-from resnet_layers._support.files import replacing
+from resnet_layers._support.files import replacing, save_model
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier, errors
 from resnet_layers.shell.errors import InputError
@@ -74,7 +74,7 @@ def to_keras(
     model = known(source, variant, tag, averaged)
     try:
         with replacing(output) as (path,):
-            model.save(path)
+            save_model(model, path)
     except OSError as error:
         raise errors.not_writable(output.parent, error) from None
     return model

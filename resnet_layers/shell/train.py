@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from resnet_layers._support.errors import DisagreementError
-from resnet_layers._support.files import replacing
+from resnet_layers._support.files import replacing, save_model
 from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
@@ -302,7 +302,7 @@ def _write(
     output = settings.output
     try:
         with replacing(*(output / name for name in FILES)) as paths:
-            network.replace().save(paths[0])  # which is not compiled
+            save_model(network.replace(), paths[0])  # which is not compiled
             history.write(paths[1], table)
             history.write_curves(paths[2], table)
             history.write_test(paths[3], result)

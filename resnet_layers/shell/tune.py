@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from resnet_layers._support import signals
-from resnet_layers._support.files import discard, replacing
+from resnet_layers._support.files import discard, replacing, save_model
 from resnet_layers.shell import (
     classifier,
     errors,
@@ -293,7 +293,7 @@ def _finish(
 
     try:
         with replacing(*(settings.output / name for name in FILES)) as paths:
-            model.save(paths[0])
+            save_model(model, paths[0])
             table.write(paths[1])
             with style.context("default"):  # the user's may need what is not installed
                 trial_plots.parallel_coordinates(table, paths[2])

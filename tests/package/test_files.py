@@ -8,12 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import keras
 import pytest
 
 from resnet_layers._support import files
@@ -404,3 +407,32 @@ def test_the_exchange_of_names_is_that_of_the_system(tmp_path: Path) -> None:
     assert files._exchanged(tmp_path / "a", tmp_path / "b")
     assert contents(tmp_path) == {"a/file.txt": "b", "b/file.txt": "a"}
     assert not files._exchanged(tmp_path / "a", tmp_path / "missing")
+
+
+def test_what_keras_has_no_memory_for_is_in_a_folder_that_goes_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes a file beside the one that it is asked for, and a kill would leave it there."""
+    from keras.src.saving import saving_lib
+
+    seen: list[Path] = []
+    original: Any = tempfile.NamedTemporaryFile
+
+    def noted(*args: Any, dir: Any = None, **kwargs: Any) -> Any:
+        seen.append(Path(dir))
+        return original(*args, dir=dir, **kwargs)
+
+    monkeypatch.setattr(saving_lib, "is_memory_sufficient", lambda model: False)
+    monkeypatch.setattr(saving_lib.tempfile, "NamedTemporaryFile", noted)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    with files.replacing(tmp_path / "model.keras") as (path,):
+        files.save_model(model, path)
+    (folder,) = seen
+    assert folder.parent == tmp_path
+    assert folder.name.startswith(".unfinished-")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.keras"]
+    keras.saving.load_model(tmp_path / "model.keras")
+    gone = tmp_path / folder.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-")
+    gone.mkdir()  # as a process leaves it that is no more
+    files.tidy(tmp_path)
+    assert not gone.exists()
