@@ -1,6 +1,7 @@
 """The images of `train`: found, split, and looked at before any of them is decoded."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,7 +74,11 @@ class Data:
         with quiet(), ThreadPoolExecutor() as pool:
             chunks = (some[i : i + _AT_ONCE] for i in range(0, count, _AT_ONCE))
             found = (image for chunk in chunks for image in pool.map(one, chunk))
-            return images.Reader.fit(_sound(found, skip_damaged), data_format)
+            sound = _sound(found, skip_damaged)
+            first = next(sound, None)
+            if first is None:
+                raise InputError("Too many images are damaged: none is left to train on")
+            return images.Reader.fit(itertools.chain([first], sound), data_format)
 
 
 def usual_size(found: Iterable[Header | InputError]) -> int:
@@ -89,23 +94,41 @@ def find(settings: TrainSettings) -> Data:
         InputError: If there are none, or too few.
     """
     parts = tables.parts(settings.data) if settings.data else None
-    share, validation = settings.validation, None
-    if parts is not None:
-        training, every, validation = (
-            parts["train"],
-            labelled.joined(parts),
-            parts.get("validation"),
-        )
-        test = parts.get("test") or parts["validation"]
-    else:
+    share, test, validation = settings.validation, None, None
+    if parts is None:
         every = tables.whole(settings.data) if settings.data else labelled.digits()
-        training, test = every.split(settings.seed, settings.test, together=True)
+        training = every
+    else:
+        every, training = labelled.joined(parts), parts["train"]
+        test, validation = parts.get("test"), parts.get("validation")
+    if test is None:
+        training, test = training.split(settings.seed, settings.test, together=True)
         share /= 1 - settings.test
     if validation is None and share:
         training, validation = training.split(settings.seed, share, together=True, every=False)
     validation = validation or training.select(np.arange(0))
-    split = described(every, test, settings.seed, settings.test, folders=parts is not None)
+    if settings.patience is not None and not len(validation.labels):
+        raise InputError(
+            "`--patience` must come with images for validation. Received: none, of "
+            f"{len(every.labels)} images"
+        )
+    of_their_own = parts is not None and "test" in parts
+    split = described(every, test, settings.seed, settings.test, folders=of_their_own)
     return Data(every, training, validation, test, split)
+
+
+def odd_classes(data: Data) -> list[str]:
+    """What may not be meant: folders of a split among the classes, which have classes in them."""
+    names = [name for all_ in labelled.PARTS.values() for name in all_]
+    odd = [name for name in data.every.class_names if name.lower() in names]
+    deep = {name.partition("/")[0] for name in data.every.names if name.count("/") > 1}
+    nested = [name for name in odd if name in deep]
+    if not nested:
+        return []
+    return [
+        f"Note: taken for classes, with all folders in them: {checks.some(nested)}. A folder that "
+        "is split has train and val or test alone, and class folders in each of them"
+    ]
 
 
 def described(

@@ -1,5 +1,6 @@
 """`fit` as `train` calls it: sizes that grow, averages at the end, and images that fail late."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -10,7 +11,7 @@ import keras
 
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import history, images, progress
-from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.settings import TrainSettings
 from resnet_layers.training.averages import recalibrate
 from resnet_layers.training.batches import Batches
@@ -39,6 +40,7 @@ class Fitting:
     size: int
     table: list[history.Row] = dataclasses.field(default_factory=list)
     left_out: list[InputError] = dataclasses.field(default_factory=list)
+    steps: int = 0
 
     def run(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Trains; an epoch that is over is a row of the table.
@@ -64,9 +66,14 @@ class Fitting:
                     f"learning_rate={self.settings.learning_rate}"
                 )
             if recipe.ema is not None:
-                numbers = range(min(_MEASURED, len(training)))
-                recalibrate(self.model, (training.batch(epochs, i)[0] for i in numbers))
+                self._recalibrate(training, epochs * len(training))
         self.left_out += self.validation.left_out
+
+    def _recalibrate(self, training: Batches, start: int) -> None:
+        """For averaged weights, by batches that would come next."""
+        some = training.dataset(start).take(min(_MEASURED, len(training)))
+        with self._named(lambda: training.damaged(start)):
+            recalibrate(self.model, (batch[0] for batch in some))
 
     def _some(
         self,
@@ -77,9 +84,26 @@ class Fitting:
     ) -> None:
         verbose = images.verbosity()
         counted = progress.Interruptible()
-        rows = keras.callbacks.LambdaCallback(on_epoch_end=self._add)
+
+        def add(epoch: int, logs: Any) -> None:
+            self.table.append(history.row(logs))
+            for batches in (training, self.validation):
+                name = batches.lost()
+                if name is not None:
+                    raise DamagedError(
+                        f"Too many images are damaged: none is left of '{printable(name)}'"
+                    )
+
+        rows = keras.callbacks.LambdaCallback(on_epoch_end=add)
         start = first * len(training)
-        try:
+
+        def damaged() -> Iterator[InputError]:
+            self.steps = start + counted.steps
+            if counted.evaluates:
+                return self.validation.damaged()
+            return training.damaged(self.steps, 2)  # what failed is what comes next
+
+        with self._named(damaged):
             self.model.fit(
                 training.dataset(start),
                 steps_per_epoch=len(training),
@@ -97,25 +121,21 @@ class Fitting:
                 ],
                 verbose=int(verbose == 1),
             )
+
+    @contextlib.contextmanager
+    def _named(self, damaged: Callable[[], Iterator[InputError]]) -> Iterator[None]:
+        """Names the image that a step failed at, if that is what it failed at."""
+        try:
+            yield
+        except DamagedError:
+            raise
         except Exception as error:
-            at = start + counted.steps
-            found = self.validation.damaged() if counted.evaluates else training.damaged(at)
-            damaged = self._damaged(found)
-            if damaged is None:
+            first = next(damaged(), None)
+            if first is None:
                 raise
-            raise damaged from error
-
-    def _damaged(self, found: Iterator[InputError]) -> "DamagedError | None":
-        """The first that is wrong with an image, if that is what a step failed at."""
-        first = next(found, None)
-        if first is None:
-            return None
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
-        return DamagedError(str(first))
-
-    def _add(self, epoch: int, logs: Any) -> None:
-        self.table.append(history.row(logs))
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
+            raise DamagedError(str(first)) from error
 
 
 class DamagedError(InputError):

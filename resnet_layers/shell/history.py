@@ -17,7 +17,8 @@ def row(logs: dict[str, float]) -> Row:
 def write(path: Path, table: list[Row]) -> None:
     """As CSV, epochs counted from 1."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["epoch", *table[0]])
+        columns = table[0] if table else ("loss", "accuracy")
+        writer = csv.DictWriter(file, ["epoch", *columns])
         writer.writeheader()
         writer.writerows({"epoch": i, **row} for i, row in enumerate(table, start=1))
 
@@ -42,13 +43,15 @@ def draw(figure: Any, table: list[Row]) -> Any:
     both = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("log", "linear"), strict=True)
     for axes, quantity, scale in both:
         for prefix, part, line in (("", "training", "o--"), ("val_", "validation", "o-")):
-            if prefix + quantity in table[0]:
+            if table and prefix + quantity in table[0]:
                 curve = [row[prefix + quantity] for row in table]
                 axes.plot(epochs, curve, line, markersize=3, label=part)
-        axes.set(xlabel="epoch", ylabel=quantity, yscale=scale)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel="epoch", ylabel=quantity)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if table:
+            axes.set_yscale(scale)
+            axes.legend()
+        axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

@@ -149,16 +149,20 @@ class Predictor:
     def _test(self, folder: Path | None) -> Labelled:
         if self.split.get("folders"):
             parts = tables.parts(folder) if folder else None
-            if parts is None:
+            if parts is None or "test" not in parts:
                 raise InputError(
                     f"The folder '{folder}' must have folders of their own to train and to test "
                     f"on, as that had which '{self.path}' was trained on"
                 )
-            test = parts.get("test") or parts["validation"]
+            test = parts["test"]
             self._check_classes(test)
             return test
         before = "folders" not in self.split  # as the release before saw and split them
-        data = tables.whole(folder, flat=before) if folder else labelled.digits()
+        parts = tables.parts(folder) if folder and not before else None
+        if parts is not None:
+            data = parts["train"]
+        else:
+            data = tables.whole(folder, flat=before) if folder else labelled.digits()
         self._check_classes(data)
         fraction = self.split.get("test_fraction", 0.2)
         return data.split(self.split["seed"], fraction, together=not before)[1]

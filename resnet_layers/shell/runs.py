@@ -111,11 +111,12 @@ def next_commands(settings: Settings) -> str:
     """What one can type now."""
     model = printable(shlex.quote(str(settings.output / MODEL)))
     data = f" --data {printable(shlex.quote(str(settings.data)))}" if settings.data else ""
+    skip = " --skip-damaged" if getattr(settings, "skip_damaged", False) else ""
     return "\n".join(
         [
             "Next:",
             f"  resnet-layers predict {model} IMAGE",
-            f"  resnet-layers evaluate {model}{data}",
+            f"  resnet-layers evaluate {model}{data}{skip}",
             f"  resnet-layers export {model} --format tf_saved_model",
         ]
     )

@@ -87,6 +87,15 @@ class Settings:
         checks.seed(self.seed, self.seed_bits)
 
 
+def usual_rate(recipe: Recipe, named: Recipe) -> Recipe:
+    """The recipe with a learning rate that suits its optimizer, if that is not the one named."""
+    if recipe.optimizer == named.optimizer:
+        return dataclasses.replace(recipe, learning_rate=named.learning_rate)
+    rates = {"sgd": 0.1, "lamb": 5e-3, "lion": 1e-4}
+    rate = rates.get(recipe.optimizer, 1e-3)
+    return dataclasses.replace(recipe, learning_rate=rate, batch_size=64)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainSettings(Settings):
     """What `train` is asked for.
@@ -182,11 +191,6 @@ class TrainSettings(Settings):
         checks.positive("learning_rate", self.learning_rate)
         if self.patience is not None:
             checks.integer("patience", self.patience)
-            if not self.validation:
-                raise ValueError(
-                    "`patience` must come with images for validation. Received: "
-                    f"patience={self.patience}, validation={self.validation}"
-                )
         recipe = self.chosen
         for name, others in (
             ("patience", {"ema": recipe.ema, "grow_from": recipe.grow_from}),
@@ -224,10 +228,8 @@ class TrainSettings(Settings):
     @property
     def chosen(self) -> Recipe:
         """The recipe with what overrides it."""
-        names = {field.name for field in dataclasses.fields(Recipe)} - {
-            "learning_rate",
-            "batch_size",
-        }
+        other = {"learning_rate", "batch_size", "source"}  # `source` is another one here
+        names = {field.name for field in dataclasses.fields(Recipe)} - other
         given = {name: getattr(self, name) for name in names if hasattr(self, name)}
         given = {name: value for name, value in given.items() if value is not None}
         if given.get("augment") == "none":
@@ -236,8 +238,8 @@ class TrainSettings(Settings):
 
     def _take_recipe(self) -> None:
         """What is not given follows from what is: the whole run is in `settings.toml`."""
-        usual = "photos" if self.from_ is None else "finetune"
-        name = self.recipe or ("digits" if self.data is None and self.from_ is None else usual)
+        usual = "finetune" if self.from_ else "photos" if self.data else "digits"
+        name = usual if self.recipe is None else self.recipe
         if name not in RECIPES:
             raise ValueError(
                 f"`recipe` must be one of {checks.some(RECIPES)}. Received: recipe={name!r}"
@@ -249,9 +251,16 @@ class TrainSettings(Settings):
                 "`drop_path` must be 0 with `from`, whose network has its own. Received: "
                 f"drop_path={recipe.drop_path}, recipe={name!r}"
             )
+        if self.from_ is None and recipe.freeze_until and self.freeze_until is None:
+            raise ValueError(
+                "`recipe` must come with `from`, the weights that are known, if it freezes some. "
+                f"Received: recipe={name!r}"
+            )
         rate = self.learning_rate
         if rate is None:
-            rate = recipe.rate(checks.integer("batch_size", self.batch_size or recipe.batch_size))
+            rate = usual_rate(recipe, RECIPES[name]).rate(
+                checks.integer("batch_size", self.batch_size or recipe.batch_size)
+            )
         for field, value in (
             ("epochs", recipe.epochs),
             ("batch_size", recipe.batch_size),

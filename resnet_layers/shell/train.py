@@ -123,20 +123,26 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         f"{len(found.training.labels)} images of {size}×{size} pixels; "
         f"{len(found.validation.labels)} for validation, {len(found.test.labels)} for the test"
     )
-    for sentence in advice(settings, size, settings.epochs * len(training)):
+    number = settings.epochs * len(training)
+    if settings.chosen.accumulate > number:
+        raise InputError(
+            f"`accumulate` must be at most the number of steps, {number}. Received: "
+            f"accumulate={settings.chosen.accumulate}"
+        )
+    for sentence in [*data.odd_classes(found), *advice(settings, size, number)]:
         print(sentence)
     fitting = Fitting(settings, model, batches, validation, size)
     try:
         fitting.run([*unfreezing, *_callbacks(settings)])
         network = _written(model)
     except DamagedError as error:
-        raise _kept(settings, model, fitting.table, error) from error
+        raise _kept(settings, model, fitting, error) from error
     data.tell_left_out(fitting.left_out)
     written = classifier.of(network, settings.output / MODEL)
     try:
         test = written.evaluate(found.test, settings.batch_size, skip_damaged=settings.skip_damaged)
     except InputError as error:
-        raise _kept(settings, model, fitting.table, error) from error
+        raise _kept(settings, model, fitting, error) from error
     _write(settings, network, fitting.table, test.result, test)
     return {**fitting.table[-1], "test_loss": test.loss, "test_accuracy": test.accuracy}
 
@@ -183,15 +189,15 @@ def _callbacks(settings: TrainSettings) -> list[keras.callbacks.Callback]:
 
 
 def _kept(
-    settings: TrainSettings, model: ResNet, table: list[history.Row], damaged: InputError
+    settings: TrainSettings, model: ResNet, fitting: Fitting, damaged: InputError
 ) -> InputError:
     """What ends a run before its end, after what was trained is written."""
-    if not table:
-        return InputError(f"{damaged}; no epoch was over, so nothing is written")
-    _write(settings, _written(model), table, {"ended": str(damaged)})
+    if not fitting.table and not fitting.steps:
+        return InputError(f"{damaged}; nothing was trained yet, so nothing is written")
+    _write(settings, _written(model), fitting.table, {"ended": str(damaged)})
     return InputError(
-        f"{damaged}; the network as it was then, after {len(table)} of {settings.epochs} epochs, "
-        f"is in '{printable(settings.output)}'"
+        f"{damaged}; the network as it was then, after {len(fitting.table)} of {settings.epochs} "
+        f"epochs, is in '{printable(settings.output)}'"
     )
 
 
@@ -281,6 +287,11 @@ def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
 def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> ResNet:
     variant = settings.variant or ""
     pooling = variants.find(variant).head.get("pooling")
+    if pooling == "avg2x2" and settings.chosen.grow_from is not None:
+        raise InputError(
+            "`recipe` must not let images grow where the head counts pixels. Received: "
+            f"recipe={settings.recipe!r}, variant={variant!r}"
+        )
     return ResNet.from_variant(
         variant,
         classes=len(metadata["class_names"]),

@@ -111,7 +111,7 @@ class Batches:
     @property
     def left_out(self) -> list[InputError]:
         """What was wrong with images that `skip_damaged` has left out so far."""
-        return list(self._decoding.left_out.values())
+        return list(self._decoding.left_out.copy().values())  # others may be on their way
 
     def dataset(self, start: int = 0) -> Any:
         """A `tf.data.Dataset` of batches; with a seed without end, from a step of all epochs on.
@@ -152,16 +152,31 @@ class Batches:
         """The places of the images in an epoch, counted from 0, among those that were given."""
         return [int(self._place(i, epoch)) for i in range(len(self.images.labels))]
 
-    def damaged(self, start: int = 0) -> Iterator[InputError]:
-        """What is wrong with images, in the order of training, from a step of all epochs on.
+    def damaged(self, start: int = 0, steps: int | None = None) -> Iterator[InputError]:
+        """What is wrong with images from a step on, counted over all epochs, to its epoch's end.
 
-        After a step failed this names the file, which an error of TensorFlow does not.
+        Args:
+            start: The step.
+            steps: How many are looked at; `None` for all.
+
+        After a step failed this names the file, which an error of TensorFlow does not. With
+        `skip_damaged` an image is not what a step fails at.
         """
+        if self._decoding.skip:
+            return
         epoch, step = divmod(start, len(self))
-        for i in self.order(epoch)[sum(self.sizes[:step]) :]:
-            error = self._decoding.error(i)
+        last = len(self) if steps is None else step + steps
+        for i in range(sum(self.sizes[:step]), sum(self.sizes[:last])):
+            error = self._decoding.error(int(self._place(i, epoch)))
             if error is not None:
                 yield error
+
+    def lost(self) -> str | None:
+        """The first class of which `skip_damaged` has left out all images."""
+        gone = np.zeros(len(self.images.labels), bool)
+        gone[list(self._decoding.left_out)] = True
+        missing = np.setdiff1d(self.images.labels, self.images.labels[~gone])
+        return self.images.class_names[missing[0]] if len(missing) else None
 
     def _place(self, number: Any, epoch: Any) -> Any:
         import tensorflow as tf

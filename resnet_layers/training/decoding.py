@@ -42,8 +42,8 @@ class Decoding:
         self.shape: Any = (size, size, 3)
         self.sources, self.crop, self._how = sources, crop, prepare.interpolation
         self.skip, self.left_out = skip, dict[int, InputError]()
-        arrays = all(isinstance(s, np.ndarray) and s.shape == self.shape for s in sources)
-        self._squares = np.stack(sources) if arrays else None  # type: ignore[arg-type]
+        arrays = [s for s in sources if isinstance(s, np.ndarray) and s.shape == self.shape]
+        self._squares = np.stack(arrays) if arrays and len(arrays) == len(sources) else None
         if crop is None:
             return
         import tensorflow as tf
@@ -109,18 +109,27 @@ class Decoding:
 
     def error(self, place: int) -> InputError | None:
         """What is wrong with an image now, or `None`."""
+        import tensorflow as tf
+
         source = self.sources[place]
+        if isinstance(source, np.ndarray):
+            return None
         try:
-            pixels = np.asarray(decoded(source))
+            decoded(source)
             if self.crop is None:
                 return None
             then = Header(*self._headers[place].numpy().tolist())
             now = _checked(next(iter(_headers.headers([source]))))
         except InputError as error:
             return error
-        # TensorFlow and Pillow have the same decoder, and stop at the same damage; not all of it.
-        if then != now or (now.partial and pixels.shape[:2] != (now.height, now.width)):
+        if then != now:
             return InputError(f"The image '{printable(source)}' has changed since the start")
+        if now.partial:
+            try:  # which refuses some damage that Pillow passes over
+                whole = (0, 0, now.height, now.width)
+                decode_part(os.fsencode(source), *whole[2:], now.orientation, tf.constant(whole))
+            except tf.errors.OpError:
+                return InputError(f"The image '{printable(source)}' cannot be read: it is damaged")
         return None
 
     def _square(self, place: int) -> NDArray[np.uint8]:

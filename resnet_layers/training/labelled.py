@@ -78,20 +78,20 @@ class Labelled:
         # Old files name their test images by this order, so NumPy must never change it: that is
         # promised of `RandomState` alone.
         rng = np.random.RandomState(seed)
-        held = np.zeros(len(self.labels), bool)
+        held, there = np.zeros(len(self.labels), bool), np.zeros(len(counts), int)
         equal = twins(self.sources) if together else {}
         for label, count in enumerate(counts):
             members = rng.permutation(np.flatnonzero(self.labels == label))
             wanted = max(1, round(fraction * count)) if count > 1 else 0
-            there = int(held[members].sum())
             for i in members:
-                if there >= wanted:
+                if there[label] >= wanted:
                     break
                 alike = equal.get(i, [i])
-                mine = sum(self.labels[j] == label for j in alike)
-                if not held[i] and there + mine < count:
+                more = np.bincount(self.labels[alike], minlength=len(counts))
+                # No class may lose its last image, which may be a copy.
+                if not held[i] and np.all((there + more < counts) | (more == 0)):
                     held[alike] = True
-                    there += mine
+                    there += more
         for side in (held, ~held) if every else ():
             missing = np.setdiff1d(np.arange(len(counts)), self.labels[side])
             if len(missing):
@@ -178,7 +178,7 @@ def parts(path: Path) -> "dict[str, Labelled] | None":
     """
     try:
         names = [entry.name for entry in _visible(path) if entry.is_dir()]
-        kinds = [kind for name in names for kind, all_ in PARTS.items() if name in all_]
+        kinds = [kind for name in names for kind, all_ in PARTS.items() if name.lower() in all_]
         split = "train" in kinds and len(kinds) == len(names) == len(set(kinds)) > 1
         if not split or not all(any(e.is_dir() for e in _visible(path / n)) for n in names):
             return None

@@ -32,13 +32,13 @@ LOSSES = {"softmax": CategoricalCrossentropy, "sigmoid": BinaryCrossentropy}
 
 def make_optimizer(recipe: Recipe, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
     """The optimizer, for a known number of steps and a largest rate."""
-    updates = max(1, steps // recipe.accumulate)
-    rate = SCHEDULES[recipe.schedule](learning_rate, updates, recipe.warmup)
+    rate = SCHEDULES[recipe.schedule](learning_rate, steps, recipe.warmup)
     keywords: dict[str, Any] = {"weight_decay": recipe.weight_decay or None}
     if recipe.optimizer == "sgd":
         keywords |= {"momentum": 0.9, "nesterov": recipe.nesterov}
     if recipe.ema is not None:
-        keywords |= {"use_ema": True, "ema_momentum": recipe.ema}
+        # Keras averages at each step, an update or not.
+        keywords |= {"use_ema": True, "ema_momentum": recipe.ema ** (1 / recipe.accumulate)}
     if recipe.accumulate > 1:
         keywords |= {"gradient_accumulation_steps": recipe.accumulate}
     return OPTIMIZERS[recipe.optimizer](rate, **keywords)
@@ -75,7 +75,7 @@ def make_batches(
     config = {**prepare.get_config(), "image_size": side}
     steps: list[Any] = []
     if recipe.padding:
-        steps.append(PadAndCrop(max(1, int(side * recipe.padding)), mode="edge"))
+        steps.append(PadAndCrop(max(1, int(side * recipe.padding)), recipe.padding_mode))
     if recipe.flip:
         steps.append(Flip(recipe.flip))
     mean, std = ([255.0 * v for v in values] for values in (prepare.mean, prepare.std))

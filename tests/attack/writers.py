@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import hashlib
+import json
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -105,6 +106,11 @@ def check_whole(path: Path) -> None:
         Image.open(path).load()
     elif path.suffix == ".toml":
         tomllib.loads(path.read_text(encoding="utf-8"))
+    elif path.suffix == ".json":
+        json.loads(path.read_text(encoding="utf-8"))
+    elif path.suffix == ".html":
+        if not path.read_text(encoding="utf-8").endswith("</html>\n"):
+            raise ValueError("it has no end")
     elif path.suffix == ".csv":
         rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
         if len({*map(len, rows)}) != 1:

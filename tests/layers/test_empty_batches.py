@@ -140,7 +140,11 @@ print("done")
         pytest.param(["conv_norm_strided"], id="one"),
         # Each takes some 20 seconds, and the process has 500.
         *(
-            pytest.param([case.name for case in ON_IMAGES[i::8]], id=f"{i}", marks=pytest.mark.slow)
+            pytest.param(
+                [case.name for case in ON_IMAGES[i::8]],
+                id=f"{i}",
+                marks=[pytest.mark.slow, pytest.mark.share(8)],
+            )
             for i in range(8)
         ),
     ],

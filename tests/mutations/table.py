@@ -697,7 +697,7 @@ MUTATIONS = (
     Mutation(
         "softmax-of-probabilities",
         "shell",
-        "shell/predictor.py",
+        "shell/described.py",
         '"gives_logits": activation != "softmax"',
         '"gives_logits": activation == "softmax"',
     ),

@@ -59,6 +59,8 @@ OTHERS = {
     ("shell/app", "' '.join(str(error).split('\\n'))"),
     ("shell/config", "' '.join(commands)"),
     ("shell/errors", "'\\n'.join(lines)"),
+    ("shell/evaluation", "''.join([*lines, '</table>'])"),
+    ("shell/evaluation", "''.join(found)"),
     ("training/labelled", "'\\n'.join(self.names)"),
     ("weights/sources", "'/'.join(name.removesuffix(':0').split('/')[-2:])"),
 }

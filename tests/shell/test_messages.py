@@ -26,7 +26,10 @@ from resnet_layers.shell import (
     commands,
     config,
     convert,
+    data,
     errors,
+    evaluate,
+    features,
     images,
     listing,
     machines,
@@ -44,6 +47,7 @@ from resnet_layers.shell import export as export_command
 from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TrainSettings, TuneSettings
+from resnet_layers.training import labelled
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_images import picture
 from tests.support.messages import ANY, Row, check, ids, missing
@@ -505,17 +509,41 @@ def damage(paths: Iterable[Path]) -> None:
         path.write_bytes(content)
 
 
+def two_classes(_: Any, size: int, metadata: Any) -> rl.ResNet:
+    return rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(2), metadata=metadata)
+
+
 def train_on_damaged(after: str | None, *, which: str = "*/*", **options: Any) -> None:
     """Images are damaged before training, or when a method of a callback is called."""
     photos = write_noise()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_network", lambda *_: network(class_names=["a", "b"]))
-        if after is None:
-            damage(photos.glob(which))
+        patch.setattr(train, "_network", two_classes)
+        if which == "test":
+            held: Any = labelled.folder(photos).split(0, 0.1, together=True)[1].sources
         else:
-            late = lambda *_: damage(photos.glob(which))  # noqa: E731
-            patch.setattr(progress.Interruptible, after, late)
+            held = sorted(photos.glob(which))
+        if after is None:
+            damage(held)
+        else:
+            patch.setattr(progress.Interruptible, after, lambda *_: damage(held))
         train.train(TrainSettings(data=photos, output=Path("run"), image_size=8, **options))
+
+
+def look_into_a_folder() -> None:
+    Path("run/look.png").mkdir(parents=True)
+    photos = write_photos(4, 4)
+    train.train(TrainSettings(output=Path("run"), data=photos, image_size=8, look=True))
+
+
+def read_nothing(command: str, *arguments: str, **options: Any) -> None:
+    """A command with a network of three classes, its output in a folder that is not there."""
+    layer = keras.saving.serialize_keras_object(for_squares(8, (0,) * 3, (1,) * 3))
+    network(class_names=list("abc"), preprocessing=layer).save("model.keras")
+    Path("a.csv").mkdir()
+    if command == "features":
+        features.run(Path("model.keras"), [Path(one) for one in arguments], Path("a.csv"))
+    else:
+        evaluate.run(Path("model.keras"), write_photos(2), 8, True, **options)
 
 
 def train_on_a_split_folder() -> None:
@@ -706,26 +734,51 @@ TRAIN: list[Row] = [
     (
         lambda: train_on_damaged("on_test_begin"),
         InputError,
-        f"The image '{ANY}.png' cannot be read: it is damaged; no epoch was over, so nothing is "
-        "written",
+        f"The image '{ANY}.png' cannot be read: it is damaged; the network as it was then, after 0 "
+        "of 15 epochs, is in 'run'",
     ),
     (
-        lambda: train_on_damaged("on_epoch_begin", epochs=1),
+        lambda: train_on_damaged("on_train_begin", epochs=1),
         InputError,
-        f"The image '{ANY}.png' cannot be read: it is damaged; no epoch was over, so nothing is "
-        "written",
+        f"The image '{ANY}.png' cannot be read: it is damaged; nothing was trained yet, so nothing "
+        "is written",
     ),
     (
-        lambda: train_on_damaged("on_epoch_end", epochs=6),
+        lambda: train_on_damaged("on_test_begin", which="test", epochs=1),
         InputError,
-        f"The image '{ANY}.png' cannot be read: it is damaged; the network as it was then, after "
-        f"{ANY} of 6 epochs, is in 'run'",
+        f"The image '{ANY}.png' cannot be read: it is damaged\nThe image '{ANY}.png' cannot be "
+        "read: it is damaged; the network as it was then, after 1 of 1 epochs, is in 'run'",
+    ),
+    (
+        look_into_a_folder,
+        InputError,
+        "The output folder 'run' cannot be written to: Is a directory",
     ),
     (
         train_on_a_split_folder,
         InputError,
         "The folder 'photos/train' must have folders of their own to train and to test on, as that "
         "had which 'model.keras' was trained on",
+    ),
+    (
+        lambda: read_nothing("features", "none.png"),
+        InputError,
+        "An image must be readable, to have features. Received: none",
+    ),
+    (
+        lambda: read_nothing("features", str(write_photos(1) / "a" / "0.png")),
+        InputError,
+        "'a.csv' cannot be written: Is a directory",
+    ),
+    (
+        lambda: read_nothing("evaluate", every=True, skip_damaged=False, report=Path("a.csv")),
+        InputError,
+        "'a.csv' cannot be written: Is a directory",
+    ),
+    (
+        lambda: commands.predict(Path("a"), "b", features=Path("a.csv"), as_csv=True),
+        InputError,
+        "`--features` must not come with `--json` or `--csv`",
     ),
     (
         lambda: TrainSettings(recipe="resnet"),
@@ -745,9 +798,39 @@ TRAIN: list[Row] = [
         "`validation` and `test` must leave images to train on. Received: validation=0.5, test=0.5",
     ),
     (
-        lambda: TrainSettings(validation=0.0, patience=3),
+        lambda: data.find(TrainSettings(data=write_photos(4, 4), validation=0.0, patience=3)),
+        InputError,
+        "`--patience` must come with images for validation. Received: none, of 8 images",
+    ),
+    (
+        lambda: TrainSettings(recipe="probe"),
         ValueError,
-        "`patience` must come with images for validation. Received: patience=3, validation=0.0",
+        "`recipe` must come with `from`, the weights that are known, if it freezes some. "
+        "Received: recipe='probe'",
+    ),
+    (
+        lambda: train.train(TrainSettings(accumulate=30, epochs=1, output=Path("run"))),
+        InputError,
+        "`accumulate` must be at most the number of steps, 23. Received: accumulate=30",
+    ),
+    (
+        lambda: train._network(
+            TrainSettings(variant="article_resnet34", recipe="ffcv16"), 192, {"class_names": ["a"]}
+        ),
+        InputError,
+        "`recipe` must not let images grow where the head counts pixels. Received: "
+        "recipe='ffcv16', variant='article_resnet34'",
+    ),
+    (
+        lambda: train_on_damaged(None, skip_damaged=True),
+        InputError,
+        "Too many images are damaged: none is left to train on",
+    ),
+    (
+        lambda: train_on_damaged("on_test_end", skip_damaged=True, epochs=6),
+        InputError,
+        f"Too many images are damaged: none is left of '{ANY}'; the network as it was then, after "
+        f"{ANY} of 6 epochs, is in 'run'",
     ),
     (
         lambda: TrainSettings(ema=0.99, patience=3),

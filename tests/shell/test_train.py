@@ -12,8 +12,9 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.networks import variants
-from resnet_layers.shell import train
+from resnet_layers.shell import data, train
 from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.training.recipes import RECIPES
 from tests.shell.test_command_line import (
     FILES,
     TINY,
@@ -67,10 +68,48 @@ def test_a_folder_that_is_split_is_trained_on_as_it_is(
 
 
 @uncompiled()
-def test_without_a_test_the_images_for_validation_are_it(tmp_path: Path) -> None:
-    for i, name in enumerate(("train", "val")):
-        write_photos(tmp_path / "photos" / name, 3 + i)
-    assert trained(tmp_path / "run", data=tmp_path / "photos", epochs=1)["images"] == 12
+def test_what_a_split_folder_has_not_is_split_off_from_train(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for i, name in enumerate(("Train", "val")):
+        write_photos(tmp_path / "photos" / name, 4 + i)
+    result = trained(tmp_path / "run", data=tmp_path / "photos", epochs=1)
+    said = capsys.readouterr().out
+    assert "on 9 images of 8×8 pixels; 15 for validation, 3 for the test" in said
+    model = tmp_path / "run" / "model.keras"
+    code, out, err = run(capsys, "evaluate", model, "--data", tmp_path / "photos", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["loss"] == pytest.approx(result["loss"], rel=1e-4)
+
+
+@uncompiled()
+def test_no_images_for_validation_are_none(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    trained(tmp_path / "run", data=photos, epochs=1, validation=0.0)
+    assert list(history_of(tmp_path / "run")[0]) == ["epoch", "loss", "accuracy"]
+    two = write_photos(tmp_path / "photos", 2)
+    trained(tmp_path / "two", data=two, epochs=1)
+    assert "0 for validation, 3 for the test" in capsys.readouterr().out
+
+
+def test_folders_of_a_split_among_classes_are_pointed_out(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos" / "train")
+    write_photos(tmp_path / "photos" / "more")
+    (sentence,) = data.odd_classes(data.find(TrainSettings(data=tmp_path / "photos")))
+    assert sentence.startswith("Note: taken for classes, with all folders in them: 'train'. ")
+    write_photos(tmp_path / "plain")
+    assert data.odd_classes(data.find(TrainSettings(data=tmp_path / "plain"))) == []
+
+
+def test_rates_suit_the_optimizer_that_is_asked_for() -> None:
+    assert TrainSettings().learning_rate == 0.1
+    assert TrainSettings(optimizer="adamw").learning_rate == 0.001
+    assert TrainSettings(optimizer="sgd", batch_size=128).learning_rate == 0.2
+    assert TrainSettings(data=Path(), optimizer="sgd").learning_rate == 0.1
+    assert TrainSettings(data=Path(), batch_size=16).learning_rate == pytest.approx(0.0005)
+    assert "rank" not in TrainSettings(from_="a.keras").chosen.source
+    assert TrainSettings(from_="a.keras").chosen.source == RECIPES["finetune"].source
 
 
 @uncompiled()

@@ -1,5 +1,6 @@
 """Labelled images: how folders are read, how images are split and put into batches."""
 
+import dataclasses
 import os
 from collections import Counter
 from pathlib import Path
@@ -214,3 +215,20 @@ def test_other_folders_are_classes(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         touch(tmp_path / name)
     assert parts(tmp_path) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_copies_in_other_classes_never_take_a_class_its_last_image(seed: int) -> None:
+    """A group of copies goes to one side whole, also what of it belongs to another class."""
+    data = counted(6, 3)
+    pixels = [np.full((2, 2), i, np.uint8) for i in (0, 1, 2, 3, 4, 5, 0, 0, 6)]
+    data = dataclasses.replace(data, sources=pixels)
+    for every in (True, False):
+        training, held = data.split(seed, 0.3, together=True, every=every)
+        assert set(training.labels) == {0, 1}
+        assert not twins_across(training, held)
+
+
+def twins_across(one: Labelled, other: Labelled) -> set[bytes]:
+    contents = [{np.asarray(source).tobytes() for source in part.sources} for part in (one, other)]
+    return contents[0] & contents[1]

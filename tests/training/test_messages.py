@@ -232,9 +232,9 @@ ERRORS: list[Row] = [
         "`crop` must be of the size of `prepare`. Received: crop.size=9, prepare.image_size=8",
     ),
     (
-        lambda: Recipe(**RECIPE, ema=0.0),
+        lambda: Recipe(**RECIPE, ema=1.0),
         ValueError,
-        "`ema` must be a number in (0, 1). Received: ema=0.0",
+        "`ema` must be a number in (0, 1). Received: ema=1.0",
     ),
     (
         lambda: Recipe(**RECIPE, ema=0.5, grow_from=8),

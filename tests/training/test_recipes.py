@@ -66,6 +66,7 @@ def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
         warmup=0.0,
         scale=(0.25, 0.75),
         padding=1 / 8,
+        padding_mode="edge",
         flip=0.25,
         augment="rand-m3",
         erasing=0.125,
@@ -95,10 +96,10 @@ def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
     optimizer: Any = make_optimizer(recipe, 0.5, 12)
     assert isinstance(optimizer, keras.optimizers.AdamW)
     assert optimizer.weight_decay == 0.25
-    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.875)
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.875**0.5)
     assert optimizer.gradient_accumulation_steps == 2
-    rates = [float(optimizer._learning_rate(step)) for step in (0, 3, 6)]
-    np.testing.assert_allclose(rates, [0.5, 0.25, 0.0], atol=1e-7)  # of 6 updates
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 6, 12)]
+    np.testing.assert_allclose(rates, [0.5, 0.25, 0.0], atol=1e-7)
     plain = dataclasses.replace(recipe, mixup=0.0, cutmix=0.0, augment=None, erasing=0.0)
     assert make_batches(plain, IMAGES, PREPARE, 3, seed=7).mixing is None
 
@@ -191,3 +192,26 @@ def test_recalibrated_statistics_are_the_means_over_the_batches() -> None:
     np.testing.assert_allclose(norm.moving_mean, means, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(norm.moving_variance, variances, rtol=1e-3)
     assert recalibrate(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), []) == 0
+
+
+@uncompiled()
+def test_the_rate_falls_over_all_steps_also_where_gradients_add_up() -> None:
+    """Keras asks the schedule at each step, and not at each update."""
+    recipe = dataclasses.replace(RECIPES["digits"], accumulate=3, warmup=0.0)
+    model = network()
+    model.compile(make_optimizer(recipe, 1.0, 12), make_loss(recipe, from_logits=True))
+    rates: list[float] = []
+    noted = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda *_, **__: rates.append(float(model.optimizer.learning_rate))
+    )
+    batches = make_batches(recipe, IMAGES, PREPARE, 1, seed=0)
+    model.fit(
+        batches.dataset(),
+        steps_per_epoch=6,
+        epochs=2,
+        callbacks=[noted],
+        shuffle=False,
+        verbose=0,
+    )
+    expected = (1.0 + np.cos(np.pi * np.arange(12) / 12)) / 2
+    np.testing.assert_allclose(rates, expected, atol=1e-6)
