@@ -165,7 +165,7 @@ def test_damaged_images_are_named_and_left_out(
 
 
 @pytest.mark.slow
-@pytest.mark.share(3)
+@pytest.mark.share(7)
 @pytest.mark.parametrize(
     "options",
     [
@@ -204,6 +204,8 @@ def test_every_option_trains_and_its_file_is_what_was_tested(
 
 
 @pytest.mark.slow
+@pytest.mark.huge
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_half_precision_learns_the_digits_as_well(tmp_path: Path, precision: str) -> None:
     """Within half a point of float32, over three seeds each."""
