@@ -12,14 +12,8 @@ from resnet_layers._support import checks, environment, signals
 from resnet_layers._support.errors import first_line
 from resnet_layers.shell import completion, config, errors, listing
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.settings import (
-    FLAG,
-    INTEGER,
-    OUTPUT,
-    PATH,
-    TrainSettings,
-    TuneSettings,
-)
+from resnet_layers.shell.options import FLAG, INTEGER, OUTPUT, PATH
+from resnet_layers.shell.settings import TrainSettings, TuneSettings
 
 Format = Literal["tf_saved_model", "onnx", "litert", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]

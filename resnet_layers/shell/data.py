@@ -1,6 +1,7 @@
 """The images of `train`: found, split, and looked at before any of them is decoded."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from resnet_layers.shell.settings import TrainSettings
 from resnet_layers.training import labelled, tables
 from resnet_layers.training.headers import Header, headers
 from resnet_layers.training.labelled import Labelled
-from resnet_layers.training.pictures import ImageSource, decoded, quiet, square
+from resnet_layers.training.pictures import ImageSource, decoded, or_error, quiet, square
 
 MEASURED = 2000  # images that mean and deviation are of, at most
 _AT_ONCE = 64
@@ -64,13 +65,7 @@ class Data:
         sources = self.training.sources
         count = min(len(sources), MEASURED)
         some = [sources[i * len(sources) // count] for i in range(count)]
-
-        def one(source: ImageSource) -> NDArray[np.uint8] | InputError:
-            try:
-                return square(source, size, interpolation)
-            except InputError as error:
-                return error
-
+        one = functools.partial(or_error, lambda source: square(source, size, interpolation))
         with quiet(), ThreadPoolExecutor() as pool:
             chunks = (some[i : i + _AT_ONCE] for i in range(0, count, _AT_ONCE))
             found = (image for chunk in chunks for image in pool.map(one, chunk))
@@ -113,7 +108,7 @@ def find(settings: TrainSettings) -> Data:
             f"{len(every.labels)} images"
         )
     of_their_own = parts is not None and "test" in parts
-    split = described(every, test, settings.seed, settings.test, folders=of_their_own)
+    split = split_metadata(every, test, settings.seed, settings.test, folders=of_their_own)
     return Data(every, training, validation, test, split)
 
 
@@ -131,7 +126,7 @@ def odd_classes(data: Data) -> list[str]:
     ]
 
 
-def described(
+def split_metadata(
     every: Labelled, test: Labelled, seed: int, fraction: float, *, folders: bool = False
 ) -> dict[str, Any]:
     """How test images were chosen, for the metadata of a network.
@@ -210,16 +205,10 @@ def _sound(
 
 def _decoding(sources: Sequence[ImageSource]) -> Iterable[Header | InputError]:
     """Headers of images that can be decoded as a whole."""
-
-    def one(source: ImageSource) -> InputError | None:
-        try:
-            decoded(source)
-        except InputError as error:
-            return error
-        return None
-
     with quiet(), ThreadPoolExecutor() as pool:
         for start in range(0, len(sources), _AT_ONCE):
             some = sources[start : start + _AT_ONCE]
-            for header, error in zip(list(headers(some)), pool.map(one, some), strict=True):
-                yield error or header
+            # Its size alone, so that no pixels wait here.
+            sizes = pool.map(functools.partial(or_error, lambda one: decoded(one).size), some)
+            for header, size in zip(list(headers(some)), sizes, strict=True):
+                yield size if isinstance(size, InputError) else header

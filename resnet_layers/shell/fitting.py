@@ -55,7 +55,7 @@ class Fitting:
             for size, group in itertools.groupby(range(epochs), sizes.__getitem__):
                 some = list(group)
                 training = self.batches(size)
-                self._some(training, some[0], some[-1] + 1, callbacks)
+                self._epochs(training, some[0], some[-1] + 1, callbacks)
                 self.left_out += training.left_out
                 if self.model.stop_training:
                     break
@@ -75,7 +75,7 @@ class Fitting:
         with self._named(lambda: training.damaged(start)):
             recalibrate(self.model, (batch[0] for batch in some))
 
-    def _some(
+    def _epochs(
         self,
         training: Batches,
         first: int,
@@ -127,14 +127,14 @@ class Fitting:
         """Names the image that a step failed at, if that is what it failed at."""
         try:
             yield
-        except DamagedError:
-            raise
         except Exception as error:
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
+            if isinstance(error, DamagedError):
+                raise
             first = next(damaged(), None)
             if first is None:
                 raise
-            if hasattr(self.model, "jax_state_sync"):
-                self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
             raise DamagedError(str(first)) from error
 
 

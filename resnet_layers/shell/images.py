@@ -1,6 +1,7 @@
 """Images from files and arrays: decoded, square, and normalized as one network wants them."""
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from resnet_layers._support import checks
 from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, for_squares
 from resnet_layers.shell import progress
 from resnet_layers.shell.errors import InputError
-from resnet_layers.training.pictures import ImageSource, decoded, quiet, square
+from resnet_layers.training.pictures import ImageSource, decoded, or_error, quiet, square
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,16 +78,13 @@ class Reader:
     def each(self, sources: Sequence[ImageSource]) -> "Iterator[NDArray[np.float32] | InputError]":
         """The same one by one, (1, *image_size, 3); in place of one that cannot be read, why."""
 
-        def one(source: ImageSource) -> NDArray[np.float32] | InputError:
-            try:
-                if not self.takes_squares:
-                    prepared = self.layer(np.asarray(decoded(source)))
-                    return keras.ops.convert_to_numpy(prepared)[None]
-                pixels = square(source, self.image_size, self.layer.interpolation)
-                return self.normalize(pixels[None])
-            except InputError as error:
-                return error
+        def prepared(source: ImageSource) -> NDArray[np.float32]:
+            if not self.takes_squares:
+                return keras.ops.convert_to_numpy(self.layer(np.asarray(decoded(source))))[None]
+            pixels = square(source, self.image_size, self.layer.interpolation)
+            return self.normalize(pixels[None])
 
+        one = functools.partial(or_error, prepared)
         with quiet(), ThreadPoolExecutor() as pool:
             # Threads are Pillow's alone.
             yield from pool.map(one, sources) if self.takes_squares else map(one, sources)
@@ -137,12 +135,7 @@ def read(
             f"pixels, {np.prod(shape, dtype=float) / 2**30:.1f} GiB"
         ) from None
 
-    def one(source: ImageSource) -> NDArray[np.uint8] | InputError:
-        try:
-            return square(source, image_size, interpolation)
-        except InputError as error:
-            return error
-
+    one = functools.partial(or_error, lambda source: square(source, image_size, interpolation))
     count = progress.Count(len(sources), verbose)
     wrong: list[str] = []
     pool = ThreadPoolExecutor()

@@ -2,14 +2,21 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
-
-from cyclopts import CoercionError, Group, Parameter, Token
+from typing import Annotated, ClassVar, Literal, get_args
 
 from resnet_layers._support import checks
 from resnet_layers.networks import variants
+from resnet_layers.shell.options import (
+    FLAG,
+    IMAGES,
+    INTEGER,
+    NETWORK,
+    OUTPUT,
+    PATH,
+    THE_RECIPES,
+    TRAINING,
+)
 from resnet_layers.training.recipes import RECIPES, Recipe
 from resnet_layers.weights import tags
 
@@ -17,33 +24,6 @@ Preset = Literal["small-images", "imagenet"]
 Tuner = Literal["bayesian", "random", "hyperband", "grid"]
 # Endings of what `--from` takes besides a tag and a .keras file, as `weights.readers` has them.
 WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt", ".npz", ".h5")
-
-IMAGES = Parameter(group=Group("Images", sort_key=1))
-NETWORK = Parameter(group=Group("Network", sort_key=2))
-TRAINING = Parameter(group=Group("Training", sort_key=3))
-OUTPUT = Parameter(group=Group("Output", sort_key=4))
-
-
-def _integer(kind: Any, tokens: Sequence[Token]) -> int:
-    """An integer as it is written; cyclopts would round."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        message = f"{tokens[0].value!r} is no integer"
-        raise CoercionError(msg=message, token=tokens[0]) from None
-
-
-def _path(kind: Any, tokens: Sequence[Token]) -> Path:
-    """A path that has a name: an empty one would be the folder that one is in."""
-    if not tokens[0].value or "\0" in tokens[0].value:
-        raise CoercionError(msg=f"{tokens[0].value!r} is no path", token=tokens[0])
-    return Path(tokens[0].value)
-
-
-INTEGER = Parameter(converter=_integer)
-PATH = Parameter(converter=_path)
-FLAG = Parameter(show_default=False)
-THE_RECIPES: Any = None  # filled in with what the recipe says
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,15 +65,6 @@ class Settings:
         if self.image_size is not None:
             checks.integer("image_size", self.image_size)
         checks.seed(self.seed, self.seed_bits)
-
-
-def usual_rate(recipe: Recipe, named: Recipe) -> Recipe:
-    """The recipe with a learning rate that suits its optimizer, if that is not the one named."""
-    if recipe.optimizer == named.optimizer:
-        return dataclasses.replace(recipe, learning_rate=named.learning_rate)
-    rates = {"sgd": 0.1, "lamb": 5e-3, "lion": 1e-4}
-    rate = rates.get(recipe.optimizer, 1e-3)
-    return dataclasses.replace(recipe, learning_rate=rate, batch_size=64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -258,9 +229,8 @@ class TrainSettings(Settings):
             )
         rate = self.learning_rate
         if rate is None:
-            rate = usual_rate(recipe, RECIPES[name]).rate(
-                checks.integer("batch_size", self.batch_size or recipe.batch_size)
-            )
+            batch_size = checks.integer("batch_size", self.batch_size or recipe.batch_size)
+            rate = recipe.suited(RECIPES[name]).rate(batch_size)
         for field, value in (
             ("epochs", recipe.epochs),
             ("batch_size", recipe.batch_size),

@@ -28,7 +28,7 @@ from resnet_layers.shell import (
     trial_plots,
     trials,
 )
-from resnet_layers.shell.data import described, usual_size
+from resnet_layers.shell.data import split_metadata, usual_size
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import TuneSettings
@@ -279,7 +279,7 @@ def _finish(
         verbose=0,
         return_dict=True,
     )
-    split = described(data.every, data.test, settings.seed, TEST_FRACTION)
+    split = split_metadata(data.every, data.test, settings.seed, TEST_FRACTION)
     metadata = classifier.metadata(data.every.class_names, data.reader, split)
     metadata |= {"hyperparameters": table.finished[0].values, "run": run}
     model = found.replace(metadata=metadata)  # without the optimizer

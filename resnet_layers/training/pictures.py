@@ -4,10 +4,10 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from resnet_layers.training.pixels import rgb
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Read = TypeVar("Read")
 # An image: the path of a file, or an array of uint8, grey, RGB or RGBA.
 ImageSource = str | Path | NDArray[np.uint8]
 
@@ -77,6 +78,14 @@ def shorter_side(source: ImageSource) -> int:
         return min(source.shape[:2])
     with quiet(), opened(source) as image:
         return min(image.size)
+
+
+def or_error(read: Callable[[ImageSource], Read], source: ImageSource) -> Read | InputError:
+    """What a function makes of an image; in place of one that cannot be read, why."""
+    try:
+        return read(source)
+    except InputError as error:
+        return error
 
 
 def _from_array(array: NDArray[Any]) -> "Image":

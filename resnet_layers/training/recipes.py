@@ -13,6 +13,8 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 # Optimizers whose steps do not grow with the gradient: their rate goes with a root of the batch.
 _ADAPTIVE = ("adamw", "adam", "nadam", "rmsprop", "lion", "lamb")
 
+_RATES = {"sgd": 0.1, "lamb": 5e-3, "lion": 1e-4}  # for 64 images
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -136,6 +138,13 @@ class Recipe:
         """The largest learning rate for batches of so many images."""
         ratio = batch_size * self.accumulate / self.batch_size
         return self.learning_rate * ratio ** (0.5 if self.optimizer in _ADAPTIVE else 1.0)
+
+    def suited(self, named: "Recipe") -> "Recipe":
+        """With the rate of its optimizer, if that is another one than in the recipe of its name."""
+        if self.optimizer == named.optimizer:
+            return self
+        rate = _RATES.get(self.optimizer, 1e-3)
+        return dataclasses.replace(self, learning_rate=rate, batch_size=64)
 
     def size_in(self, epoch: int, epochs: int, size: int) -> int:
         """Height and width of the images in an epoch, counted from 0: a multiple of 32 before."""
