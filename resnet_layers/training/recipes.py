@@ -175,7 +175,7 @@ _A2 = Recipe(
     image_size=224,
 )
 _DIGITS = Recipe(
-    source="This package; cifar_resnet20, 99.2 % on scikit-learn's digits",
+    source="This package; cifar_resnet20, 99.3 % on scikit-learn's digits, six seeds",
     epochs=15,
     batch_size=64,
     learning_rate=0.1,
