@@ -118,6 +118,7 @@ def test_settings_inside_act_alike_in_calls_and_functions(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_settings_of_every_class_inside_act_alike(case: Case) -> None:
     if not _first_owners()[case.name]:

@@ -290,6 +290,7 @@ for policy, bound in (("float32", 1e-4), ("mixed_bfloat16", 3e-2)):
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 def test_a_step_is_the_same_on_jax() -> None:
     result = run_python(JAX, KERAS_BACKEND="jax")
     assert result.returncode == 0, result.stderr

@@ -81,6 +81,7 @@ def test_variant_builds_with_the_parameters_of_its_row(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 def test_deepest_variant_builds_with_the_parameters_of_its_row() -> None:
     model = rl.ResNet.from_variant("cifar_resnet1202")
     assert trainable_parameters(model) == VARIANTS["cifar_resnet1202"].parameters

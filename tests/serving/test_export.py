@@ -408,6 +408,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 def test_signals_are_safe_when_artifacts_of_openvino_are_closed(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     path = str(write(network(), tmp_path, "openvino").path)

@@ -93,6 +93,7 @@ def test_every_format_is_written_and_predicts(
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 def test_runtimes_say_nothing_of_their_own(model: Path, photos: Path) -> None:
     pytest.importorskip("ai_edge_litert")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
