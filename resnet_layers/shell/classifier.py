@@ -122,5 +122,5 @@ def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
 
 
 def gives_logits(model: ResNet) -> bool:
-    """Whether the outputs are logits, as those of `train` are, and not probabilities."""
-    return last_activation(model) != "softmax"
+    """Whether the outputs are logits, and not probabilities."""
+    return last_activation(model) not in ("softmax", "sigmoid")

@@ -45,7 +45,7 @@ class Data:
 
     def class_weight(self) -> dict[int, float]:
         """What gives each class the same weight in all training images."""
-        counts = np.bincount(self.training.labels, minlength=len(self.every.class_names))
+        counts = self.training.counts()
         return {i: len(self.training.labels) / len(counts) / n for i, n in enumerate(counts)}
 
     def in_memory(self, size: int, interpolation: str) -> "Data":
@@ -86,7 +86,7 @@ def find(settings: TrainSettings) -> Data:
     """The images of `--data`, or the digits, split and not decoded yet.
 
     Raises:
-        InputError: If there are none, or too few.
+        InputError: If there are none, or too few, or if options do not fit them.
     """
     parts = tables.parts(settings.data) if settings.data else None
     share, test, validation = settings.validation, None, None
@@ -106,6 +106,11 @@ def find(settings: TrainSettings) -> Data:
         raise InputError(
             "`--patience` must come with images for validation. Received: none, of "
             f"{len(every.labels)} images"
+        )
+    if settings.balance and every.several:
+        raise InputError(
+            "`--balance` must be left out where images have several labels, as those of "
+            f"{every.title}"
         )
     of_their_own = parts is not None and "test" in parts
     split = split_metadata(every, test, settings.seed, settings.test, folders=of_their_own)
@@ -175,7 +180,7 @@ def look(data: Data, *, skip_damaged: bool, check: bool) -> Data:
     if wrong and not skip_damaged:
         images.refuse([str(error) for error in dict.fromkeys(map(str, wrong))])
     tell_left_out(wrong)
-    lost = np.setdiff1d(np.arange(len(data.every.class_names)), sound[0].labels)
+    lost = np.flatnonzero(sound[0].counts() == 0)
     if len(lost) or not len(sound[2].labels):
         name = printable(data.every.class_names[lost[0]]) if len(lost) else "the test"
         raise InputError(f"Too many images are damaged: none is left of '{name}'")

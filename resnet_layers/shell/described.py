@@ -10,6 +10,7 @@ from resnet_layers.layers.preprocessing import from_metadata
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 
+ACTIVATIONS = ("linear", "softmax", "sigmoid")  # the logits of a softmax; probabilities
 IMAGENET_CLASSES = 1000  # those of 2012, by WordNet's words for them
 
 
@@ -35,10 +36,10 @@ def fitting(
             "end with a `Dense` or a `ClassifierHead`, or with `Activation('softmax')`. Received: "
             f"{activation=}"
         )
-    if activation not in ("linear", "softmax"):
+    if activation not in ACTIVATIONS:
         raise InputError(
-            f"The model of '{path}' must return logits or the probabilities of a softmax. "
-            f"Received: {activation=}"
+            f"The model of '{path}' must return logits or the probabilities of a softmax or a "
+            f"sigmoid. Received: {activation=}"
         )
     sizes = _pair(reader.image_size)
     if not checks.fits(reader.layer.compute_output_shape((None, None, 3)), input_shape):
@@ -54,7 +55,7 @@ def fitting(
     return {
         "class_names": class_names,
         "reader": reader,
-        "gives_logits": activation != "softmax",
+        "activation": activation,
         "split": metadata.get("split", {}),
     }
 

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (printing is what commands are for)
-"""`evaluate`: loss and accuracy of a saved network."""
+"""`evaluate`: how right a saved network is."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from pathlib import Path
 from resnet_layers._support.files import replacing
 from resnet_layers.shell import classifier
 from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.evaluation import said
 from resnet_layers.shell.images import verbosity
 
 
@@ -20,7 +21,7 @@ def run(
     skip_damaged: bool,
     report: Path | None,
 ) -> int:
-    """Prints loss and accuracy over the images that training left out, or over a folder's."""
+    """Prints how right it is about the images that training left out, or about a folder's."""
     found = classifier.load_any(model)
     images = found.all_images(data) if every and data else found.test_images(data)
     verbose = 0 if as_json else verbosity()
@@ -36,8 +37,5 @@ def run(
         print(json.dumps(result))
     else:
         kind = "images" if every else "test images"
-        print(
-            f"{result['images']} {kind} of {images.title}: "
-            f"loss {result['loss']:.6f}, accuracy {result['accuracy']:.2%}"
-        )
+        print(f"{result['images']} {kind} of {images.title}: {said(result)}")
     return 0

@@ -4,11 +4,12 @@ import base64
 import dataclasses
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ MOST_CLASSES = 30  # whose matrix a person can read
 MOST_SHOWN = 24
 _SIDE = 96  # pixels of a thumbnail
 _BINS = 10
+_GUO = "Guo et al., On calibration of modern neural networks, 2017."
 
 _PAGE = Template(
     """<!doctype html>
@@ -29,13 +31,8 @@ th { font-weight: 600 } th:first-child { text-align: left } figure { margin: 0; 
 figcaption { font-size: 12px; overflow-wrap: anywhere }
 </style></head><body>
 <h1>$title</h1>
-<p>$images images, loss $loss, accuracy $accuracy, expected calibration error $error.</p>
-<h2>Most confidently wrong</h2><div class="wrong">$wrong</div>
-<h2>By class</h2>$classes
-<h2>What is taken for what</h2>$confusion
-<h2>Calibration</h2>
-<p>How often the first answer is right, by the probability that it is given. Guo et al., On
-calibration of modern neural networks, 2017.</p>$calibration
+<p>$summary</p>
+$sections
 </body></html>
 """
 )
@@ -51,8 +48,7 @@ class Evaluation:
         labels: Index of each image's class, (N,).
         class_names: Of the network's outputs.
         probabilities: (N, classes).
-        loss: Mean cross-entropy.
-        accuracy: Share of images whose most probable class is theirs.
+        loss: As of `mean_loss`.
     """
 
     sources: Sequence[ImageSource]
@@ -61,7 +57,17 @@ class Evaluation:
     class_names: Sequence[str]
     probabilities: NDArray[np.float32]
     loss: float
-    accuracy: float
+
+    @staticmethod
+    def mean_loss(labels: NDArray[Any], outputs: NDArray[np.float32], activation: str) -> float:
+        """Mean cross-entropy of outputs, logits where the activation is linear."""
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=activation == "linear")
+        return float(loss(labels, outputs))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose most probable class is theirs."""
+        return float(np.mean(self.predicted == self.labels))
 
     @property
     def result(self) -> dict[str, Any]:
@@ -81,18 +87,12 @@ class Evaluation:
 
     def calibration(self) -> list[tuple[float, float, int]]:
         """Mean probability of the first answer, share of right ones and count, for tenths."""
-        sure = self.probabilities.max(-1)
-        tenth = np.minimum((sure * _BINS).astype(int), _BINS - 1)
-        right = self.predicted == self.labels
-        return [
-            (float(sure[tenth == i].mean()), float(right[tenth == i].mean()), int(count))
-            for i, count in enumerate(np.bincount(tenth, minlength=_BINS))
-            if count
-        ]
+        return tenths(self.probabilities.max(-1), self.predicted == self.labels)
 
     def calibration_error(self) -> float:
         r"""$\sum_b n_b / n \, |a_b - p_b|$ over tenths of the probability of the first answer."""
-        return sum(n * abs(a - p) for p, a, n in self.calibration()) / len(self.labels)
+        bins = self.calibration()
+        return sum(n * abs(a - p) for p, a, n in bins) / sum(n for _, _, n in bins)
 
     def most_wrong(self) -> list[int]:
         """Places of the images whose wrong class is the most probable, the surest first."""
@@ -102,54 +102,68 @@ class Evaluation:
 
     def write_page(self, path: Path, title: str) -> None:
         """As HTML that needs nothing but itself."""
-        page = _PAGE.substitute(
-            title=html.escape(title),
-            images=len(self.labels),
-            loss=f"{self.loss:.4f}",
-            accuracy=f"{self.accuracy:.2%}",
-            error=f"{self.calibration_error():.2%}",
-            wrong=self._thumbnails(),
-            classes=self._classes(),
-            confusion=self._confusion(),
-            calibration=self._diagram(),
-        )
+        sections = "".join(f"<h2>{name}</h2>{text}\n" for name, text in self.sections())
+        page = _PAGE.substitute(title=html.escape(title), summary=self.summary(), sections=sections)
         path.write_text(page, encoding="utf-8", errors="replace")
 
-    def _thumbnails(self) -> str:
+    def summary(self) -> str:
+        """One sentence of figures."""
+        figures = f"{len(self.labels)} images, {said(self.result)}"
+        return f"{figures}, expected calibration error {self.calibration_error():.2%}."
+
+    def sections(self) -> list[tuple[str, str]]:
+        """Titles and contents of the page, as HTML."""
+        wrong, sure = self.most_wrong(), self.probabilities.max(-1)
+        said = [
+            f"{self._name(self.labels[i])} taken for {self._name(self.predicted[i])}, {sure[i]:.1%}"
+            for i in wrong
+        ]
+        return [
+            ("Most confidently wrong", self._thumbnails(wrong, said)),
+            ("By class", self._classes()),
+            ("What is taken for what", self._confusion()),
+            (
+                "Calibration",
+                "<p>How often the first answer is right, by the probability that it is given. "
+                f"{_GUO}</p>{self._diagram()}",
+            ),
+        ]
+
+    def _thumbnails(self, places: Sequence[int], said: Sequence[str]) -> str:
+        """Images with what is said of each, as HTML, and their names."""
         found = []
         with quiet():
-            for i in self.most_wrong():
-                truth, wrong = (self._name(int(c[i])) for c in (self.labels, self.predicted))
-                share = f"{self.probabilities[i].max():.1%}"
-                said = f"{truth} taken for {wrong}, {share}<br>{html.escape(self.names[i])}"
+            for i, words in zip(places, said, strict=True):
                 image = f'<img alt="" src="{_thumbnail(self.sources[i])}">'
-                found.append(f"<figure>{image}<figcaption>{said}</figcaption></figure>")
-        return "".join(found) or "None."
+                name = html.escape(self.names[i])
+                caption = f"<figcaption>{words}<br>{name}</figcaption>"
+                found.append(f"<figure>{image}{caption}</figure>")
+        return f'<div class="wrong">{"".join(found) or "None."}</div>'
 
     def _classes(self) -> str:
-        table = self.confusion()
-        right, there, taken = np.diagonal(table), table.sum(1), table.sum(0)
+        counts = self.confusion()
+        right, there, taken = np.diagonal(counts), counts.sum(1), counts.sum(0)
         order = sorted(np.flatnonzero(there).tolist(), key=lambda i: right[i] / there[i])
         rows = [
-            (self._name(i), there[i], f"{right[i] / there[i]:.1%}", _share(right[i], taken[i]))
+            (self._name(i), there[i], f"{right[i] / there[i]:.1%}", share(right[i], taken[i]))
             for i in order
         ]
-        return _table(("class", "images", "found", "right where it is answered"), rows)
+        return table(("class", "images", "found", "right where it is answered"), rows)
 
     def _confusion(self) -> str:
-        table = self.confusion()
-        if len(table) <= MOST_CLASSES:
-            names = [self._name(i) for i in range(len(table))]
+        counts = self.confusion()
+        if len(counts) <= MOST_CLASSES:
+            names = [self._name(i) for i in range(len(counts))]
             rows = [
                 (name, *(_shaded(n, row.sum()) for n in row))
-                for name, row in zip(names, table, strict=True)
+                for name, row in zip(names, counts, strict=True)
             ]
-            return _table(("", *names), rows)
-        others = table - np.diag(np.diagonal(table))
+            return table(("", *names), rows)
+        others = counts - np.diag(np.diagonal(counts))
         order = (-others).ravel().argsort(kind="stable")[:MOST_CLASSES]
-        pairs = [divmod(int(i), len(table)) for i in order if others.ravel()[i]]
-        rows = [(self._name(a), self._name(b), table[a, b]) for a, b in pairs]
-        return _table(("class", "taken for", "images"), rows)
+        pairs = [divmod(int(i), len(counts)) for i in order if others.ravel()[i]]
+        rows = [(self._name(a), self._name(b), counts[a, b]) for a, b in pairs]
+        return table(("class", "taken for", "images"), rows)
 
     def _diagram(self) -> str:
         from matplotlib import style
@@ -160,7 +174,7 @@ class Evaluation:
             axes = figure.subplots()
             axes.plot([0, 1], [0, 1], "--", color="grey")
             sure, right, counts = zip(*self.calibration(), strict=True)
-            axes.scatter(sure, right, [20 + 180 * n / len(self.labels) for n in counts])
+            axes.scatter(sure, right, [20 + 180 * n / sum(counts) for n in counts])
             axes.set(xlabel="probability", ylabel="share of right ones", xlim=(0, 1), ylim=(0, 1))
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -168,6 +182,27 @@ class Evaluation:
 
     def _name(self, number: int) -> str:
         return html.escape(str(self.class_names[number]))
+
+
+def said(result: dict[str, Any]) -> str:
+    """Loss and score of a result in words."""
+    name = score(result)
+    return f"loss {result['loss']:.6f}, {name.replace('_', ' ')} {result[name]:.2%}"
+
+
+def score(names: Iterable[str]) -> str:
+    """What is called better the larger it is."""
+    return next(name for name in names if name not in ("images", "loss"))
+
+
+def tenths(sure: NDArray[np.float32], right: NDArray[np.bool_]) -> list[tuple[float, float, int]]:
+    """Mean probability, share of right answers and count, for tenths of the probability."""
+    tenth = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+    return [
+        (float(sure[tenth == i].mean()), float(right[tenth == i].mean()), int(count))
+        for i, count in enumerate(np.bincount(tenth, minlength=_BINS))
+        if count
+    ]
 
 
 def _thumbnail(source: ImageSource) -> str:
@@ -178,7 +213,8 @@ def _thumbnail(source: ImageSource) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """As HTML; the first of each row is its title."""
     lines = ["<table><tr>", *(f"<th>{name}</th>" for name in head), "</tr>"]
     for first, *others in rows:
         cells = [one if str(one).startswith("<td") else f"<td>{one}</td>" for one in others]
@@ -191,5 +227,6 @@ def _shaded(count: int, total: int) -> str:
     return f'<td style="background: rgb(0 114 178 / {share:.2f})">{count or ""}</td>'
 
 
-def _share(part: int, whole: int) -> str:
+def share(part: int, whole: int) -> str:
+    """As a percentage; nothing of nothing."""
     return f"{part / whole:.1%}" if whole else ""

@@ -86,11 +86,12 @@ def export(
         raise InputError(str(error)) from None
 
 
-def _images(found: classifier.Classifier, folder: Path) -> tuple[Any, Any]:
-    """Prepared images and their outputs, at most as many as are read, of every class."""
+def _images(found: classifier.Classifier, folder: Path) -> Any:
+    """Prepared images, at most as many as are read, of every class; with labels of choices."""
     data = found.all_images(folder)
     if len(data.labels) > MOST_IMAGES:
         chosen = np.random.default_rng(0).permutation(len(data.labels))[:MOST_IMAGES]
         data = data.select(np.sort(chosen))
-    outputs = np.array([found.class_names.index(name) for name in data.class_names])
-    return found.reader(data.sources), outputs[data.labels]
+    labels = found.labels(data)
+    prepared = found.reader(data.sources)
+    return prepared if labels.ndim == 2 else (prepared, labels)

@@ -5,7 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-# Of an epoch: Keras' `loss`, `accuracy`, `val_loss` and `val_accuracy`, and `data_wait`.
+from resnet_layers.shell.evaluation import score
+
+# Of an epoch: Keras' `loss`, `accuracy` or `mean_average_precision`, `val_loss` and so on, and
+# `data_wait`.
 Row = dict[str, float]
 
 
@@ -38,15 +41,16 @@ def write_curves(path: Path, table: list[Row]) -> None:
 
 
 def draw(figure: Any, table: list[Row]) -> Any:
-    """Loss and accuracy over the epochs."""
+    """Loss and score over the epochs."""
     epochs = range(1, len(table) + 1)
-    both = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("log", "linear"), strict=True)
+    names = ("loss", score(table[0]) if table else "accuracy")
+    both = zip(figure.subplots(1, 2), names, ("log", "linear"), strict=True)
     for axes, quantity, scale in both:
         for prefix, part, line in (("", "training", "o--"), ("val_", "validation", "o-")):
             if table and prefix + quantity in table[0]:
                 curve = [row[prefix + quantity] for row in table]
                 axes.plot(epochs, curve, line, markersize=3, label=part)
-        axes.set(xlabel="epoch", ylabel=quantity)
+        axes.set(xlabel="epoch", ylabel=quantity.replace("_", " "))
         axes.grid(alpha=0.3)
         if table:
             axes.set_yscale(scale)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resnet_layers import serving
 from resnet_layers._support import signals
 from resnet_layers._support.errors import first_line
-from resnet_layers.shell import errors, images, progress
+from resnet_layers.shell import errors, images, progress, several
 from resnet_layers.shell.data import tell_left_out
 from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
@@ -34,7 +34,8 @@ class Predictor:
     Args:
         path: The file or folder that it came from.
         outputs: From images to outputs, (N, classes).
-        gives_logits: Whether these are logits, and not probabilities.
+        activation: Of these: `"linear"` for logits of a choice, `"softmax"` for its probabilities,
+            or `"sigmoid"` where each class is a question of its own.
         class_names: Names of the outputs.
         reader: Makes the network's input of images.
         split: How its test images were chosen, as `classifier.metadata` describes it.
@@ -42,7 +43,7 @@ class Predictor:
 
     path: Path
     outputs: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    gives_logits: bool
+    activation: str
     class_names: list[str]
     reader: Reader
     split: dict[str, Any]
@@ -70,15 +71,13 @@ class Predictor:
     def evaluate(
         self, data: Labelled, batch_size: int = 64, verbose: int = 0, *, skip_damaged: bool = False
     ) -> Evaluation:
-        """Loss, accuracy and the probabilities behind them, over labelled images.
+        """The probabilities of labelled images, and what they come to.
 
         Raises:
-            InputError: If images are damaged and not left out, or if all of them are.
+            InputError: If images are damaged and not left out, or if all of them are; if images
+                have several labels and the network makes one choice.
         """
-        numbers = np.array([self.class_names.index(name) for name in data.class_names])
-        labels = numbers[data.labels]
-        loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=self.gives_logits)
-        accuracy = keras.metrics.SparseCategoricalAccuracy()
+        labels = self.labels(data)
         count = progress.Count(len(labels), verbose, "evaluated")
         wrong: list[str] = []
         sound: list[int] = []
@@ -91,22 +90,39 @@ class Predictor:
             if whole and (skip_damaged or not wrong):
                 outputs = self._outputs(np.concatenate([read[i] for i in whole]))
                 sound += [start + i for i in whole]
-                for metric in (loss, accuracy):
-                    metric.update_state(labels[start:][whole], outputs)
-                rows.append(self._softmax(outputs))
+                rows.append(outputs)
             count.add(len(read))
         if not skip_damaged or not rows:
             images.refuse(wrong)
         tell_left_out(wrong)
-        return Evaluation(
+        outputs = np.concatenate(rows)
+        evaluation = several.Evaluation if self.activation == "sigmoid" else Evaluation
+        return evaluation(
             sources=[data.sources[i] for i in sound],
             names=[data.names[i] for i in sound],
             labels=labels[sound],
             class_names=self.class_names,
-            probabilities=np.concatenate(rows),
-            loss=float(loss.result()),
-            accuracy=float(accuracy.result()),
+            probabilities=self._softmax(outputs),
+            loss=evaluation.mean_loss(labels[sound], outputs, self.activation),
         )
+
+    def labels(self, data: Labelled) -> NDArray[Any]:
+        """Labels of images for the classes of the network, which may be others in other places.
+
+        Raises:
+            InputError: If images have several and the network makes one choice.
+        """
+        numbers = np.array([self.class_names.index(name) for name in data.class_names])
+        if self.activation != "sigmoid":
+            if data.several:
+                raise InputError(
+                    f"The images of {data.title} must have one label each, since '{self.path}' "
+                    "makes one choice. Received: several"
+                )
+            return numbers[data.labels]
+        rows = np.zeros((len(data.labels), len(self.class_names)), np.uint8)
+        rows[:, numbers] = data.rows()
+        return rows
 
     def test_images(self, folder: Path | None = None) -> Labelled:
         """The images that training left out.
@@ -179,7 +195,7 @@ class Predictor:
         return self._softmax(self._outputs(prepared))
 
     def _softmax(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not self.gives_logits:
+        if self.activation != "linear":
             return outputs
         return keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
 
@@ -193,7 +209,15 @@ class Predictor:
         if not np.isfinite(outputs).all():
             received = outputs[~np.isfinite(outputs)][0]
             raise InputError(f"The outputs of '{self.path}' must be finite. Received: {received}")
-        if self.gives_logits:
+        if self.activation == "linear":
+            return outputs
+        if self.activation == "sigmoid":
+            wrong = (outputs.min(-1) < -SUM_ERROR) | (outputs.max(-1) > 1 + SUM_ERROR)
+            if wrong.any():
+                raise InputError(
+                    f"The outputs of '{self.path}' must be probabilities, as it says. Received: "
+                    f"{outputs[wrong][0].min():.4g} to {outputs[wrong][0].max():.4g}"
+                )
             return outputs
         sums = outputs.sum(-1)
         # int8 rounds each probability to 1 / 256.

@@ -131,5 +131,5 @@ def _order(log: tuple[str, float]) -> tuple[bool, bool, bool]:
 
 
 def _shown(name: str, value: float) -> str:
-    share = "accuracy" in name or name == "data_wait"
+    share = name.endswith(("accuracy", "precision")) or name == "data_wait"
     return f"{name} {value:.2%}" if share else f"{name} {value:.4f}"

@@ -32,8 +32,8 @@ class Settings:
 
     Args:
         data: Folder of images (JPEG, PNG, WebP, BMP, GIF) with one subfolder for each class, or
-            CSV file with the columns path, label and, optionally, split; without it,
-            scikit-learn's handwritten digits.
+            CSV file with the columns path, label (several with ; between them) and, optionally,
+            split; without it, scikit-learn's handwritten digits.
         image_size: Height and width in pixels that images are brought to; without it, those of
             known weights that say it, or the median of the images' shorter sides, but at least 16
             and at most 64.

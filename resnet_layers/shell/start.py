@@ -76,18 +76,21 @@ def reader(model: ResNet, size: int | None) -> Reader | None:
     return Reader(Preprocessing(**{**config, "name": SQUARES}))
 
 
-def network(model: ResNet, size: int, metadata: dict[str, Any]) -> ResNet:
+def network(model: ResNet, size: int, metadata: dict[str, Any], *, several: bool = False) -> ResNet:
     """The same network for other classes and images.
 
     Args:
         model: A network that `known` found.
         size: Side of the images in pixels.
         metadata: Of the new network; what it has not is the old one's.
+        several: Whether an image may have several classes.
     """
     names = metadata["class_names"]
     head = model.head
     same = model.metadata.get("class_names") == names and model.output_shape == (None, len(names))
-    if not (same and last_activation(model) in ("linear", "softmax")):
+    if not (
+        same and last_activation(model) in (("sigmoid",) if several else ("linear", "softmax"))
+    ):
         layout = model.stem.layout
         fresh = ClassifierHead(1, rank=layout.rank, data_format=layout.data_format, name="head")
         like = head if isinstance(head, ClassifierHead) else fresh

@@ -21,14 +21,14 @@ from resnet_layers.networks.model import ResNet
 from resnet_layers.serving.precision import with_dtype
 from resnet_layers.shell import classifier, data, errors, history, runs, sheet, start
 from resnet_layers.shell.errors import InputError, printable
-from resnet_layers.shell.evaluation import Evaluation
+from resnet_layers.shell.evaluation import Evaluation, said, score
 from resnet_layers.shell.fitting import DamagedError, Fitting
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import Settings, TrainSettings
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.labelled import Labelled
-from resnet_layers.training.labels import CategoricalAccuracy
+from resnet_layers.training.labels import CategoricalAccuracy, MeanAveragePrecision
 from resnet_layers.training.making import make_batches, make_loss, make_optimizer
 
 HISTORY, CURVES, TEST, REPORT = "history.csv", "curves.png", "test.json", "report.html"
@@ -68,8 +68,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         settings: What to do.
 
     Returns:
-        The last row of the history, and `test_loss` and `test_accuracy` of the weights that were
-        written.
+        The last row of the history, and `test_loss` and `test_accuracy`, or
+        `test_mean_average_precision`, of the weights that were written.
 
     Raises:
         InputError: If the images cannot be used, if the output folder cannot be written to, or
@@ -93,6 +93,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     how = "bilinear" if reader is None else reader.layer.interpolation
     found = found.in_memory(size, how)
 
+    several = found.every.several
     keras.utils.set_random_seed(settings.seed)
     data_format = "channels_last" if known is None else known.stem.layout.data_format
     reader = reader or found.measured(size, how, data_format, settings.skip_damaged)
@@ -103,7 +104,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     if known is None:
         model = _network(settings, size, metadata)
     else:
-        model = start.network(known, size, metadata)
+        model = start.network(known, size, metadata, several=several)
     unfreezing = start.freeze(settings, model)
     if settings.chosen.precision != "float32":
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
@@ -115,7 +116,12 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             raise errors.not_writable(settings.output, error) from None
         return {}
     training, validation = batches(size), _evaluation(settings, found.validation, reader.layer)
-    _compile(settings, model, settings.epochs * len(training))
+    _compile(
+        settings,
+        model,
+        settings.epochs * len(training),
+        len(metadata["class_names"]) if several else None,
+    )
     for sentence in [] if known is None else start.said(settings, known):
         print(sentence)
     print(
@@ -134,17 +140,19 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     fitting = Fitting(settings, model, batches, validation, size)
     try:
         fitting.run([*unfreezing, *_callbacks(settings)])
-        network = _written(model)
+        network = _written(model, several)
     except DamagedError as error:
-        raise _kept(settings, model, fitting, error) from error
+        raise _kept(settings, _written(model, several), fitting, error) from error
     data.tell_left_out(fitting.left_out)
     written = classifier.of(network, settings.output / MODEL)
     try:
         test = written.evaluate(found.test, settings.batch_size, skip_damaged=settings.skip_damaged)
     except InputError as error:
-        raise _kept(settings, model, fitting, error) from error
-    _write(settings, network, fitting.table, test.result, test)
-    return {**fitting.table[-1], "test_loss": test.loss, "test_accuracy": test.accuracy}
+        raise _kept(settings, network, fitting, error) from error
+    result = test.result
+    _write(settings, network, fitting.table, result, test)
+    name = score(result)
+    return {**fitting.table[-1], "test_loss": test.loss, f"test_{name}": result[name]}
 
 
 def _batches(
@@ -168,12 +176,17 @@ def _evaluation(settings: TrainSettings, some: Labelled, prepare: Preprocessing)
     return Batches(some, prepare, settings.batch_size, skip_damaged=settings.skip_damaged)
 
 
-def _compile(settings: TrainSettings, model: ResNet, steps: int) -> None:
+def _compile(settings: TrainSettings, model: ResNet, steps: int, several: int | None) -> None:
+    """For one class of an image, or for some of so many."""
     optimizer = make_optimizer(settings.chosen, settings.learning_rate, steps)
+    logits = classifier.gives_logits(model)
+    metric: keras.Metric = CategoricalAccuracy(name="accuracy")
+    if several is not None:
+        metric = MeanAveragePrecision(several, from_logits=logits)
     model.compile(
         start.falling(settings, model, optimizer),
-        make_loss(settings.chosen, classifier.gives_logits(model)),
-        weighted_metrics=[CategoricalAccuracy(name="accuracy")],
+        make_loss(settings.chosen, logits, several=several is not None),
+        weighted_metrics=[metric],
     )
 
 
@@ -189,21 +202,32 @@ def _callbacks(settings: TrainSettings) -> list[keras.callbacks.Callback]:
 
 
 def _kept(
-    settings: TrainSettings, model: ResNet, fitting: Fitting, damaged: InputError
+    settings: TrainSettings, network: ResNet, fitting: Fitting, damaged: InputError
 ) -> InputError:
     """What ends a run before its end, after what was trained is written."""
     if not fitting.table and not fitting.steps:
         return InputError(f"{damaged}; nothing was trained yet, so nothing is written")
-    _write(settings, _written(model), fitting.table, {"ended": str(damaged)})
+    _write(settings, network, fitting.table, {"ended": str(damaged)})
     return InputError(
         f"{damaged}; the network as it was then, after {len(fitting.table)} of {settings.epochs} "
         f"epochs, is in '{printable(settings.output)}'"
     )
 
 
-def _written(model: ResNet) -> ResNet:
-    """The network as it is written: without an optimizer, in float32, with all parts to train."""
+def _written(model: ResNet, several: bool) -> ResNet:
+    """The network as it is written: without an optimizer, in float32, with all parts to train.
+
+    Where each class is a question of its own it ends in a sigmoid, which tells it from the others.
+    """
     network = model.replace()
+    if several and classifier.gives_logits(model):
+        head: Any = network.head
+        # Trained on logits, whose loss is exact where probabilities are rounded to 1.
+        network = network.replace(
+            head=type(head).from_config({**head.get_config(), "activation": "sigmoid"})
+        )
+        logistic: Any = network.head
+        logistic.set_weights(head.get_weights())
     if network.compute_dtype != "float32":
         network = with_dtype(network, "float32")
     set_trainable(network, True)  # whoever goes on from the file freezes what they want
@@ -249,10 +273,11 @@ def check_in_new_process(settings: Settings, result: dict[str, Any]) -> str:
         raise DisagreementError(
             f"A new process could not evaluate '{path}' and printed: {process.stdout.strip()}"
         ) from None
-    here = f"loss {result['test_loss']:.6f}, accuracy {result['test_accuracy']:.2%}"
-    there = f"loss {theirs['loss']:.6f}, accuracy {theirs['accuracy']:.2%}"
-    same_loss = math.isclose(result["test_loss"], theirs["loss"], rel_tol=1e-4, abs_tol=1e-5)
-    if not same_loss or abs(result["test_accuracy"] - theirs["accuracy"]) > 1e-6:
+    name = score(theirs)
+    ours = {"loss": result["test_loss"], name: result[f"test_{name}"]}
+    here, there = said(ours), said(theirs)
+    same_loss = math.isclose(ours["loss"], theirs["loss"], rel_tol=1e-4, abs_tol=1e-5)
+    if not same_loss or abs(ours[name] - theirs[name]) > 1e-6:
         raise DisagreementError(
             f"A new process does not agree about '{path}': {there} there, {here} here"
         )

@@ -84,6 +84,10 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
     machines.check()
     every = tables.whole(settings.data) if settings.data else labelled.digits()
     errors.check_output(settings.output, settings.data, FILES)
+    if every.several:
+        raise InputError(
+            f"The images of a search must have one label each. Received: several in {every.title}"
+        )
     run = runs.record("tune", settings, every)
     runs.check_folder(settings.output, run, settings.overwrite)
     usual = 224 if settings.preset == "imagenet" else usual_size(headers(every.sources))

@@ -174,8 +174,11 @@ class Batches:
     def lost(self) -> str | None:
         """The first class of which `skip_damaged` has left out all images."""
         gone = np.zeros(len(self.images.labels), bool)
+        if not self._decoding.left_out:
+            return None
         gone[list(self._decoding.left_out)] = True
-        missing = np.setdiff1d(self.images.labels, self.images.labels[~gone])
+        left = self.images.select(np.flatnonzero(~gone)).counts()
+        missing = np.flatnonzero((left == 0) & (self.images.counts() > 0))
         return self.images.class_names[missing[0]] if len(missing) else None
 
     def _place(self, number: Any, epoch: Any) -> Any:
@@ -196,6 +199,8 @@ class Batches:
         epoch, number = number // count, number % count
         place = self._place(number, epoch)
         label = tf.gather(self.images.labels, place)
+        if self.images.several:
+            label = tf.cast(label, tf.float32)
         if self.seed is None:
             pixels, weight = self._decoding.square(place)
         else:

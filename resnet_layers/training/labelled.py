@@ -27,7 +27,8 @@ class Labelled:
         kind: `"digits"` or `"folder"`.
         title: What they are, for people.
         sources: Paths or arrays.
-        labels: Index of each image's class, (N,).
+        labels: Index of each image's class, (N,); or rows of 0 and 1, (N, classes), where an image
+            may have several classes, or none.
         class_names: Names of the classes, in the order of the indices.
         names: What tells the images apart, in the same order on every machine.
     """
@@ -35,9 +36,26 @@ class Labelled:
     kind: str
     title: str
     sources: Sequence[ImageSource]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     class_names: list[str]
     names: list[str]
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several classes, or none."""
+        return self.labels.ndim == 2
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many images each class has, (classes,)."""
+        return _counts(self.labels, len(self.class_names))
+
+    def rows(self) -> NDArray[np.uint8]:
+        """1 for the classes of each image and 0 for others, (N, classes)."""
+        return (
+            self.labels
+            if self.several
+            else np.eye(len(self.class_names), dtype=np.uint8)[self.labels]
+        )
 
     def select(self, indices: NDArray[np.int64]) -> "Labelled":
         """Some of the images, with the same classes."""
@@ -53,6 +71,9 @@ class Labelled:
     ) -> "tuple[Labelled, Labelled]":
         """The images to keep, and a share of each class to hold out, one image of it at least.
 
+        Where images have several classes, the rarest class is held out first, as in Sechidis et
+        al., On the stratification of multi-label data, 2011; those without any are one more.
+
         Args:
             seed: Equal seeds split equal images equally.
             fraction: That share, in (0, 1).
@@ -63,7 +84,7 @@ class Labelled:
         Raises:
             InputError: If there is a single class, or a class with too few images.
         """
-        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        counts = self.counts()
         if len(counts) < 2:
             raise InputError(
                 f"The images of {self.title} must belong to two or more classes, with a subfolder "
@@ -78,26 +99,40 @@ class Labelled:
         # Old files name their test images by this order, so NumPy must never change it: that is
         # promised of `RandomState` alone.
         rng = np.random.RandomState(seed)
-        held, there = np.zeros(len(self.labels), bool), np.zeros(len(counts), int)
+        labels, order = self.labels, np.arange(len(counts))
+        if self.several:
+            labels = np.column_stack([labels, 1 - labels.max(1)])
+            counts = labels.sum(0, dtype=np.int64)
+            order = counts.argsort(kind="stable")
+        held, seen = np.zeros((2, len(labels)), bool)
+        there = np.zeros(len(counts), int)
         equal = twins(self.sources) if together else {}
-        for label, count in enumerate(counts):
-            members = rng.permutation(np.flatnonzero(self.labels == label))
+        for label in order:
+            mine = labels[:, label] == 1 if self.several else labels == label
+            members = rng.permutation(np.flatnonzero(mine))
+            # Those of rarer classes come last: of them enough are held out already.
+            members = members[seen[members].argsort(kind="stable")]
+            count = len(members)
             wanted = max(1, round(fraction * count)) if count > 1 else 0
             for i in members:
-                if there[label] >= wanted:
+                if there[label] >= wanted or (seen[i] and there[label]):
                     break
                 alike = equal.get(i, [i])
-                more = np.bincount(self.labels[alike], minlength=len(counts))
+                more = _counts(labels[alike], len(counts))
                 # No class may lose its last image, which may be a copy.
                 if not held[i] and np.all((there + more < counts) | (more == 0)):
                     held[alike] = True
                     there += more
+            seen |= mine
         for side in (held, ~held) if every else ():
-            missing = np.setdiff1d(np.arange(len(counts)), self.labels[side])
+            missing = np.flatnonzero(_counts(self.labels[side], len(self.class_names)) == 0)
             if len(missing):
+                name, kind = printable(self.class_names[missing[0]]), "copies of one image"
+                if self.several:
+                    kind = "images that others have all to themselves, or copies of one,"
                 raise InputError(
                     f"Each class of {self.title} must have two or more different images. Received: "
-                    f"copies of one image of '{printable(self.class_names[missing[0]])}'"
+                    f"{kind} of '{name}'"
                 )
         return self.select(np.flatnonzero(~held)), self.select(np.flatnonzero(held))
 
@@ -221,6 +256,12 @@ def twins(sources: Sequence[ImageSource]) -> dict[int, list[int]]:
                 finer.setdefault((key, look(sources[i])), []).append(i)
         groups = {key: places for key, places in finer.items() if len(places) > 1}
     return {i: places for places in groups.values() for i in places}
+
+
+def _counts(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    if labels.ndim == 2:
+        return labels.sum(0, dtype=np.int64)
+    return np.bincount(labels, minlength=classes)
 
 
 def _size(source: ImageSource) -> Any:

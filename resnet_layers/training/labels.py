@@ -1,10 +1,12 @@
-"""Loss and accuracy for labels that are indices, one-hot rows, or mixtures of them."""
+"""Losses and metrics for labels that are indices, rows, or mixtures of them."""
 
 import math
 from typing import Any
 
 import keras
 from keras import ops
+
+from resnet_layers._support import checks
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -124,6 +126,79 @@ class CategoricalAccuracy(keras.metrics.CategoricalAccuracy):
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = one_hot(y_true, y_pred.shape[-1])
         return super().update_state(y_true, y_pred, sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class MeanAveragePrecision(keras.metrics.AUC):
+    r"""Mean over classes of $\sum_t (R_{t} - R_{t+1}) P_t$, precision by recall over thresholds.
+
+    Keras' area under the curve of precision and recall is another number: it interpolates between
+    thresholds, and a class without images counts as 0 where it is left out here.
+
+    Args:
+        classes: Number of classes, positive.
+        num_thresholds: Number of thresholds, at least 2.
+        from_logits: Whether predictions are logits, not probabilities.
+        name: Name of the metric.
+        dtype: As of Keras' metrics.
+
+    Input shape:
+        Labels, 0 or 1, and predictions `(batch, classes)`.
+
+    Output shape:
+        A number; 0 where no image has a class.
+
+    Raises:
+        ValueError: If shapes do not fit.
+
+    Example:
+
+    >>> precision = MeanAveragePrecision(classes=2)
+    >>> precision.update_state([[1, 0], [0, 1]], [[0.9, 0.8], [0.1, 0.4]])
+    >>> float(precision.result())
+    0.75
+
+    Reference:
+        Everingham et al., The PASCAL Visual Object Classes Challenge, 2010, section 4.2, with
+        scikit-learn's sum of steps in place of the interpolation.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        num_thresholds: int = 200,
+        from_logits: bool = False,
+        name: str = "mean_average_precision",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            num_thresholds,
+            name=name,
+            dtype=dtype,
+            multi_label=True,
+            num_labels=checks.integer("classes", classes),
+            from_logits=from_logits,
+        )
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if sample_weight is not None:  # of images, where Keras takes one of each label
+            sample_weight = ops.reshape(sample_weight, (-1, 1))
+        return super().update_state(one_hot(y_true, self.num_labels), y_pred, sample_weight)
+
+    def result(self) -> Any:
+        right, wrong = self.true_positives, self.false_positives  # (thresholds, classes)
+        there = right[0] + self.false_negatives[0]
+        recall = ops.divide_no_nan(right, there)
+        precision = ops.divide_no_nan(right, right + wrong)
+        steps = recall - ops.concatenate([recall[1:], ops.zeros_like(recall[:1])])
+        has_images = ops.cast(there > 0, recall.dtype)
+        of_classes = ops.sum(steps * precision, axis=0) * has_images
+        return ops.divide_no_nan(ops.sum(of_classes), ops.sum(has_images))
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        kept = {name: config[name] for name in ("name", "dtype", "num_thresholds", "from_logits")}
+        return {**kept, "classes": self.num_labels}
 
 
 def one_hot(labels: Any, classes: int) -> Any:

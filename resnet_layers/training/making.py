@@ -44,9 +44,15 @@ def make_optimizer(recipe: Recipe, learning_rate: float, steps: int) -> keras.op
     return OPTIMIZERS[recipe.optimizer](rate, **keywords)
 
 
-def make_loss(recipe: Recipe, from_logits: bool) -> keras.losses.Loss:
-    """The loss, which takes indices of classes and mixtures of labels."""
-    made: keras.losses.Loss = LOSSES[recipe.loss](
+def make_loss(recipe: Recipe, from_logits: bool, *, several: bool = False) -> keras.losses.Loss:
+    """The loss, which takes indices of classes and mixtures of labels.
+
+    Args:
+        recipe: What says which.
+        from_logits: Whether predictions are logits, not probabilities.
+        several: Whether an image may have several classes, each of which is a question of its own.
+    """
+    made: keras.losses.Loss = LOSSES["sigmoid" if several else recipe.loss](
         from_logits=from_logits,
         label_smoothing=recipe.smoothing,
         reduction="mean_with_sample_weight",

@@ -1,9 +1,15 @@
-"""Labelled images of a table: a CSV with the columns `path`, `label` and, optionally, `split`."""
+"""Labelled images of a table: a CSV with the columns `path`, `label` and, optionally, `split`.
+
+Several labels of an image stand in one cell, with `;` between them. In a table with such a cell an
+image may have none as well.
+"""
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_layers._support import checks
 from resnet_layers._support.errors import InputError, printable
@@ -48,23 +54,30 @@ def read(path: Path) -> dict[str, Labelled]:
     splits = {row.get("split") for row in rows} != {None}
     kinds = [_kind(row.get("split") or "", title) if splits else "every" for row in rows]
     whole = "train" if splits else "every"
-    names = sorted({row["label"] for row, kind in zip(rows, kinds, strict=True) if kind == whole})
+    several = _several(rows)
+    labels = [_split(row["label"]) if several else [row["label"]] for row in rows]
+    names = sorted(
+        {name for some, kind in zip(labels, kinds, strict=True) if kind == whole for name in some}
+    )
     number = {name: i for i, name in enumerate(names)}
     found = {}
     for kind in dict.fromkeys((whole, *PARTS)):
-        some = [row for row, mine in zip(rows, kinds, strict=True) if mine == kind]
-        for row in some:
-            if row["label"] not in number:
+        places = [i for i, mine in enumerate(kinds) if mine == kind]
+        for name in (name for i in places for name in labels[i]):
+            if name not in number:
                 raise InputError(
                     f"Each label of {title} must have images to train on. Received: none of "
-                    f"'{printable(row['label'])}'"
+                    f"'{printable(name)}'"
                 )
+        some = [rows[i] for i in places]
         if some or kind == whole:
             found[kind] = Labelled(
                 kind="folder",
                 title=title,
                 sources=[path.parent / row["path"] for row in some],
-                labels=np.array([number[row["label"]] for row in some], np.int64),
+                labels=_indices(
+                    [[number[name] for name in labels[i]] for i in places], several, len(names)
+                ),
                 class_names=names,
                 names=[row["path"] for row in some],
             )
@@ -85,15 +98,37 @@ def _rows(path: Path, title: str) -> list[dict[str, str]]:
             f"The columns of {title} must be 'path', 'label' and, optionally, 'split'. Received: "
             f"{checks.some([printable(one) for one in columns]) or 'none'}"
         )
+    several = _several(rows)
     for line, row in enumerate(rows, start=2):
         label = row["label"]
-        if not row["path"] or not label or ";" in label or "\0" in row["path"]:
+        wrong = label is None or not (all(_split(label)) if several else label)
+        if not row["path"] or wrong or "\0" in row["path"]:
+            labels = "labels with ';' between them" if several else "one label"
             raise InputError(
-                f"Each line of {title} must have a path and one label. Received: line {line}, "
+                f"Each line of {title} must have a path and {labels}. Received: line {line}, "
                 f"path='{printable(row['path'] or '')}', label='{printable(label or '')}'"
             )
     if not rows:
         raise InputError(f"The lines of {title} must be images. Received: none")
+    return rows
+
+
+def _several(rows: list[dict[str, str]]) -> bool:
+    return any(";" in (row["label"] or "") for row in rows)
+
+
+def _split(label: str) -> list[str]:
+    """The labels of a cell; none of an empty one."""
+    return [name.strip() for name in label.split(";")] if label.strip() else []
+
+
+def _indices(labels: list[list[int]], several: bool, classes: int) -> NDArray[Any]:
+    """As `Labelled` has them."""
+    if not several:
+        return np.array([index for (index,) in labels], np.int64)
+    rows = np.zeros((len(labels), classes), np.uint8)
+    for row, some in zip(rows, labels, strict=True):
+        row[some] = 1
     return rows
 
 

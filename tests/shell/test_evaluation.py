@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import average_precision_score
 
 import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.shell import classifier, history, images, sheet
+from resnet_layers.shell import classifier, history, images, several, sheet
 from resnet_layers.shell.evaluation import MOST_SHOWN, Evaluation
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.chance import Flip
@@ -37,7 +38,6 @@ def evaluation(number: int = 60, classes: int = 3, seed: int = 0) -> Evaluation:
         class_names=names,
         probabilities=rows,
         loss=float(-np.log(rows[np.arange(number), labels]).mean()),
-        accuracy=float((rows.argmax(-1) == labels).mean()),
     )
 
 
@@ -124,9 +124,31 @@ def test_the_page_is_whole_and_says_what_was_found(tmp_path: Path, classes: int)
 def test_a_page_of_what_is_all_right_says_so(tmp_path: Path) -> None:
     found = evaluation(1)
     sure = np.eye(3, dtype=np.float32)[found.labels]
-    perfect = Evaluation(**{**vars(found), "probabilities": sure, "accuracy": 1.0})
+    perfect = Evaluation(**{**vars(found), "probabilities": sure})
     perfect.write_page(tmp_path / "a.html", "one")
     assert "None." in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+def test_the_page_of_several_labels_is_whole_and_says_what_was_found(tmp_path: Path) -> None:
+    found = evaluation(200)
+    rng = np.random.default_rng(0)
+    rows = rng.random((200, 3)).astype(np.float32)
+    labels = (rng.random((200, 3)) < rows).astype(np.uint8)
+    both = {"labels": labels, "probabilities": rows}
+    more = several.Evaluation(**{**vars(found), **both})
+    more.write_page(tmp_path / "a.html", "a <title>")
+    page = Checked((tmp_path / "a.html").read_text(encoding="utf-8"))
+    said = " ".join(page.texts)
+    precision = average_precision_score(labels, rows, average="macro")
+    assert f"mean average precision {precision:.2%}" in said
+    assert len(page.pictures) == MOST_SHOWN
+    assert "missed, " in said
+    assert "answered, " in said
+    place = more.most_wrong()[0]
+    assert np.abs(rows - labels).max() == np.abs(rows - labels)[place].max()
+    assert more.calibration_error() < 0.05  # the labels were drawn by these probabilities
+    nothing = several.Evaluation(**{**vars(more), "labels": np.zeros_like(labels)})
+    assert nothing.result["mean_average_precision"] == 0.0
 
 
 def test_a_sheet_shows_the_first_batch_as_the_network_sees_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every error of the commands: its type and its whole text."""
 
+import dataclasses
 import functools
 import io
 import json
@@ -48,7 +49,8 @@ from resnet_layers.shell import export as export_command
 from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TrainSettings, TuneSettings
-from resnet_layers.training import labelled
+from resnet_layers.training import labelled, tables
+from resnet_layers.training.labelled import Labelled
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_images import picture
 from tests.support.messages import ANY, Row, check, ids, missing
@@ -96,7 +98,7 @@ def known(split: Any) -> classifier.Classifier:
         path=Path("model.keras"),
         model=nothing,
         outputs=nothing,
-        gives_logits=True,
+        activation="linear",
         class_names=["a", "b"],
         reader=images.Reader(for_squares(**PREPROCESSING)),
         split=split,
@@ -173,13 +175,26 @@ def compute_with_a_broken_graph() -> None:
     found["outputs"](np.zeros((1, 8, 8, 3), "float32"))
 
 
-def predicted(outputs: Any, gives_logits: bool = True) -> Any:
+def several_in_a_table() -> Path:
+    lines = [f"{i}.png,{'a' * (i % 2)}{';' * (i % 2)}{'b' * (i % 3 > 0) or 'c'}" for i in range(20)]
+    Path("a.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    return Path("a.csv")
+
+
+def several() -> Labelled:
+    found = tables.whole(several_in_a_table())
+    keep = found.class_names.index("c")
+    rows = np.delete(found.labels, keep, 1)
+    return dataclasses.replace(found, labels=rows, class_names=["a", "b"])
+
+
+def predicted(outputs: Any, activation: str = "linear") -> Any:
     """The probabilities of a network that computes these."""
     said: Any = {"path": Path("model.keras"), "class_names": ["a", "b", "c"], "split": {}}
     reader: Any = lambda sources: np.zeros((1, 8, 8, 3), "float32")  # noqa: E731
     outputs = np.array([outputs], "float32")
     found = predictor.Predictor(
-        outputs=lambda images: outputs, gives_logits=gives_logits, reader=reader, **said
+        outputs=lambda images: outputs, activation=activation, reader=reader, **said
     )
     return found.probabilities([Path("image.png")])
 
@@ -312,10 +327,32 @@ MODELS: list[Row] = [
         "The outputs of 'model.keras' must be finite. Received: -inf",
     ),
     (
-        lambda: predicted([16, 1, -1], gives_logits=False),
+        lambda: predicted([16, 1, -1], "softmax"),
         InputError,
         "The outputs of 'model.keras' must be probabilities that sum to 1, as it says. Received: a "
         "sum of 16, the least -1",
+    ),
+    (
+        lambda: predicted([0.5, 1.5, 0], "sigmoid"),
+        InputError,
+        "The outputs of 'model.keras' must be probabilities, as it says. Received: 0 to 1.5",
+    ),
+    (
+        lambda: known({}).labels(several()),
+        InputError,
+        "The images of the table 'a.csv' must have one label each, since 'model.keras' makes one "
+        "choice. Received: several",
+    ),
+    (
+        lambda: data.find(TrainSettings(data=several_in_a_table(), balance=True)),
+        InputError,
+        "`--balance` must be left out where images have several labels, as those of the table "
+        "'a.csv'",
+    ),
+    (
+        lambda: tune.tune(TuneSettings(data=several_in_a_table())),
+        InputError,
+        "The images of a search must have one label each. Received: several in the table 'a.csv'",
     ),
     (
         lambda: predictor.load_exported(Path("model.onnx")),
@@ -357,10 +394,10 @@ MODELS: list[Row] = [
         "activation=None",
     ),
     (
-        lambda: fit_to(NAMED, activation="sigmoid"),
+        lambda: fit_to(NAMED, activation="tanh"),
         InputError,
-        "The model of 'model.keras' must return logits or the probabilities of a softmax. "
-        "Received: activation='sigmoid'",
+        "The model of 'model.keras' must return logits or the probabilities of a softmax or a "
+        "sigmoid. Received: activation='tanh'",
     ),
     *[
         (

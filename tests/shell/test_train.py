@@ -12,7 +12,7 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.networks import variants
-from resnet_layers.shell import data, train
+from resnet_layers.shell import classifier, data, train
 from resnet_layers.shell.settings import TrainSettings
 from resnet_layers.training.recipes import RECIPES
 from tests.shell.test_command_line import (
@@ -124,6 +124,102 @@ def test_a_table_is_trained_on(
     code, out, err = run(capsys, "evaluate", model, "--data", table, "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["loss"] == pytest.approx(result["loss"], rel=1e-4)
+
+
+def colours(folder: Path, number: int = 60) -> Path:
+    """A table of images that are red, green, blue, several of them, or none."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 2, (number, 3))
+    (folder / "images").mkdir(parents=True)
+    lines = ["path,label"]
+    for i, row in enumerate(rows):
+        noise = rng.integers(0, 80, (9, 9, 3))
+        Image.fromarray((noise + 150 * row).astype("uint8")).save(folder / "images" / f"{i}.png")
+        names = [name for name, there in zip(("red", "green", "blue"), row, strict=True) if there]
+        lines.append(f"images/{i}.png,{';'.join(names)}")
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """A network that knows colours, the table, and its result."""
+    folder = tmp_path_factory.mktemp("several")
+    path = colours(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(variants.VARIANTS, "tiny", TINY)
+        rate = {"learning_rate": 0.02, "optimizer": "adam"}
+        result = trained(folder / "run", data=path, epochs=20, validation=0.2, test=0.2, **rate)
+    return folder / "run", path, result
+
+
+def test_several_labels_of_an_image_are_learnt(
+    several: tuple[Path, Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_, path, result = several
+    assert list(result) == ["images", "loss", "mean_average_precision"]
+    assert result["mean_average_precision"] > 0.95
+    columns = ["epoch", "loss", "mean_average_precision", "val_loss", "val_mean_average_precision"]
+    assert [name for name in history_of(run_)[0] if name != "data_wait"] == columns
+    model = run_ / "model.keras"
+    code, out, err = run(capsys, "evaluate", model, "--data", path, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == pytest.approx(result, rel=1e-4)
+    _, out, _ = run(capsys, "evaluate", model, "--data", path, "--all")
+    assert out.startswith(f"60 images of the table '{path}': loss ")
+    assert ", mean average precision 9" in out or ", mean average precision 100" in out
+    folder = path.parent / "plain"  # of one label each, and fewer classes
+    for name, pixels in {"red": [230, 20, 20], "blue": [20, 20, 230]}.items():
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(np.full((9, 9, 3), pixels, np.uint8)).save(folder / name / "a.png")
+    _, out, _ = run(capsys, "evaluate", model, "--data", folder, "--all", "--json")
+    assert json.loads(out)["mean_average_precision"] == 1.0
+
+
+def test_several_labels_have_probabilities_of_their_own_in_every_way_out(
+    several: tuple[Path, Path, dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run_, path, _ = several
+    white = tmp_path / "white.png"
+    Image.fromarray(np.full((9, 9, 3), 220, np.uint8)).save(white)
+    _, out, _ = run(capsys, "predict", run_ / "model.keras", white, "--json", "--top", "3")
+    mine = {row["class"]: row["probability"] for row in json.loads(out)["classes"]}
+    assert min(mine.values()) > 0.5  # all of them, which no softmax says
+    for format_, precision, error in (("onnx", "float32", 1e-5), ("openvino", "int8", 0.1)):
+        exported = tmp_path / (f"{precision}.onnx" if format_ == "onnx" else "int8.xml")
+        options = ["--calibration", path] if precision == "int8" else []
+        given = ["--format", format_, "--precision", precision, "--output", exported, *options]
+        code, _, err = run(capsys, "export", run_ / "model.keras", *given)
+        assert (code, err) == (0, "")
+        _, out, _ = run(capsys, "predict", exported, white, "--json", "--top", "3")
+        theirs = {row["class"]: row["probability"] for row in json.loads(out)["classes"]}
+        assert theirs == pytest.approx(mine, abs=error)
+
+
+@pytest.mark.slow
+@uncompiled()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mixup": 0.2, "cutmix": 1.0, "smoothing": 0.1},
+        {"ema": 0.9, "precision": "bfloat16"},
+        {"skip_damaged": True, "patience": 1},
+        {"variant": None, "freeze_until": "head", "recipe": "finetune"},
+    ],
+    ids="-".join,
+)
+def test_several_labels_with_other_options(
+    several: tuple[Path, Path, dict[str, Any]], options: dict[str, Any], tmp_path: Path
+) -> None:
+    run_, path, _ = several
+    if "freeze_until" in options:
+        options = {**options, "from_": str(run_ / "model.keras")}
+    result = trained(tmp_path / "run", data=path, **options)
+    assert 0.0 < result["mean_average_precision"] <= 1.0
+    assert 0.0 < result["loss"] < 10.0
+    found = classifier.load(tmp_path / "run" / "model.keras")
+    assert found.activation == "sigmoid"
 
 
 @uncompiled()

@@ -66,6 +66,12 @@ def read_table(*lines: str) -> None:
     tables.whole(Path("a.csv"))
 
 
+def alone_together() -> None:
+    """Of two images of each class the second can be held out for two classes and not for three."""
+    Path("a.csv").write_text("path,label\n1,a;b\n2,a;c\n3,b;c\n")
+    tables.whole(Path("a.csv")).split(0)
+
+
 def read_table_of_bytes() -> None:
     Path("a.csv").write_bytes(b"path,label\na.png,\xff\n")
     tables.whole(Path("a.csv"))
@@ -230,10 +236,26 @@ IMAGES: list[Row] = [
             ("b.png", "b.png", ""),
             ("b.png,", "b.png", ""),
             (",cat", "", "cat"),
-            ("b.png,cat;dog", "b.png", "cat;dog"),
             ("a\0b,dog", "a\\x00b", "dog"),
         )
     ],
+    *[
+        (
+            lambda label=label: read_table(
+                "path,label", "a.png,dog;cat", "b.png,", f"c.png,{label}"
+            ),
+            InputError,
+            "Each line of the table 'a.csv' must have a path and labels with ';' between them. "
+            f"Received: line 4, path='c.png', label='{label}'",
+        )
+        for label in ("dog;", ";", "a; ;b")
+    ],
+    (
+        alone_together,
+        InputError,
+        "Each class of the table 'a.csv' must have two or more different images. Received: images "
+        "that others have all to themselves, or copies of one, of 'b'",
+    ),
     (
         lambda: read_table("path,label,split", "a.png,dog,trian"),
         InputError,

@@ -102,6 +102,22 @@ def test_split_parts_each_class_and_keeps_every_image_once(counts: tuple[int, ..
         assert part.labels.tolist() == [data.labels[int(name)] for name in part.names]
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_split_of_several_labels_parts_each_class(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    often = np.array([0.5, 0.3, 0.1, 0.02])
+    rows = (rng.random((1000, 4)) < often).astype(np.uint8)
+    data = dataclasses.replace(counted(250, 250, 250, 250), labels=rows)
+    kept, held = data.split(seed, 0.1)
+    assert sorted([*kept.names, *held.names]) == sorted(data.names)
+    wanted = np.round(0.1 * data.counts())
+    # What rarer classes bring along is not chosen, so it is not exact.
+    assert np.all(held.counts() >= np.maximum(1, 0.75 * wanted))
+    assert np.all(held.counts() <= 1.25 * wanted + 2)
+    without = [np.sum(~some.rows().any(1)) for some in (data, held)]
+    assert without[1] == pytest.approx(0.1 * without[0], abs=1)  # as many as they should be
+
+
 def test_pipes_in_a_class_folder_are_left_out(tmp_path: Path) -> None:
     for name in ("a", "b"):
         touch(tmp_path / name / "1.png")

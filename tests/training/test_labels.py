@@ -6,8 +6,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
-from resnet_layers.training.labels import CategoricalAccuracy, CategoricalCrossentropy
+from resnet_layers.training.labels import (
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    MeanAveragePrecision,
+)
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 4)).astype("float32")
@@ -58,6 +64,8 @@ def test_one_instance_takes_rows_and_then_indices() -> None:
     [
         CategoricalCrossentropy(from_logits=True, label_smoothing=0.25, name="mine"),
         CategoricalAccuracy(name="mine", dtype="float32"),
+        BinaryCrossentropy(label_smoothing=0.25, from_logits=True, name="mine"),
+        MeanAveragePrecision(3, num_thresholds=50, from_logits=True, name="mine", dtype="float32"),
     ],
     ids=lambda made: type(made).__name__,
 )
@@ -67,6 +75,30 @@ def test_config_round_trips(made: Any) -> None:
     again = keras.saving.deserialize_keras_object(config)
     assert type(again) is type(made)
     assert again.get_config() == made.get_config()
+
+
+def test_average_precision_is_scikit_learns_where_thresholds_tell_all_apart() -> None:
+    rng = np.random.default_rng(1)
+    rows = (rng.random((200, 5)) < [0.5, 0.3, 0.1, 0.05, 0.0]).astype("float32")
+    # Between neighbouring thresholds, of which there are enough.
+    scores = (np.clip(0.3 * rows + 0.7 * rng.random((200, 5)), 0, 0.999) * 200).astype(int)
+    found = average_precision_score(rows[:, :4], scores[:, :4] / 200, average="macro")
+    logits = np.log((scores + 0.5) / (199.5 - scores)).astype("float32")
+    metric = MeanAveragePrecision(5, num_thresholds=201, from_logits=True)
+    for part in np.array_split(np.arange(200), 7):
+        metric.update_state(rows[part], logits[part])
+    assert float(metric.result()) == pytest.approx(found, abs=1e-5)
+
+
+def test_average_precision_weighs_images_and_knows_nothing_of_none() -> None:
+    metric = MeanAveragePrecision(2)
+    assert float(metric.result()) == 0.0
+    rows, scores = [[1, 0], [0, 1], [1, 1]], [[0.9, 0.8], [0.1, 0.4], [0.0, 0.0]]
+    metric.update_state(rows, scores, sample_weight=[1, 1, 0])
+    assert float(metric.result()) == pytest.approx(0.75)
+    metric.reset_state()
+    metric.update_state([0, 1], [[0.9, 0.1], [0.1, 0.9]])  # indices of classes
+    assert float(metric.result()) == 1.0
 
 
 def test_compiled_model_evaluates_equally_after_reload(tmp_path: Path) -> None:

@@ -44,3 +44,16 @@ def test_a_folder_that_ends_in_csv_is_a_folder(tmp_path: Path) -> None:
 def test_every_name_of_a_part_is_known(tmp_path: Path, name: str) -> None:
     path = table(tmp_path / "a.csv", "path,label,split", "1,dog,train", f"2,dog,{name}")
     assert (tables.parts(path) is None) == (name == "train")
+
+
+def test_several_labels_are_rows_and_none_is_a_row_of_zeros(tmp_path: Path) -> None:
+    lines = ["1,dog; cat,train", "2,cat,train", "3,,train", "4,owl;dog,train", "5,owl;owl,test"]
+    path = table(tmp_path / "a.csv", "path,label,split", *lines)
+    found = tables.parts(path)
+    assert found is not None
+    assert found["train"].class_names == found["test"].class_names == ["cat", "dog", "owl"]
+    assert found["train"].labels.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 1]]
+    assert found["test"].labels.tolist() == [[0, 0, 1]]
+    whole = tables.whole(path)
+    assert whole.several
+    assert whole.counts().tolist() == [2, 2, 2]
