@@ -59,6 +59,10 @@ OTHERS = {
     ("shell/app", "' '.join(str(error).split('\\n'))"),
     ("shell/config", "' '.join(commands)"),
     ("shell/errors", "'\\n'.join(lines)"),
+    (
+        "shell/evaluation",
+        "''.join((f'<h2>{name}</h2>{text}\\n' for name, text in self.sections()))",
+    ),
     ("shell/evaluation", "''.join([*lines, '</table>'])"),
     ("shell/evaluation", "''.join(found)"),
     ("training/labelled", "'\\n'.join(self.names)"),
