@@ -1,5 +1,7 @@
 """Errors that users catch, and what is told of those of others."""
 
+import errno
+import os
 from unicodedata import category
 
 
@@ -13,6 +15,20 @@ class DisagreementError(ArithmeticError, RuntimeError):
     `export` raises it for an artifact, which is not kept, and `resnet-layers train` and `tune` for
     a file that a new process evaluates otherwise.
     """
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it says that there was not enough memory, as Python, TensorFlow and JAX say it."""
+    name = type(error).__name__
+    return isinstance(error, MemoryError) or (
+        (name == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error))
+        and not lacks_space(error)
+    )
+
+
+def lacks_space(error: BaseException) -> bool:
+    """Whether it says that a disk is full, as the system and TensorFlow say it."""
+    return getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
 
 
 def first_line(error: BaseException) -> str:

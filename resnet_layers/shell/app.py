@@ -1,6 +1,5 @@
 """Running a command: what it takes, and what is said when it fails."""
 
-import errno
 import io
 import os
 import re
@@ -16,7 +15,12 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 from resnet_layers import __version__
 from resnet_layers._support import checks, signals
-from resnet_layers._support.errors import DisagreementError, first_line
+from resnet_layers._support.errors import (
+    DisagreementError,
+    first_line,
+    lacks_memory,
+    lacks_space,
+)
 from resnet_layers.shell import commands, errors
 from resnet_layers.shell.errors import InputError, printable
 
@@ -66,17 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except SystemExit:  # as rich says the same of help
         return BROKEN_PIPE
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _fail(2, NO_SPACE)
-        return _fail(2, _said(error))
-    except MemoryError:
-        return _fail(2, OUT_OF_MEMORY)
     except Exception as error:
-        if os.strerror(errno.ENOSPC) in str(error):  # as TensorFlow says it
+        if lacks_space(error):
             return _fail(2, NO_SPACE)
-        if type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error):
-            return _fail(2, OUT_OF_MEMORY)  # as TensorFlow and JAX say it
+        if lacks_memory(error):
+            return _fail(2, OUT_OF_MEMORY)
+        if isinstance(error, OSError):
+            return _fail(2, _said(error))
         return _fail(FAULT, _reported(error))
 
 

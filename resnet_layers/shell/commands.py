@@ -13,7 +13,8 @@ from resnet_layers._support.errors import first_line
 from resnet_layers.shell import completion, config, errors, listing
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.options import FLAG, INTEGER, OUTPUT, PATH
-from resnet_layers.shell.settings import TrainSettings, TuneSettings
+from resnet_layers.shell.settings import TuneSettings
+from resnet_layers.shell.train_settings import TrainSettings
 
 Format = Literal["tf_saved_model", "onnx", "litert", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resnet_layers._support import checks
 from resnet_layers.shell import images, progress
 from resnet_layers.shell.errors import InputError, printable, say
-from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import labelled, tables
 from resnet_layers.training.headers import Header, headers
 from resnet_layers.training.labelled import Labelled

@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 
+from resnet_layers._support.errors import lacks_memory
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import history, images, progress
 from resnet_layers.shell.errors import InputError, printable
-from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training.averages import recalibrate
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.pictures import quiet
@@ -41,6 +42,7 @@ class Fitting:
     table: list[history.Row] = dataclasses.field(default_factory=list)
     left_out: list[InputError] = dataclasses.field(default_factory=list)
     steps: int = 0
+    now: int = 0  # size of the images of the epoch
 
     def run(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Trains; an epoch that is over is a row of the table.
@@ -53,7 +55,7 @@ class Fitting:
         sizes = [recipe.size_in(epoch, epochs, self.size) for epoch in range(epochs)]
         with quiet():
             for size, group in itertools.groupby(range(epochs), sizes.__getitem__):
-                some = list(group)
+                some, self.now = list(group), size
                 training = self.batches(size)
                 self._epochs(training, some[0], some[-1] + 1, callbacks)
                 self.left_out += training.left_out
@@ -132,10 +134,25 @@ class Fitting:
                 self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
             if isinstance(error, DamagedError):
                 raise
+            if lacks_memory(error):
+                raise InputError(self._too_large()) from error
             first = next(damaged(), None)
             if first is None:
                 raise
             raise DamagedError(str(first)) from error
+
+    def _too_large(self) -> str:
+        """What is said of a step that memory is too small for."""
+        settings = self.settings
+        size = self.now
+        many = f"There was not enough memory for a step with {settings.batch_size} images of "
+        if settings.batch_size == 1:
+            return f"{many}{size}×{size} pixels: smaller images or a smaller network take less"
+        smaller = -(-settings.batch_size // 2)
+        options = f"--batch-size {smaller}"
+        if settings.layer_decay is None:
+            options += f" --accumulate {2 * settings.chosen.accumulate}"
+        return f"{many}{size}×{size} pixels: `{options}` takes about half of it for the same update"
 
 
 class DamagedError(InputError):

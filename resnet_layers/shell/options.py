@@ -31,4 +31,5 @@ def _path(kind: Any, tokens: Sequence[Token]) -> Path:
 INTEGER = Parameter(converter=_integer)
 PATH = Parameter(converter=_path)
 FLAG = Parameter(show_default=False)
+EITHER = Parameter(negative=None, negative_bool="no-", show_default=False)
 THE_RECIPES: Any = None  # filled in with what the recipe says

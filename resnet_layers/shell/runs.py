@@ -18,7 +18,8 @@ from resnet_layers._support import checks
 from resnet_layers.serving.formats import FORMATS
 from resnet_layers.shell import archive
 from resnet_layers.shell.errors import InputError, printable
-from resnet_layers.shell.settings import Settings, TrainSettings
+from resnet_layers.shell.settings import Settings
+from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training.labelled import Labelled
 
 MODEL, SETTINGS = "model.keras", "settings.toml"

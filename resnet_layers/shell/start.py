@@ -12,7 +12,7 @@ from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier, convert
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.images import Reader
-from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training.fine_tuning import Unfreeze, freeze_until, layer_decay, set_trainable
 from resnet_layers.weights.plan import named_parts
 

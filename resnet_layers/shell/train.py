@@ -24,7 +24,8 @@ from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.evaluation import Evaluation, said, score
 from resnet_layers.shell.fitting import DamagedError, Fitting
 from resnet_layers.shell.runs import MODEL, SETTINGS
-from resnet_layers.shell.settings import Settings, TrainSettings
+from resnet_layers.shell.settings import Settings
+from resnet_layers.shell.train_settings import COMPILED, TrainSettings
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.labelled import Labelled
@@ -178,6 +179,11 @@ def _evaluation(settings: TrainSettings, some: Labelled, prepare: Preprocessing)
 
 def _compile(settings: TrainSettings, model: ResNet, steps: int, several: int | None) -> None:
     """For one class of an image, or for some of so many."""
+    if settings.compile == "graph" and keras.backend.backend() != "tensorflow":
+        raise InputError(
+            "`compile` must be 'xla' or 'auto' on other backends than TensorFlow. Received: "
+            f"compile='graph', on {keras.backend.backend()}"
+        )
     optimizer = make_optimizer(settings.chosen, settings.learning_rate, steps)
     logits = classifier.gives_logits(model)
     metric: keras.Metric = CategoricalAccuracy(name="accuracy")
@@ -187,6 +193,7 @@ def _compile(settings: TrainSettings, model: ResNet, steps: int, several: int | 
         start.falling(settings, model, optimizer),
         make_loss(settings.chosen, logits, several=several is not None),
         weighted_metrics=[metric],
+        jit_compile=COMPILED[settings.compile],
     )
 
 

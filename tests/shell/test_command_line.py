@@ -39,7 +39,8 @@ from resnet_layers.shell import (
     train,
 )
 from resnet_layers.shell.images import Reader
-from resnet_layers.shell.settings import Preset, TrainSettings
+from resnet_layers.shell.settings import Preset
+from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import batches, labelled, making
 from resnet_layers.training.headers import headers
 from tests.support.uncompiled import uncompiled
@@ -624,6 +625,7 @@ def test_the_settings_that_a_run_writes_repeat_it(
     """From another folder as well, and with options that are typed on top."""
     monkeypatch.chdir(photos.parent)
     options = ["--variant", "tiny", "--epochs", 2, "--image-size", 4, "--seed", 5]
+    options += ["--optimizer", "sgd", "--no-nesterov", "--scale", "0.5,0.9", "--schedule", "linear"]
     output = tmp_path / "one"
     assert run(capsys, "train", "--data", photos.name, *options, "--output", output)[0] == 0
     rows = history_of(output)

@@ -11,7 +11,7 @@ from cyclopts import App
 from resnet_layers.__main__ import main
 from resnet_layers.shell import app, commands, errors, runs
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import labelled
 from tests.package.test_files import left_over
 

@@ -48,7 +48,8 @@ from resnet_layers.shell import (
 from resnet_layers.shell import export as export_command
 from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.settings import TrainSettings, TuneSettings
+from resnet_layers.shell.settings import TuneSettings
+from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import labelled, tables
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.tuning.parts import PRESETS
@@ -173,6 +174,13 @@ def compute_with_a_broken_graph() -> None:
         patch.setattr(predictor, "Predictor", lambda **said: found.update(said))
         predictor.load_exported(Path("model.xml"))
     found["outputs"](np.zeros((1, 8, 8, 3), "float32"))
+
+
+def compile_a_graph_on_jax() -> None:
+    nothing: Any = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.backend, "backend", lambda: "jax")
+        train._compile(TrainSettings(compile="graph"), nothing, 1, None)
 
 
 def several_in_a_table() -> Path:
@@ -342,6 +350,27 @@ MODELS: list[Row] = [
         InputError,
         "The images of the table 'a.csv' must have one label each, since 'model.keras' makes one "
         "choice. Received: several",
+    ),
+    *[
+        (
+            lambda name=name, value=value: TrainSettings(**{name: value}),
+            ValueError,
+            f"`{name}` must be two numbers with a comma between them, such as '0.35,1'. "
+            f"Received: {name}={value!r}",
+        )
+        for name in ("scale", "grow")
+        for value in ("0.5", "a,b", "0.1,0.2,0.3", 0.5)
+    ],
+    (
+        lambda: TrainSettings(compile="jit"),
+        ValueError,
+        "`compile` must be one of 'auto', 'xla', 'graph'. Received: compile='jit'",
+    ),
+    (
+        compile_a_graph_on_jax,
+        InputError,
+        "`compile` must be 'xla' or 'auto' on other backends than TensorFlow. Received: "
+        "compile='graph', on jax",
     ),
     (
         lambda: data.find(TrainSettings(data=several_in_a_table(), balance=True)),

@@ -14,9 +14,8 @@ import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.networks import variants
 from resnet_layers.shell import images, start, train
-from resnet_layers.shell import settings as settings_module
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.settings import TrainSettings
+from resnet_layers.shell.train_settings import WEIGHTS, TrainSettings
 from resnet_layers.training import labelled, pictures
 from resnet_layers.weights import readers
 from resnet_layers.weights.plan import named_parts
@@ -224,4 +223,4 @@ def test_what_is_not_given_follows_from_the_weights(
 
 
 def test_endings_are_those_of_the_readers() -> None:
-    assert {Path(f"a{ending}").suffix for ending in readers.READERS} == {*settings_module.WEIGHTS}
+    assert {Path(f"a{ending}").suffix for ending in readers.READERS} == {*WEIGHTS}

@@ -1,6 +1,7 @@
 """`train` from beginning to end: its images, its recipe, and what it writes."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from PIL import Image
 import resnet_layers as rl
 from resnet_layers.networks import variants
 from resnet_layers.shell import classifier, data, train
-from resnet_layers.shell.settings import TrainSettings
-from resnet_layers.training.recipes import RECIPES
+from resnet_layers.shell.errors import InputError
+from resnet_layers.shell.train_settings import TrainSettings
+from resnet_layers.training.recipes import RECIPES, Recipe
 from tests.shell.test_command_line import (
     FILES,
     TINY,
@@ -280,6 +282,17 @@ def test_damaged_images_are_named_and_left_out(
         {"augment": "rand-m9-mstd0.5", "erasing": 0.5, "flip": 0.0},
         {"drop_path": 0.5, "optimizer": "lamb", "weight_decay": 0.0},
         {"tensorboard": True},
+        {
+            "scale": "none",
+            "padding": 0.125,
+            "padding_mode": "edge",
+            "repeats": 2,
+            "loss": "sigmoid",
+        },
+        {"optimizer": "sgd", "nesterov": False, "schedule": "steps", "warmup": 0.3},
+        {"grow_from": 32, "grow": "0.3,0.8", "image_size": 64, "epochs": 3, "scale": "0.5,0.9"},
+        {"compile": "graph"},
+        {"compile": "xla"},
     ],
     ids=str,
 )
@@ -298,6 +311,46 @@ def test_every_option_trains_and_its_file_is_what_was_tested(
     model = keras.saving.load_model(output / "model.keras")
     assert model.compute_dtype == "float32"
     assert len(history_of(output)) <= given["epochs"]
+
+
+def test_every_field_of_a_recipe_is_an_option() -> None:
+    options = {field.name for field in dataclasses.fields(TrainSettings)}
+    assert {field.name for field in dataclasses.fields(Recipe)} - options == {"source"}
+    settings = TrainSettings(nesterov=False, scale="0.5,1", grow="0.25,0.5", grow_from=16)
+    chosen = settings.chosen
+    assert (chosen.nesterov, chosen.scale, chosen.grow) == (False, (0.5, 1.0), (0.25, 0.5))
+    assert TrainSettings(data=Path(), scale="none").chosen.scale is None
+    assert TrainSettings(data=Path()).chosen == RECIPES["photos"]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "options", "advice"),
+    [
+        (65, {}, "`--batch-size 33 --accumulate 2` takes about half of it for the same update"),
+        (
+            8,
+            {"accumulate": 3},
+            "`--batch-size 4 --accumulate 6` takes about half of it for the same update",
+        ),
+        (1, {}, "smaller images or a smaller network take less"),
+    ],
+)
+def test_a_step_that_is_too_large_names_the_next_smaller_one(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    batch_size: int,
+    options: dict[str, Any],
+    advice: str,
+) -> None:
+    def fit(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
+
+    monkeypatch.setattr(rl.ResNet, "fit", fit)
+    with pytest.raises(InputError) as error:
+        trained(tmp_path / "run", **{"batch_size": batch_size, **options})
+    assert str(error.value) == (
+        f"There was not enough memory for a step with {batch_size} images of 8×8 pixels: {advice}"
+    )
 
 
 @pytest.mark.slow
