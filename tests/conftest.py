@@ -114,17 +114,22 @@ def pytest_report_header() -> str:
 def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
     """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
 
-    A table is a test with parameters, or all of a file's tests that are marked and have none.
+    A table is a test with parameters, or all of a file's tests that are marked and have none. The
+    other slow tests are one table, of which every second one stays; the attack has its own shares.
     """
     places: dict[str, int] = {}
     for item in items:
         if share := item.get_closest_marker("share"):
             name, bracket, _ = item.nodeid.partition("[")
-            table = name if bracket else name.partition("::")[0]
-            place = places[table] = places.get(table, -1) + 1
-            if (place + day) % share.args[0]:
-                item.add_marker("slow")
-                item.add_marker("huge")
+            table, number = name if bracket else name.partition("::")[0], share.args[0]
+        elif "slow" in item.keywords and "huge" not in item.keywords:
+            table, number = "slow", 1 if "attack" in item.path.parts else 2
+        else:
+            continue
+        place = places[table] = places.get(table, -1) + 1
+        if (place + day) % number:
+            item.add_marker("slow")
+            item.add_marker("huge")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the markers

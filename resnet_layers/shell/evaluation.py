@@ -4,7 +4,7 @@ import base64
 import dataclasses
 import html
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_layers.training.history import score
 from resnet_layers.training.pictures import ImageSource, quiet, square
 
 MOST_CLASSES = 30  # whose matrix a person can read
@@ -188,11 +189,6 @@ def said(result: dict[str, Any]) -> str:
     """Loss and score of a result in words."""
     name = score(result)
     return f"loss {result['loss']:.6f}, {name.replace('_', ' ')} {result[name]:.2%}"
-
-
-def score(names: Iterable[str]) -> str:
-    """What is called better the larger it is."""
-    return next(name for name in names if name not in ("images", "loss"))
 
 
 def tenths(sure: NDArray[np.float32], right: NDArray[np.bool_]) -> list[tuple[float, float, int]]:

@@ -11,32 +11,6 @@ from resnet_layers._support import signals
 EVERY = 5.0  # seconds
 
 
-class Interruptible(keras.callbacks.Callback):
-    """Ends training after a step if a signal has asked for it that went lost.
-
-    Attributes:
-        steps: How many are done.
-        evaluates: Whether images for validation are being evaluated.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps, self.evaluates = 0, False
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        self.evaluates = True
-
-    def on_test_end(self, logs: Any = None) -> None:
-        self.evaluates = False
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.steps += 1
-        signals.check()
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        signals.check()
-
-
 class Lines(keras.callbacks.Callback):
     """Says where training is after each epoch, and every few seconds within one.
 

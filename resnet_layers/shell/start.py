@@ -13,7 +13,7 @@ from resnet_layers.shell import classifier, convert
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.train_settings import TrainSettings
-from resnet_layers.training.fine_tuning import Unfreeze, freeze_until, layer_decay, set_trainable
+from resnet_layers.training.fine_tuning import Unfreeze, freeze_until, set_trainable
 from resnet_layers.weights.plan import named_parts
 
 
@@ -128,12 +128,6 @@ def freeze(settings: TrainSettings, model: ResNet) -> list[keras.callbacks.Callb
     freeze_until(model, settings.freeze_until)
     schedule = settings.unfrozen()
     return [Unfreeze(schedule)] if schedule else []
-
-
-def falling(settings: TrainSettings, model: ResNet, optimizer: Any) -> Any:
-    """The optimizer, with the rates of `--layer-decay`."""
-    decay = settings.layer_decay
-    return optimizer if decay is None else layer_decay(model, optimizer, decay)
 
 
 def _check_parts(settings: TrainSettings, model: ResNet) -> None:

@@ -1,7 +1,6 @@
 # ruff: noqa: T201 (a command tells what it does)
 """The main job: train a network on images, write it down, and have another process check it."""
 
-import functools
 import html
 import json
 import math
@@ -13,24 +12,22 @@ from typing import Any
 
 import keras
 
+from resnet_layers import training
 from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing, save_model
-from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving.precision import with_dtype
-from resnet_layers.shell import classifier, data, errors, history, runs, sheet, start
+from resnet_layers.shell import classifier, data, errors, images, progress, runs, sheet, start
 from resnet_layers.shell.errors import InputError, printable
-from resnet_layers.shell.evaluation import Evaluation, said, score
-from resnet_layers.shell.fitting import DamagedError, Fitting
+from resnet_layers.shell.evaluation import Evaluation, said
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import Settings
-from resnet_layers.shell.train_settings import COMPILED, TrainSettings
-from resnet_layers.training.batches import Batches
+from resnet_layers.shell.train_settings import TrainSettings
+from resnet_layers.training import history
 from resnet_layers.training.fine_tuning import set_trainable
-from resnet_layers.training.labelled import Labelled
-from resnet_layers.training.labels import CategoricalAccuracy, MeanAveragePrecision
-from resnet_layers.training.making import make_batches, make_loss, make_optimizer
+from resnet_layers.training.fitting import DamagedError, Fitting
+from resnet_layers.training.history import score
 
 HISTORY, CURVES, TEST, REPORT = "history.csv", "curves.png", "test.json", "report.html"
 LOOK = "look.png"
@@ -109,20 +106,32 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     unfreezing = start.freeze(settings, model)
     if settings.chosen.precision != "float32":
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
-    batches = functools.cache(functools.partial(_batches, settings, found, reader.layer))
+    fitting = Fitting(
+        training.Settings(
+            model=model,
+            images=found.training,
+            validation=found.validation,
+            prepare=reader.layer,
+            recipe=settings.chosen,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            layer_decay=settings.layer_decay,
+            seed=settings.seed,
+            class_weight=found.class_weight() if settings.balance else None,
+            headers=found.headers,
+            skip_damaged=settings.skip_damaged,
+            compile=settings.compile,
+            callbacks=[*unfreezing, *_callbacks(settings)],
+            verbose=int(images.verbosity() == 1),
+        )
+    )
     if settings.look:
         try:
-            sheet.write(settings.output / LOOK, batches(size))
+            sheet.write(settings.output / LOOK, fitting.batches(size))
         except OSError as error:
             raise errors.not_writable(settings.output, error) from None
         return {}
-    training, validation = batches(size), _evaluation(settings, found.validation, reader.layer)
-    _compile(
-        settings,
-        model,
-        settings.epochs * len(training),
-        len(metadata["class_names"]) if several else None,
-    )
     for sentence in [] if known is None else start.said(settings, known):
         print(sentence)
     print(
@@ -130,17 +139,10 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         f"{len(found.training.labels)} images of {size}×{size} pixels; "
         f"{len(found.validation.labels)} for validation, {len(found.test.labels)} for the test"
     )
-    number = settings.epochs * len(training)
-    if settings.chosen.accumulate > number:
-        raise InputError(
-            f"`accumulate` must be at most the number of steps, {number}. Received: "
-            f"accumulate={settings.chosen.accumulate}"
-        )
-    for sentence in [*data.odd_classes(found), *advice(settings, size, number)]:
+    for sentence in [*data.odd_classes(found), *advice(settings, size, fitting.total)]:
         print(sentence)
-    fitting = Fitting(settings, model, batches, validation, size)
     try:
-        fitting.run([*unfreezing, *_callbacks(settings)])
+        fitting.run()
         network = _written(model, several)
     except DamagedError as error:
         raise _kept(settings, _written(model, several), fitting, error) from error
@@ -156,47 +158,6 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     return {**fitting.table[-1], "test_loss": test.loss, f"test_{name}": result[name]}
 
 
-def _batches(
-    settings: TrainSettings, found: data.Data, prepare: Preprocessing, size: int
-) -> Batches:
-    weights = found.class_weight() if settings.balance else None
-    return make_batches(
-        settings.chosen,
-        found.training,
-        prepare,
-        settings.batch_size,
-        seed=settings.seed,
-        size=size,
-        headers=found.headers,
-        skip_damaged=settings.skip_damaged,
-        class_weight=weights,
-    )
-
-
-def _evaluation(settings: TrainSettings, some: Labelled, prepare: Preprocessing) -> Batches:
-    return Batches(some, prepare, settings.batch_size, skip_damaged=settings.skip_damaged)
-
-
-def _compile(settings: TrainSettings, model: ResNet, steps: int, several: int | None) -> None:
-    """For one class of an image, or for some of so many."""
-    if settings.compile == "graph" and keras.backend.backend() != "tensorflow":
-        raise InputError(
-            "`compile` must be 'xla' or 'auto' on other backends than TensorFlow. Received: "
-            f"compile='graph', on {keras.backend.backend()}"
-        )
-    optimizer = make_optimizer(settings.chosen, settings.learning_rate, steps)
-    logits = classifier.gives_logits(model)
-    metric: keras.Metric = CategoricalAccuracy(name="accuracy")
-    if several is not None:
-        metric = MeanAveragePrecision(several, from_logits=logits)
-    model.compile(
-        start.falling(settings, model, optimizer),
-        make_loss(settings.chosen, logits, several=several is not None),
-        weighted_metrics=[metric],
-        jit_compile=COMPILED[settings.compile],
-    )
-
-
 def _callbacks(settings: TrainSettings) -> list[keras.callbacks.Callback]:
     found: list[keras.callbacks.Callback] = []
     if settings.patience is not None:
@@ -205,6 +166,8 @@ def _callbacks(settings: TrainSettings) -> list[keras.callbacks.Callback]:
         )
     if settings.tensorboard:
         found.append(keras.callbacks.TensorBoard(settings.output / "tensorboard"))
+    if images.verbosity() == 2:
+        found.append(progress.Lines(total=settings.epochs))
     return found
 
 

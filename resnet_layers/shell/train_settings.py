@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from resnet_layers._support import checks
 from resnet_layers.networks import variants
@@ -12,11 +12,6 @@ from resnet_layers.shell.overrides import Overrides
 from resnet_layers.training.recipes import RECIPES
 from resnet_layers.weights import tags
 
-COMPILED: dict[str, Any] = {
-    "auto": "auto",
-    "xla": True,
-    "graph": False,
-}  # what Keras calls `jit_compile`
 # Endings of what `--from` takes besides a tag and a .keras file, as `weights.readers` has them.
 WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt", ".npz", ".h5")
 
@@ -82,7 +77,7 @@ class TrainSettings(Overrides):
                 )
         super().__post_init__()
         checks.positive("learning_rate", self.learning_rate)
-        checks.choice("compile", self.compile, tuple(COMPILED))
+        checks.choice("compile", self.compile, ("auto", "xla", "graph"))
         if self.patience is not None:
             checks.integer("patience", self.patience)
         recipe = self.chosen

@@ -34,6 +34,7 @@ from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.training import labelled, tables
 from resnet_layers.training.headers import headers
+from resnet_layers.training.waiting import Interruptible
 from resnet_layers.tuning import HyperResNet
 from resnet_layers.tuning.state import OVER, DamagedSearchWarning
 
@@ -168,7 +169,7 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
             print(f"{name} begins", flush=True)
             keywords["callbacks"] = [
                 *keywords.get("callbacks", ()),
-                progress.Interruptible(),
+                Interruptible(),
                 progress.Lines(f"{name}: ", epochs=False),
             ]
             return super().run_trial(trial, *args, **keywords)

@@ -3,9 +3,13 @@
 from resnet_layers._support import signals
 
 if not signals.runs_command():  # which says much before Keras is there
+    from resnet_layers.training import labelled as labelled
     from resnet_layers.training.batches import Batches as Batches
     from resnet_layers.training.fine_tuning import Unfreeze as Unfreeze
     from resnet_layers.training.fine_tuning import freeze_until as freeze_until
     from resnet_layers.training.fine_tuning import layer_decay as layer_decay
+    from resnet_layers.training.fitting import Settings as Settings
     from resnet_layers.training.recipes import RECIPES as RECIPES
     from resnet_layers.training.recipes import Recipe as Recipe
+    from resnet_layers.training.running import Trained as Trained
+    from resnet_layers.training.running import train as train

@@ -1,9 +1,11 @@
-"""How long training waited for its data: the share of each epoch, kept in the history."""
+"""How long training waited for its data, where it is, and whether it was asked to end."""
 
 from time import monotonic
 from typing import Any
 
 import keras
+
+from resnet_layers._support import signals
 
 
 class Clock:
@@ -64,3 +66,29 @@ class DataWait(keras.callbacks.Callback):
         took = self._ended - self._began
         if logs is not None and took > 0:
             logs["data_wait"] = min((self.clock.seconds - self._waited) / took, 1.0)
+
+
+class Interruptible(keras.callbacks.Callback):
+    """Ends training after a step if a signal has asked for it that went lost.
+
+    Attributes:
+        steps: How many are done.
+        evaluates: Whether images for validation are being evaluated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps, self.evaluates = 0, False
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.evaluates = True
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.evaluates = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps += 1
+        signals.check()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        signals.check()

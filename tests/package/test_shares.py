@@ -1,6 +1,7 @@
 """Of a table marked `share`, every case has its day."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from tests import conftest
 
 
 class Case:
-    def __init__(self, nodeid: str, every: int | None) -> None:
-        self.nodeid, self.every = nodeid, every
+    def __init__(self, nodeid: str, every: int | None, *keywords: str) -> None:
+        self.nodeid, self.every, self.keywords = nodeid, every, keywords
+        self.path = Path(nodeid.partition("::")[0])
         self.markers: set[str] = set()
 
     def get_closest_marker(self, name: str) -> Any:
@@ -40,3 +42,16 @@ def test_each_case_of_a_table_runs_on_one_day_of_n_and_those_without_on_all() ->
     shared = [case.nodeid for case in tables() if case.every]
     others = [case.nodeid for case in tables() if not case.every]
     assert sorted(ran) == sorted(itertools.chain(shared, others * 5))
+
+
+def test_each_second_slow_test_runs_on_a_day_but_all_of_the_attack() -> None:
+    ran = []
+    for day in range(2):
+        slow: list[Any] = [Case(f"test_{i % 3}.py::test_{i}", None, "slow") for i in range(8)]
+        attack: list[Any] = [Case(f"attack/test_a.py::test_{i}", None, "slow") for i in range(3)]
+        huge: Any = Case("test_a.py::test_huge", None, "slow", "huge")
+        conftest._leave_to_the_night([*slow, *attack, huge], day)
+        assert not any(case.markers for case in [*attack, huge])
+        ran += [case.nodeid for case in slow if not case.markers]
+        assert len(ran) == 4 * (day + 1)
+    assert len(set(ran)) == 8

@@ -15,6 +15,7 @@ import pytest
 
 from resnet_layers._support import signals
 from resnet_layers.shell import progress
+from resnet_layers.training.waiting import Interruptible
 
 
 def is_importing(process: int) -> bool:
@@ -110,8 +111,8 @@ def test_an_interrupt_that_a_finalizer_drops_is_raised_again() -> None:
 def test_an_interrupt_that_is_swallowed_is_found_at_the_next_step() -> None:
     steps: list[Callable[[], Any]] = [
         signals.check,
-        functools.partial(progress.Interruptible().on_train_batch_end, 0),
-        functools.partial(progress.Interruptible().on_test_batch_end, 0),
+        functools.partial(Interruptible().on_train_batch_end, 0),
+        functools.partial(Interruptible().on_test_batch_end, 0),
         progress.Count(2, verbose=0).add,
     ]
     for step in steps:

@@ -31,7 +31,6 @@ from resnet_layers.shell import (
     classifier,
     commands,
     data,
-    history,
     predict,
     predictor,
     progress,
@@ -41,7 +40,7 @@ from resnet_layers.shell import (
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.settings import Preset
 from resnet_layers.shell.train_settings import TrainSettings
-from resnet_layers.training import batches, labelled, making
+from resnet_layers.training import batches, history, labelled, making
 from resnet_layers.training.headers import headers
 from tests.support.uncompiled import uncompiled
 
@@ -1103,10 +1102,10 @@ def test_models_with_another_activation_or_other_images_are_refused(
 ) -> None:
     path = tmp_path / "a.keras"
     known: dict[str, Any] = {"class_names": list("abc"), "preprocessing": PREPROCESSING}
-    write_model(path, "sigmoid", **known)
+    write_model(path, "tanh", **known)
     assert refusal(capsys, "predict", path, "a.png") == (
         f"resnet-layers: The model of '{path}' must return logits or the probabilities of a "
-        "softmax. Received: activation='sigmoid'"
+        "softmax or a sigmoid. Received: activation='tanh'"
     )
     for shape in ((None, None, 1), (16, None, 3)):
         rl.ResNet(

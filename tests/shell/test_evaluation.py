@@ -15,8 +15,9 @@ from sklearn.metrics import average_precision_score
 
 import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.shell import classifier, history, images, several, sheet
+from resnet_layers.shell import classifier, images, several, sheet
 from resnet_layers.shell.evaluation import MOST_SHOWN, Evaluation
+from resnet_layers.training import history
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.chance import Flip
 from tests.shell.test_command_line import refusal, run

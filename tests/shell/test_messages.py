@@ -52,6 +52,7 @@ from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import labelled, tables
 from resnet_layers.training.labelled import Labelled
+from resnet_layers.training.waiting import Interruptible
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_images import picture
 from tests.support.messages import ANY, Row, check, ids, missing
@@ -174,13 +175,6 @@ def compute_with_a_broken_graph() -> None:
         patch.setattr(predictor, "Predictor", lambda **said: found.update(said))
         predictor.load_exported(Path("model.xml"))
     found["outputs"](np.zeros((1, 8, 8, 3), "float32"))
-
-
-def compile_a_graph_on_jax() -> None:
-    nothing: Any = None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.backend, "backend", lambda: "jax")
-        train._compile(TrainSettings(compile="graph"), nothing, 1, None)
 
 
 def several_in_a_table() -> Path:
@@ -365,12 +359,6 @@ MODELS: list[Row] = [
         lambda: TrainSettings(compile="jit"),
         ValueError,
         "`compile` must be one of 'auto', 'xla', 'graph'. Received: compile='jit'",
-    ),
-    (
-        compile_a_graph_on_jax,
-        InputError,
-        "`compile` must be 'xla' or 'auto' on other backends than TensorFlow. Received: "
-        "compile='graph', on jax",
     ),
     (
         lambda: data.find(TrainSettings(data=several_in_a_table(), balance=True)),
@@ -592,7 +580,7 @@ def train_on_damaged(after: str | None, *, which: str = "*/*", **options: Any) -
         if after is None:
             damage(held)
         else:
-            patch.setattr(progress.Interruptible, after, lambda *_: damage(held))
+            patch.setattr(Interruptible, after, lambda *_: damage(held))
         train.train(TrainSettings(data=photos, output=Path("run"), image_size=8, **options))
 
 

@@ -167,16 +167,6 @@ def test_what_a_run_begins_with_is_not_replaced_without_a_word(tmp_path: Path) -
     trained(tmp_path, from_=source, overwrite=True)
 
 
-def test_rates_fall_from_the_head_to_the_stem() -> None:
-    settings = TrainSettings(from_="known.keras", layer_decay=0.5, learning_rate=0.2)
-    found = start.known(settings)
-    assert found is not None
-    model = start.network(found, 8, {"class_names": ["a"]})
-    optimizer = start.falling(settings, model, keras.optimizers.SGD(0.2))
-    rates = [float(inner.learning_rate) for inner in optimizer.optimizers]
-    assert rates == pytest.approx([0.1, 0.05, 0.025, 0.2])  # the head's is the last
-
-
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_images_are_prepared_as_the_weights_expect_them(channels: str, data_format: str) -> None:

@@ -14,7 +14,6 @@ from PIL import Image
 import resnet_layers as rl
 from resnet_layers.networks import variants
 from resnet_layers.shell import classifier, data, train
-from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training.recipes import RECIPES, Recipe
 from tests.shell.test_command_line import (
@@ -321,36 +320,6 @@ def test_every_field_of_a_recipe_is_an_option() -> None:
     assert (chosen.nesterov, chosen.scale, chosen.grow) == (False, (0.5, 1.0), (0.25, 0.5))
     assert TrainSettings(data=Path(), scale="none").chosen.scale is None
     assert TrainSettings(data=Path()).chosen == RECIPES["photos"]
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "options", "advice"),
-    [
-        (65, {}, "`--batch-size 33 --accumulate 2` takes about half of it for the same update"),
-        (
-            8,
-            {"accumulate": 3},
-            "`--batch-size 4 --accumulate 6` takes about half of it for the same update",
-        ),
-        (1, {}, "smaller images or a smaller network take less"),
-    ],
-)
-def test_a_step_that_is_too_large_names_the_next_smaller_one(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    batch_size: int,
-    options: dict[str, Any],
-    advice: str,
-) -> None:
-    def fit(*args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
-
-    monkeypatch.setattr(rl.ResNet, "fit", fit)
-    with pytest.raises(InputError) as error:
-        trained(tmp_path / "run", **{"batch_size": batch_size, **options})
-    assert str(error.value) == (
-        f"There was not enough memory for a step with {batch_size} images of 8×8 pixels: {advice}"
-    )
 
 
 @pytest.mark.slow

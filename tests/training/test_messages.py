@@ -1,6 +1,8 @@
 """Every error of training: its type and its whole text."""
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,16 +10,20 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
+from resnet_layers._support.errors import InputError
 from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.training import Unfreeze, freeze_until, layer_decay
+from resnet_layers.training import Unfreeze, freeze_until, layer_decay, train
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.chance import ColorJitter, Flip, RandomErasing
 from resnet_layers.training.crops import RandomResizedCrop
+from resnet_layers.training.fitting import DamagedError
+from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import digits
 from resnet_layers.training.mixing import Mixing, smoothed
 from resnet_layers.training.policies import RandAugment
 from resnet_layers.training.recipes import Recipe
 from tests.support.messages import ANY, Row, check, ids, missing
+from tests.training.fitting import coloured, settings
 from tests.training.messages import IMAGES as IMAGES_AND_FOLDERS
 
 WING = "training"
@@ -54,6 +60,42 @@ def built(optimizer: Any) -> Any:
     return optimizer
 
 
+def fail(error: Exception, method: str, **given: Any) -> None:
+    """A training in which a method of a network or a callback raises, or does nothing."""
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rl.ResNet if method == "fit" else Batches, method, failing)
+        train(settings(**given))
+
+
+def train_without_a_class() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batches, "lost", lambda self: "cat")
+        train(settings())
+
+
+def train_with_a_wrong_file() -> None:
+    Path("a.png").write_bytes(b"")
+    images = coloured()
+    sources: Any = [Path("a.png"), *images.sources[1:]]
+    found = [Header(9, 9, False, 1) for _ in sources]
+    train(settings(images=dataclasses.replace(images, sources=sources), headers=found))
+
+
+def compile_a_graph_on_jax() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.backend, "backend", lambda: "jax")
+        train(settings(compile="graph"))
+
+
+EXHAUSTED = RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
+TOO_LARGE = "There was not enough memory for a step with {} images of 8×8 pixels: {}"
+HALF = "`{}` takes about half of it for the same update"
+
+
 def policy(name: Any) -> Callable[[], RandAugment]:
     return lambda: RandAugment(name)
 
@@ -71,6 +113,66 @@ def of(kind: Callable[..., Any], **arguments: Any) -> Callable[[], Any]:
 
 
 ERRORS: list[Row] = [
+    # A training
+    (
+        lambda: settings(epochs=0),
+        ValueError,
+        "`epochs` must be a positive integer. Received: epochs=0",
+    ),
+    (
+        lambda: settings(compile="jit"),
+        ValueError,
+        "`compile` must be one of 'auto', 'xla', 'graph'. Received: compile='jit'",
+    ),
+    (
+        compile_a_graph_on_jax,
+        InputError,
+        "`compile` must be 'xla' or 'auto' on other backends than TensorFlow. Received: "
+        "compile='graph', on jax",
+    ),
+    (
+        lambda: train(settings({"accumulate": 9})),
+        InputError,
+        "`accumulate` must be at most the number of steps, 8. Received: accumulate=9",
+    ),
+    (
+        lambda: train(settings({"precision": "float16"})),
+        InputError,
+        "`model` must compute in the precision of the recipe, as `with_dtype(model, "
+        "'mixed_float16')` does. Received: a model in float32",
+    ),
+    (
+        lambda: train(settings(learning_rate=1e30)),
+        InputError,
+        "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. Received: "
+        "learning_rate=1e+30",
+    ),
+    (
+        train_without_a_class,
+        DamagedError,
+        "Too many images are damaged: none is left of 'cat'",
+    ),
+    (
+        train_with_a_wrong_file,
+        DamagedError,
+        "'a.png' is not a JPEG, PNG, WebP, BMP or GIF image",
+    ),
+    *[
+        (
+            lambda given=given: fail(EXHAUSTED, "fit", **given),
+            InputError,
+            TOO_LARGE.format(*said),
+        )
+        for given, said in (
+            ({"batch_size": 65}, (65, HALF.format("--batch-size 33 --accumulate 2"))),
+            (
+                {"recipe": {"accumulate": 3}},
+                (8, HALF.format("--batch-size 4 --accumulate 6")),
+            ),
+            ({"layer_decay": 0.5}, (8, HALF.format("--batch-size 4"))),
+            ({"batch_size": 1}, (1, "smaller images or a smaller network take less")),
+        )
+    ],
     *IMAGES_AND_FOLDERS,
     *[(policy(name), ValueError, f"{POLICY}{name!r}") for name in WRONG],
     (policy(None), TypeError, f"{POLICY}None"),

@@ -2,14 +2,18 @@
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from resnet_layers.shell.evaluation import score
 
 # Of an epoch: Keras' `loss`, `accuracy` or `mean_average_precision`, `val_loss` and so on, and
 # `data_wait`.
 Row = dict[str, float]
+
+
+def score(names: Iterable[str]) -> str:
+    """What is called better the larger it is."""
+    return next(name for name in names if name not in ("images", "loss"))
 
 
 def row(logs: dict[str, float]) -> Row:
