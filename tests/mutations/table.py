@@ -675,7 +675,7 @@ MUTATIONS = (
     ),
     Mutation(
         "curves-of-training-twice",
-        "training",
+        "shell",
         "training/history.py",
         "curve = [row[prefix + quantity] for row in table]",
         "curve = [row[quantity] for row in table]",
