@@ -1,6 +1,8 @@
 """`training.train`: what it returns and writes, and that it is what the recipe says."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,24 @@ def test_what_fails_late_keeps_what_was_trained(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs(again), outputs(given.model))
     with (tmp_path / "run" / "history.csv").open() as file:
         assert 1 <= len(list(csv.DictReader(file))) < 9
+
+
+@pytest.mark.slow
+@pytest.mark.huge
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux counts it")
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    """Of 1000×750 pixels each: within a tenth, and 400 MiB over the bare step at most."""
+    rng = np.random.default_rng(0)
+    for i in range(200):
+        coarse = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        coarse.resize((1000, 750), Image.Resampling.BICUBIC).save(tmp_path / f"{i}.jpg")
+
+    def peak(number: int) -> int:
+        command = [sys.executable, "-m", "tests.training.epoch", str(tmp_path), str(number)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=3000)
+        return int(run.stdout.split()[-1])
+
+    few, many, bare = peak(2000), peak(20_000), peak(0)
+    assert abs(many - few) <= 0.1 * few
+    assert max(few, many) - bare <= 400
