@@ -1,8 +1,8 @@
 # ruff: noqa: T201 (it tells a test)
 """One epoch over photographs, or its steps on one batch: `python -m tests.training.epoch FOLDER N`.
 
-Prints the peak of resident memory in MiB. The epoch has `N` hard links to the photographs in FOLDER;
-0 is the bare step, on one batch that is in memory.
+Prints the peak of resident memory in MiB. The epoch has `N` hard links to the photographs in
+FOLDER; 0 is the bare step, on one batch that is in memory.
 """
 
 import os
