@@ -112,6 +112,11 @@ def find(settings: TrainSettings) -> Data:
             "`--balance` must be left out where images have several labels, as those of "
             f"{every.title}"
         )
+    if settings.loss == "softmax" and every.several:
+        raise InputError(
+            "`--loss` must be sigmoid where images have several labels, as those of "
+            f"{every.title}. Received: loss='softmax'"
+        )
     of_their_own = parts is not None and "test" in parts
     split = split_metadata(every, test, settings.seed, settings.test, folders=of_their_own)
     return Data(every, training, validation, test, split)

@@ -26,7 +26,8 @@ class Overrides(Settings):
             middle square.
         padding: Most pixels by which images are moved, as a share of their side, in [0, 1).
         padding_mode: What is there then: constant, which is black, or edge.
-        grow_from: Height and width in pixels of the images of the first epochs.
+        grow_from: Height and width in pixels of the images of the first epochs; sizes before the
+            last are multiples of 32.
         grow: Shares of the epochs between which the size grows, such as 0.6,0.8.
         repeats: How often an image comes in an epoch, which has as many fewer images.
         flip: Probability that left and right change places, in [0, 1]; 0 for letters and digits.
@@ -83,13 +84,16 @@ class Overrides(Settings):
         names = {field.name for field in dataclasses.fields(Recipe)} - other
         given = {name: getattr(self, name) for name in names}
         given = {name: value for name, value in given.items() if value is not None}
-        for name in ("scale", "grow"):
-            if given.get(name, "none") != "none":
-                given[name] = _two(name, given[name])
         for name in ("augment", "scale"):
             if given.get(name) == "none":
                 given[name] = None
+        for name in ("scale", "grow"):
+            if given.get(name) is not None:
+                given[name] = _two(name, given[name])
         return dataclasses.replace(RECIPES[self.recipe or ""], **given)
+
+
+_LIKE = {"scale": "0.35,1", "grow": "0.6,0.8"}
 
 
 def _two(name: str, given: Any) -> tuple[float, float]:
@@ -98,7 +102,7 @@ def _two(name: str, given: Any) -> tuple[float, float]:
         first, last = map(float, given.split(","))
     except (AttributeError, ValueError):
         raise ValueError(
-            f"`{name}` must be two numbers with a comma between them, such as '0.35,1'. "
+            f"`{name}` must be two numbers with a comma between them, such as '{_LIKE[name]}'. "
             f"Received: {name}={given!r}"
         ) from None
     return first, last

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-from resnet_layers import training
 from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing, save_model
 from resnet_layers.networks import variants
@@ -27,6 +26,7 @@ from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import history
 from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.fitting import DamagedError, Fitting
+from resnet_layers.training.fitting import Settings as FitSettings
 from resnet_layers.training.history import score
 
 HISTORY, CURVES, TEST, REPORT = "history.csv", "curves.png", "test.json", "report.html"
@@ -91,7 +91,6 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     how = "bilinear" if reader is None else reader.layer.interpolation
     found = found.in_memory(size, how)
 
-    several = found.every.several
     keras.utils.set_random_seed(settings.seed)
     data_format = "channels_last" if known is None else known.stem.layout.data_format
     reader = reader or found.measured(size, how, data_format, settings.skip_damaged)
@@ -102,12 +101,12 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     if known is None:
         model = _network(settings, size, metadata)
     else:
-        model = start.network(known, size, metadata, several=several)
+        model = start.network(known, size, metadata, several=found.every.several)
     unfreezing = start.freeze(settings, model)
     if settings.chosen.precision != "float32":
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
     fitting = Fitting(
-        training.Settings(
+        FitSettings(
             model=model,
             images=found.training,
             validation=found.validation,
@@ -143,9 +142,9 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         print(sentence)
     try:
         fitting.run()
-        network = _written(model, several)
+        network = _written(fitting)
     except DamagedError as error:
-        raise _kept(settings, _written(model, several), fitting, error) from error
+        raise _kept(settings, _written(fitting), fitting, error) from error
     data.tell_left_out(fitting.left_out)
     written = classifier.of(network, settings.output / MODEL)
     try:
@@ -184,20 +183,9 @@ def _kept(
     )
 
 
-def _written(model: ResNet, several: bool) -> ResNet:
-    """The network as it is written: without an optimizer, in float32, with all parts to train.
-
-    Where each class is a question of its own it ends in a sigmoid, which tells it from the others.
-    """
-    network = model.replace()
-    if several and classifier.gives_logits(model):
-        head: Any = network.head
-        # Trained on logits, whose loss is exact where probabilities are rounded to 1.
-        network = network.replace(
-            head=type(head).from_config({**head.get_config(), "activation": "sigmoid"})
-        )
-        logistic: Any = network.head
-        logistic.set_weights(head.get_weights())
+def _written(fitting: Fitting) -> ResNet:
+    """The network as it is written: without an optimizer, in float32, with all parts to train."""
+    network = fitting.network()
     if network.compute_dtype != "float32":
         network = with_dtype(network, "float32")
     set_trainable(network, True)  # whoever goes on from the file freezes what they want

@@ -100,6 +100,16 @@ class TrainSettings(Overrides):
             )
         if self.layer_decay is not None:
             checks.share("layer_decay", self.layer_decay)
+        if self.grow is not None and recipe.grow_from is None:
+            raise ValueError(
+                "`grow` must come with `grow_from`, from which images grow. Received: "
+                f"grow={self.grow!r}"
+            )
+        if self.nesterov is not None and recipe.optimizer != "sgd":
+            raise ValueError(
+                "`nesterov` must be left out with other optimizers than SGD. Received: "
+                f"nesterov={self.nesterov}, optimizer={recipe.optimizer!r}"
+            )
         for name in ("freeze_until", "layer_decay"):
             if getattr(self, name) is not None and self.from_ is None:
                 raise ValueError(

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,24 @@ class Settings:
     output: Path | None = None
 
     def __post_init__(self) -> None:
+        kinds: dict[str, Any] = {
+            "model": ResNet,
+            "images": Labelled,
+            "prepare": Preprocessing,
+            "validation": (Labelled, type(None)),
+            "recipe": Recipe,
+            "output": (Path, type(None)),
+        }
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                words = kind[0].__name__ + ", or None" if isinstance(kind, tuple) else kind.__name__
+                raise TypeError(
+                    f"`{name}` must be a {words}. Received: {name}="
+                    f"{reprlib.repr(getattr(self, name))}"
+                )
+        checks.seed(self.seed, 63)
+        if self.layer_decay is not None:
+            checks.share("layer_decay", self.layer_decay)
         for name, usual in (
             ("epochs", self.recipe.epochs),
             ("batch_size", self.recipe.batch_size),
@@ -125,6 +144,7 @@ class Fitting:
         self.steps = 0
         self._now = self.size  # of the images of an epoch
         self.batches = functools.cache(self._batches)
+        self._check()
         validation = settings.validation or settings.images.select(_NONE)
         skip = settings.skip_damaged
         self.validation = Batches(validation, settings.prepare, self.batch_size, skip_damaged=skip)
@@ -133,6 +153,11 @@ class Fitting:
             raise InputError(
                 f"`accumulate` must be at most the number of steps, {self.total}. Received: "
                 f"accumulate={settings.recipe.accumulate}"
+            )
+        if settings.recipe.grow_from is not None and settings.recipe.grow_from >= self.size:
+            raise InputError(
+                f"`grow_from` must be less than the size of the images, {self.size}. Received: "
+                f"grow_from={settings.recipe.grow_from}"
             )
         if settings.compile == "graph" and keras.backend.backend() != "tensorflow":
             raise InputError(
@@ -146,6 +171,57 @@ class Fitting:
                 "`model` must compute in the precision of the recipe, as `with_dtype(model, "
                 f"'mixed_{precision}')` does. Received: a model in {policy}"
             )
+
+    def _check(self) -> None:
+        """Whether the images, the network and the recipe fit each other."""
+        settings, model, images = self.settings, self.model, self.settings.images
+        validation = settings.validation or images
+        if not 0 < settings.recipe.repeats <= len(images.labels):
+            raise InputError(
+                "`repeats` must be at most the number of images. Received: "
+                f"repeats={settings.recipe.repeats}, {len(images.labels)} images"
+            )
+        if model.output_shape != (None, len(images.class_names)):
+            raise InputError(
+                f"`model` must have one output for each of {len(images.class_names)} classes. "
+                f"Received: output_shape={model.output_shape}"
+            )
+        if [validation.class_names, validation.several] != [images.class_names, images.several]:
+            raise InputError("`validation` must have the classes of `images`, in the same order")
+        if images.several and last_activation(model) == "softmax":
+            raise InputError(
+                "`model` must end in logits or a sigmoid where images have several classes. "
+                "Received: a softmax"
+            )
+        if settings.class_weight is not None and (
+            images.several or not set(settings.class_weight) <= set(range(len(images.class_names)))
+        ):
+            raise InputError(
+                "`class_weight` must have indices of classes of images that have one each. "
+                f"Received: {reprlib.repr(settings.class_weight)}"
+            )
+        layout = getattr(model.stem, "layout", None)
+        if layout is not None and layout.data_format != settings.prepare.data_format:
+            raise InputError(
+                f"`prepare` must make images with {layout.data_format}, as the network takes them. "
+                f"Received: data_format={settings.prepare.data_format!r}"
+            )
+
+    def network(self) -> ResNet:
+        """A copy of the network as it is now, not compiled.
+
+        Where images have several classes it ends in a sigmoid, which tells it from the others; it
+        is trained on logits, whose loss is exact where probabilities are rounded to 1.
+        """
+        network = self.model.replace()
+        if not self.settings.images.several or last_activation(network) == "sigmoid":
+            return network
+        head: Any = network.head
+        config = {**head.get_config(), "activation": "sigmoid"}
+        network = network.replace(head=type(head).from_config(config))
+        logistic: Any = network.head
+        logistic.set_weights(head.get_weights())
+        return network
 
     def run(self) -> None:
         """Compiles and trains the network; an epoch that is over is a row of the table.

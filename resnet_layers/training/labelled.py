@@ -87,8 +87,8 @@ class Labelled:
         counts = self.counts()
         if len(counts) < 2:
             raise InputError(
-                f"The images of {self.title} must belong to two or more classes, with a subfolder "
-                f"for each. Received: {len(counts)} class, '{printable(self.class_names[0])}'"
+                f"The images of {self.title} must belong to two or more classes. Received: "
+                f"{checks.some(self.class_names) or 'none'}"
             )
         if every and counts.min() < 2:
             alone = printable(self.class_names[counts.argmin()])

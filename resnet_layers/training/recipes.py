@@ -152,7 +152,8 @@ class Recipe:
         if self.grow_from is None or epoch >= last * epochs:
             return size
         done = max(0.0, (epoch - first * epochs) / ((last - first) * epochs))
-        return min(round((self.grow_from + done * (size - self.grow_from)) / 32) * 32, size)
+        now = self.grow_from + done * (size - self.grow_from)
+        return min(max(1, round(now / 32)) * 32, size)
 
 
 _RSB_SOURCE = "Wightman et al., ResNet strikes back, 2021, table 2; ResNet-50, {} top 1 on ImageNet"

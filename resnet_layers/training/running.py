@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from resnet_layers._support.errors import InputError
-from resnet_layers._support.files import replacing, save_model
+from resnet_layers._support.files import check_writable, replacing, save_model
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training import history
 from resnet_layers.training.fitting import DamagedError, Fitting, Settings
@@ -17,7 +17,9 @@ class Trained:
     """What a training has come to.
 
     Args:
-        model: The network, not compiled; with `ema` in the recipe its averaged weights.
+        model: The network, not compiled, with averaged weights where the recipe has `ema`, and with
+            a sigmoid at its end where images have several classes. Its parts train as they did, and
+            its dtype policy is that of the settings' model.
         history: A row for each epoch: Keras' logs, and `data_wait`.
         paths: The files that were written, by name.
         left_out: What was wrong with images that `skip_damaged` has left out.
@@ -48,19 +50,23 @@ def train(settings: Settings) -> Trained:
 
     >>> from resnet_layers import ResNet, training
     >>> from resnet_layers.layers.preprocessing import for_squares
-    >>> images, validation = training.labelled.digits().split(seed=0, fraction=0.9)
+    >>> validation, images = training.labelled.digits().split(seed=0, fraction=0.1)
     >>> trained = training.train(
     ...     training.Settings(
     ...         model=ResNet.from_variant("cifar_resnet20", classes=10),
     ...         images=images,
+    ...         validation=validation,
     ...         prepare=for_squares(image_size=8, mean=(127.5,) * 3, std=(64.0,) * 3),
     ...         recipe=training.RECIPES["digits"],
     ...         epochs=1,
     ...     )
     ... )
     >>> list(trained.history[0])
-    ['loss', 'accuracy', 'data_wait']
+    ['loss', 'accuracy', 'val_loss', 'val_accuracy', 'data_wait']
     """
+    if settings.output is not None:
+        settings.output.mkdir(parents=True, exist_ok=True)
+        check_writable(settings.output)
     fitting = Fitting(settings)
     try:
         fitting.run()
@@ -72,10 +78,9 @@ def train(settings: Settings) -> Trained:
 
 
 def _written(fitting: Fitting) -> Trained:
-    settings, model = fitting.settings, fitting.model.replace()
+    settings, model = fitting.settings, fitting.network()
     paths: dict[str, Path] = {}
     if settings.output is not None:
-        settings.output.mkdir(parents=True, exist_ok=True)
         paths = {name: settings.output / name for name in (MODEL, HISTORY, CURVES)}
         with replacing(*paths.values()) as (first, second, third):
             save_model(model.replace(), first)

@@ -55,7 +55,7 @@ def read(path: Path) -> dict[str, Labelled]:
     kinds = [_kind(row.get("split") or "", title) if splits else "every" for row in rows]
     whole = "train" if splits else "every"
     several = _several(rows)
-    labels = [_split(row["label"]) if several else [row["label"]] for row in rows]
+    labels = [_split(row["label"]) for row in rows]
     names = sorted(
         {name for some, kind in zip(labels, kinds, strict=True) if kind == whole for name in some}
     )
@@ -101,11 +101,11 @@ def _rows(path: Path, title: str) -> list[dict[str, str]]:
     several = _several(rows)
     for line, row in enumerate(rows, start=2):
         label = row["label"]
-        wrong = label is None or not (all(_split(label)) if several else label)
+        wrong = label is None or not (several or label.strip())
         if not row["path"] or wrong or "\0" in row["path"]:
-            labels = "labels with ';' between them" if several else "one label"
+            hint = "" if several else ", or a ';' in the label of one that has several or none"
             raise InputError(
-                f"Each line of {title} must have a path and {labels}. Received: line {line}, "
+                f"Each line of {title} must have a path and a label{hint}. Received: line {line}, "
                 f"path='{printable(row['path'] or '')}', label='{printable(label or '')}'"
             )
     if not rows:
@@ -119,7 +119,7 @@ def _several(rows: list[dict[str, str]]) -> bool:
 
 def _split(label: str) -> list[str]:
     """The labels of a cell; none of an empty one."""
-    return [name.strip() for name in label.split(";")] if label.strip() else []
+    return [name.strip() for name in label.split(";") if name.strip()]
 
 
 def _indices(labels: list[list[int]], several: bool, classes: int) -> NDArray[Any]:

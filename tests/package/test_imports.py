@@ -1,5 +1,6 @@
 """What importing the package does to others: nothing."""
 
+import ast
 import importlib
 import pkgutil
 import subprocess
@@ -8,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.support import messages
 
 FOREIGN = ("keras", "tensorflow", "keras_tuner")
 
@@ -63,3 +66,16 @@ def test_importing_everything_changes_nothing_in_others() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert process.stdout == "[]\n", process.stderr
+
+
+def test_no_module_takes_a_name_of_a_room_that_commands_leave_out() -> None:
+    """`training/__init__` imports nothing under a command."""
+    for name, path in messages.modules().items():
+        if name.endswith("__init__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "resnet_layers":
+                assert "training" not in {one.name for one in node.names}, name
+            if isinstance(node, ast.ImportFrom) and node.module == "resnet_layers.training":
+                taken = {f"training/{one.name}" for one in node.names}
+                assert taken <= set(messages.modules()), name

@@ -349,16 +349,33 @@ MODELS: list[Row] = [
         (
             lambda name=name, value=value: TrainSettings(**{name: value}),
             ValueError,
-            f"`{name}` must be two numbers with a comma between them, such as '0.35,1'. "
+            f"`{name}` must be two numbers with a comma between them, such as '{like}'. "
             f"Received: {name}={value!r}",
         )
-        for name in ("scale", "grow")
+        for name, like in (("scale", "0.35,1"), ("grow", "0.6,0.8"))
         for value in ("0.5", "a,b", "0.1,0.2,0.3", 0.5)
     ],
     (
         lambda: TrainSettings(compile="jit"),
         ValueError,
         "`compile` must be one of 'auto', 'xla', 'graph'. Received: compile='jit'",
+    ),
+    (
+        lambda: TrainSettings(grow="0.5,0.6"),
+        ValueError,
+        "`grow` must come with `grow_from`, from which images grow. Received: grow='0.5,0.6'",
+    ),
+    (
+        lambda: TrainSettings(optimizer="adam", nesterov=True),
+        ValueError,
+        "`nesterov` must be left out with other optimizers than SGD. Received: nesterov=True, "
+        "optimizer='adam'",
+    ),
+    (
+        lambda: data.find(TrainSettings(data=several_in_a_table(), loss="softmax")),
+        InputError,
+        "`--loss` must be sigmoid where images have several labels, as those of the table "
+        "'a.csv'. Received: loss='softmax'",
     ),
     (
         lambda: data.find(TrainSettings(data=several_in_a_table(), balance=True)),

@@ -1,6 +1,7 @@
 """`training.train`: what it returns and writes, and that it is what the recipe says."""
 
 import csv
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 import resnet_layers as rl
 from resnet_layers import training
 from resnet_layers._support.errors import InputError
+from resnet_layers.layers.head import last_activation
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.fitting import Fitting
 from tests.support.randomize import value
@@ -107,6 +109,27 @@ def test_images_that_grow_and_rates_that_fall() -> None:
     assert fitting.batches.cache_info().currsize == 3
     assert len(fitting.table) == 4
     assert rates[0] == pytest.approx([0.05, 0.025, 0.0125, 0.1])  # the head's is the last
+
+
+@uncompiled()
+def test_images_with_several_labels_make_a_file_that_says_so(tmp_path: Path) -> None:
+    images = coloured(24)
+    several = dataclasses.replace(images, labels=images.rows())
+    model = network()
+    found = training.train(settings(model=model, images=several, output=tmp_path))
+    assert list(found.history[0])[:2] == ["loss", "mean_average_precision"]
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert last_activation(again) == last_activation(found.model) == "sigmoid"
+    logits = outputs(model)
+    np.testing.assert_allclose(outputs(again), 1 / (1 + np.exp(-logits)), rtol=1e-5, atol=1e-6)
+
+
+def test_an_output_that_cannot_be_is_known_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    given = settings(output=tmp_path / "file")
+    with pytest.raises(FileExistsError):
+        training.train(given)
+    assert not given.model.compiled
 
 
 @uncompiled()

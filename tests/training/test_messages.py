@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
+from resnet_layers import training
 from resnet_layers._support.errors import InputError
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.training import Unfreeze, freeze_until, layer_decay, train
@@ -18,12 +19,12 @@ from resnet_layers.training.chance import ColorJitter, Flip, RandomErasing
 from resnet_layers.training.crops import RandomResizedCrop
 from resnet_layers.training.fitting import DamagedError
 from resnet_layers.training.headers import Header
-from resnet_layers.training.labelled import digits
+from resnet_layers.training.labelled import Labelled, digits
 from resnet_layers.training.mixing import Mixing, smoothed
 from resnet_layers.training.policies import RandAugment
 from resnet_layers.training.recipes import Recipe
 from tests.support.messages import ANY, Row, check, ids, missing
-from tests.training.fitting import coloured, settings
+from tests.training.fitting import PREPARE, coloured, settings
 from tests.training.messages import IMAGES as IMAGES_AND_FOLDERS
 
 WING = "training"
@@ -45,9 +46,26 @@ IMAGES, ROWS = tf.zeros((4, 2, 2, 3)), tf.eye(4)
 RECIPE: Any = {"source": "nowhere", "epochs": 1, "batch_size": 1, "learning_rate": 1.0}
 
 
-def network() -> rl.ResNet:
+def network(classes: int = 2, activation: str | None = None) -> rl.ResNet:
     stem = rl.Stem(2, kernel_size=3, pooling=None)
-    return rl.ResNet(stem, [rl.ResNetStage(2, 1)], rl.ClassifierHead(2))
+    return rl.ResNet(
+        stem, [rl.ResNetStage(2, 1)], rl.ClassifierHead(classes, activation=activation)
+    )
+
+
+def several() -> Labelled:
+    """Images that may have several of three classes."""
+    images = coloured()
+    return dataclasses.replace(images, labels=images.rows())
+
+
+def named_recipe() -> None:
+    name: Any = "a1"
+    training.Settings(model=network(3), images=coloured(), prepare=PREPARE, recipe=name)
+
+
+def first() -> rl.Preprocessing:
+    return rl.Preprocessing(**{**PREPARE.get_config(), "data_format": "channels_first"})
 
 
 def fit(model: rl.ResNet, callback: Any) -> None:
@@ -147,6 +165,76 @@ ERRORS: list[Row] = [
         "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. Received: "
         "learning_rate=1e+30",
     ),
+    *[
+        (
+            lambda name=name, value=value: settings(**{name: value}),
+            TypeError,
+            f"`{name}` must be a {kind}. Received: {name}={value!r}",
+        )
+        for name, value, kind in (
+            ("model", "m", "ResNet"),
+            ("images", None, "Labelled"),
+            ("prepare", None, "Preprocessing"),
+            ("validation", [1], "Labelled, or None"),
+            ("output", "run", "Path, or None"),
+        )
+    ],
+    (
+        named_recipe,
+        TypeError,
+        "`recipe` must be a Recipe. Received: recipe='a1'",
+    ),
+    (
+        lambda: settings(seed=-1),
+        ValueError,
+        "`seed` must be an integer of at least 0. Received: seed=-1",
+    ),
+    (
+        lambda: settings(layer_decay=2.0),
+        ValueError,
+        "`layer_decay` must be a number in (0, 1]. Received: layer_decay=2.0",
+    ),
+    *[
+        (lambda given=given: train(settings(**given)), InputError, text)
+        for given, text in (
+            (
+                {"images": coloured(0)},
+                "`repeats` must be at most the number of images. Received: repeats=1, 0 images",
+            ),
+            (
+                {"recipe": {"repeats": 31}},
+                "`repeats` must be at most the number of images. Received: repeats=31, 30 images",
+            ),
+            (
+                {"model": network(2)},
+                "`model` must have one output for each of 3 classes. Received: "
+                "output_shape=(None, 2)",
+            ),
+            (
+                {"validation": coloured(9, 2)},
+                "`validation` must have the classes of `images`, in the same order",
+            ),
+            (
+                {"model": network(3, "softmax"), "images": several()},
+                "`model` must end in logits or a sigmoid where images have several classes. "
+                "Received: a softmax",
+            ),
+            (
+                {"class_weight": {3: 1.0}},
+                "`class_weight` must have indices of classes of images that have one each. "
+                "Received: {3: 1.0}",
+            ),
+            (
+                {"prepare": first()},
+                "`prepare` must make images with channels_last, as the network takes them. "
+                "Received: data_format='channels_first'",
+            ),
+            (
+                {"recipe": {"grow_from": 8}},
+                "`grow_from` must be less than the size of the images, 8. Received: grow_from=8",
+            ),
+        )
+    ],
     (
         train_without_a_class,
         DamagedError,

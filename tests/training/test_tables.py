@@ -47,7 +47,7 @@ def test_every_name_of_a_part_is_known(tmp_path: Path, name: str) -> None:
 
 
 def test_several_labels_are_rows_and_none_is_a_row_of_zeros(tmp_path: Path) -> None:
-    lines = ["1,dog; cat,train", "2,cat,train", "3,,train", "4,owl;dog,train", "5,owl;owl,test"]
+    lines = ["1,dog; cat,train", "2,cat,train", "3,,train", "4,owl;dog;,train", "5,owl;owl,test"]
     path = table(tmp_path / "a.csv", "path,label,split", *lines)
     found = tables.parts(path)
     assert found is not None
@@ -57,3 +57,10 @@ def test_several_labels_are_rows_and_none_is_a_row_of_zeros(tmp_path: Path) -> N
     whole = tables.whole(path)
     assert whole.several
     assert whole.counts().tolist() == [2, 2, 2]
+
+
+def test_a_semicolon_alone_lets_images_have_several_labels_or_none(tmp_path: Path) -> None:
+    found = tables.whole(table(tmp_path / "a.csv", "path,label", "1, dog ", "2,cat", "3,;"))
+    assert (found.class_names, found.labels.tolist()) == (["cat", "dog"], [[0, 1], [1, 0], [0, 0]])
+    found = tables.whole(table(tmp_path / "a.csv", "path,label", "1, dog ", "2,dog", "3,a b"))
+    assert (found.class_names, found.labels.tolist()) == (["a b", "dog"], [1, 1, 0])
