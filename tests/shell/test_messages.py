@@ -559,7 +559,7 @@ def train_to_infinity() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "fit", fit)
         patch.setattr(progress, "Lines", lambda **_: keras.callbacks.Callback())
-        patch.setattr(train, "_network", lambda *_: network())
+        patch.setattr(train, "_network", two_classes)
         photos, output = write_photos(4, 4), Path("run")
         train.train(TrainSettings(data=photos, output=output, image_size=8))
 
