@@ -26,8 +26,8 @@ from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import history
 from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.fitting import DamagedError, Fitting
-from resnet_layers.training.fitting import Settings as FitSettings
 from resnet_layers.training.history import score
+from resnet_layers.training.settings import Settings as FitSettings
 
 HISTORY, CURVES, TEST, REPORT = "history.csv", "curves.png", "test.json", "report.html"
 LOOK = "look.png"

@@ -100,6 +100,11 @@ class TrainSettings(Overrides):
             )
         if self.layer_decay is not None:
             checks.share("layer_decay", self.layer_decay)
+        if self.grow_from is not None and self.grow_from >= (self.image_size or self.grow_from + 1):
+            raise ValueError(
+                "`grow_from` must be less than `image_size`. Received: "
+                f"grow_from={self.grow_from}, image_size={self.image_size}"
+            )
         if self.grow is not None and recipe.grow_from is None:
             raise ValueError(
                 "`grow` must come with `grow_from`, from which images grow. Received: "

@@ -8,8 +8,8 @@ if not signals.runs_command():  # which says much before Keras is there
     from resnet_layers.training.fine_tuning import Unfreeze as Unfreeze
     from resnet_layers.training.fine_tuning import freeze_until as freeze_until
     from resnet_layers.training.fine_tuning import layer_decay as layer_decay
-    from resnet_layers.training.fitting import Settings as Settings
     from resnet_layers.training.recipes import RECIPES as RECIPES
     from resnet_layers.training.recipes import Recipe as Recipe
     from resnet_layers.training.running import Trained as Trained
     from resnet_layers.training.running import train as train
+    from resnet_layers.training.settings import Settings as Settings

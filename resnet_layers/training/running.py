@@ -7,7 +7,8 @@ from resnet_layers._support.errors import InputError
 from resnet_layers._support.files import check_writable, replacing, save_model
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training import history
-from resnet_layers.training.fitting import DamagedError, Fitting, Settings
+from resnet_layers.training.fitting import DamagedError, Fitting
+from resnet_layers.training.settings import Settings
 
 MODEL, HISTORY, CURVES = "model.keras", "history.csv", "curves.png"
 

@@ -361,6 +361,11 @@ MODELS: list[Row] = [
         "`compile` must be one of 'auto', 'xla', 'graph'. Received: compile='jit'",
     ),
     (
+        lambda: TrainSettings(grow_from=64, image_size=64),
+        ValueError,
+        "`grow_from` must be less than `image_size`. Received: grow_from=64, image_size=64",
+    ),
+    (
         lambda: TrainSettings(grow="0.5,0.6"),
         ValueError,
         "`grow` must come with `grow_from`, from which images grow. Received: grow='0.5,0.6'",

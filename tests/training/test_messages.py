@@ -229,10 +229,6 @@ ERRORS: list[Row] = [
                 "`prepare` must make images with channels_last, as the network takes them. "
                 "Received: data_format='channels_first'",
             ),
-            (
-                {"recipe": {"grow_from": 8}},
-                "`grow_from` must be less than the size of the images, 8. Received: grow_from=8",
-            ),
         )
     ],
     (
