@@ -143,7 +143,7 @@ print("done")
             pytest.param(
                 [case.name for case in ON_IMAGES[i::8]],
                 id=f"{i}",
-                marks=[pytest.mark.slow, pytest.mark.share(8)],
+                marks=[pytest.mark.slow, pytest.mark.share(6)],
             )
             for i in range(8)
         ),

@@ -64,7 +64,7 @@ print("done")
 
 
 @pytest.mark.slow
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_every_activation_predicts_in_every_way_with_onednn(rank: int) -> None:
