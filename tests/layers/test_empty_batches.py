@@ -133,7 +133,6 @@ print("done")
 
 
 @pytest.mark.slow
-@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "names",
     [
@@ -143,7 +142,7 @@ print("done")
             pytest.param(
                 [case.name for case in ON_IMAGES[i::8]],
                 id=f"{i}",
-                marks=[pytest.mark.slow, pytest.mark.share(6)],
+                marks=[pytest.mark.slow, pytest.mark.share(8)],
             )
             for i in range(8)
         ),
