@@ -225,3 +225,8 @@ def _name(activation: Any) -> str:
     if activation is None:
         return "linear"
     return activation if isinstance(activation, str) else repr(activation)
+
+
+def gives_logits(model: Any) -> bool:
+    """Whether the outputs of a classifier are logits, and not probabilities."""
+    return last_activation(model) not in ("softmax", "sigmoid")

@@ -9,7 +9,7 @@ import keras
 from resnet_layers._support import checks
 from resnet_layers._support.errors import first_line
 from resnet_layers._support.files import tidy
-from resnet_layers.layers.head import last_activation
+from resnet_layers.layers.head import gives_logits, last_activation
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving import formats
 from resnet_layers.shell import archive
@@ -119,8 +119,3 @@ def compile_classifier(model: ResNet, optimizer: Any = "sgd") -> None:
         from_logits=gives_logits(model), reduction="mean_with_sample_weight"
     )
     model.compile(optimizer, loss, weighted_metrics=["accuracy"])
-
-
-def gives_logits(model: ResNet) -> bool:
-    """Whether the outputs are logits, and not probabilities."""
-    return last_activation(model) not in ("softmax", "sigmoid")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from resnet_layers._support.errors import InputError, lacks_memory, printable
-from resnet_layers.layers.head import last_activation
+from resnet_layers.layers.head import gives_logits, last_activation
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training import history
 from resnet_layers.training.averages import recalibrate
@@ -130,7 +130,7 @@ class Fitting:
         optimizer: Any = make_optimizer(settings.recipe, settings.learning_rate or 0.0, self.total)
         if settings.layer_decay is not None:
             optimizer = layer_decay(self.model, optimizer, settings.layer_decay)
-        logits = last_activation(self.model) not in ("softmax", "sigmoid")
+        logits = gives_logits(self.model)
         metric: keras.Metric = CategoricalAccuracy(name="accuracy")
         if several:
             metric = MeanAveragePrecision(len(settings.images.class_names), from_logits=logits)

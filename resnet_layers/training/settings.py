@@ -108,7 +108,7 @@ def check_fit(settings: Settings) -> None:
     """
     model, images = settings.model, settings.images
     validation = settings.validation or images
-    if not 0 < settings.recipe.repeats <= len(images.labels):
+    if settings.recipe.repeats > len(images.labels):
         raise InputError(
             "`repeats` must be at most the number of images. Received: "
             f"repeats={settings.recipe.repeats}, {len(images.labels)} images"

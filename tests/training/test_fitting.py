@@ -86,7 +86,7 @@ def test_a_recipe_is_what_trains() -> None:
     (optimizer,) = seen
     assert (type(optimizer).__name__, float(optimizer.weight_decay)) == ("AdamW", 0.25)
     assert (optimizer.gradient_accumulation_steps, optimizer.use_ema) == (2, True)
-    assert optimizer.learning_rate is not None
+    assert optimizer.get_config()["learning_rate"]["config"]["warmup_target"] == 0.125
     assert type(given.model.loss).__name__ == "BinaryCrossentropy"
     assert (
         training.Settings(model=network(), images=coloured(), prepare=PREPARE).learning_rate == 1e-3

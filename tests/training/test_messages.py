@@ -78,14 +78,14 @@ def built(optimizer: Any) -> Any:
     return optimizer
 
 
-def fail(error: Exception, method: str, **given: Any) -> None:
-    """A training in which a method of a network or a callback raises, or does nothing."""
+def exhaust(**given: Any) -> None:
+    """A training whose steps memory is too small for."""
 
-    def failing(*args: Any, **kwargs: Any) -> Any:
-        raise error
+    def fit(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rl.ResNet if method == "fit" else Batches, method, failing)
+        patch.setattr(rl.ResNet, "fit", fit)
         train(settings(**given))
 
 
@@ -109,7 +109,6 @@ def compile_a_graph_on_jax() -> None:
         train(settings(compile="graph"))
 
 
-EXHAUSTED = RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
 TOO_LARGE = "There was not enough memory for a step with {} images of 8×8 pixels: {}"
 HALF = "`{}` takes about half of it for the same update"
 
@@ -243,7 +242,7 @@ ERRORS: list[Row] = [
     ),
     *[
         (
-            lambda given=given: fail(EXHAUSTED, "fit", **given),
+            lambda given=given: exhaust(**given),
             InputError,
             TOO_LARGE.format(*said),
         )
