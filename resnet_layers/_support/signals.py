@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def as_interrupts() -> Iterator[None]:
 
     Python drops an exception that reaches it inside of a finalizer or a weak reference's callback,
     as TensorFlow and JAX have many: it is raised again then, a moment later. Where other code has
-    swallowed it, `check` finds it.
+    swallowed it, `check` finds it. What a library says of being left half-way, since `with` is not
+    over at once, is neither the command's error nor worth a line.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
@@ -151,6 +153,11 @@ def as_interrupts() -> Iterator[None]:
     try:
         with _watched():
             yield
+    except BaseException as error:
+        if not _Received.number:
+            raise
+        _close(error)
+        raise KeyboardInterrupt(INTERRUPTED) from None
     finally:
         if _Received.timer:
             _Received.timer.cancel()
@@ -206,9 +213,17 @@ def _watch(read: int, command: threading.Lock) -> None:
     os.close(read)
 
 
+def _close(error: BaseException | None) -> None:
+    """Ends the generators that an error holds, which complain while ours is the hook."""
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
 def _raise_again(hook: Any, dropped: Any) -> None:
     if not issubclass(dropped.exc_type, KeyboardInterrupt):
-        hook(dropped)
+        if not _Received.number:
+            hook(dropped)
         return
     _Received.timer = threading.Timer(AGAIN, _send, [_Received.number or signal.SIGINT])
     _Received.timer.daemon = True

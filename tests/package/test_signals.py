@@ -2,12 +2,13 @@
 
 import contextlib
 import functools
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,53 @@ def test_an_interrupt_that_is_swallowed_is_found_at_the_next_step() -> None:
                 step()
         with signals.as_interrupts():  # another command
             step()
+
+
+class Scope:
+    """As TensorFlow's, which must be left in the order in which they were entered."""
+
+    entered = 0
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        self.entered += 1
+        depth = self.entered
+        try:
+            yield
+        finally:
+            self.entered -= 1
+            if depth != self.entered + 1:
+                raise RuntimeError("Exiting without proper nesting.")
+
+
+def test_what_a_library_says_of_being_left_half_way_is_not_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A signal between a scope's generator and its `with` leaves nobody to end the scope."""
+    scope, said = Scope(), list[Any]()
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+
+    def step() -> None:
+        with scope():
+            entered = scope().gen
+            next(entered)
+            signal.raise_signal(signal.SIGTERM)
+
+    with (
+        pytest.raises(KeyboardInterrupt, match=f"^{signals.INTERRUPTED}$") as raised,
+        signals.as_interrupts(),
+    ):
+        step()
+    assert isinstance(raised.value.__context__, RuntimeError)
+    del raised
+    gc.collect()
+    assert not said
+    assert signals.exit_code() == 128 + signal.SIGTERM
+
+
+def test_without_a_signal_an_error_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match=r"^Exiting$"), signals.as_interrupts():
+        raise RuntimeError("Exiting")
 
 
 def test_a_signal_asks_nothing_of_what_comes_after_its_command() -> None:
