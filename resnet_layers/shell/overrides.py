@@ -22,6 +22,7 @@ class Overrides(Settings):
         optimizer: sgd, adamw, adam, nadam, rmsprop, lion or lamb.
         nesterov: Whether the momentum of SGD is Nesterov's.
         weight_decay: On kernels alone, at least 0.
+        global_clipnorm: Largest norm of the gradients of all variables together, or none for any.
         scale: Least and largest share of an image in a random crop, such as 0.35,1; none for the
             middle square.
         padding: Most pixels by which images are moved, as a share of their side, in [0, 1).
@@ -58,6 +59,7 @@ class Overrides(Settings):
     optimizer: Annotated[str | None, TRAINING] = None
     nesterov: Annotated[bool | None, TRAINING, EITHER] = None
     weight_decay: Annotated[float | None, TRAINING] = None
+    global_clipnorm: Annotated[str | None, TRAINING] = None
     scale: Annotated[str | None, TRAINING] = None
     padding: Annotated[float | None, TRAINING] = None
     padding_mode: Annotated[str | None, TRAINING] = None
@@ -84,13 +86,25 @@ class Overrides(Settings):
         names = {field.name for field in dataclasses.fields(Recipe)} - other
         given = {name: getattr(self, name) for name in names}
         given = {name: value for name, value in given.items() if value is not None}
-        for name in ("augment", "scale"):
+        for name in ("augment", "scale", "global_clipnorm"):
             if given.get(name) == "none":
                 given[name] = None
         for name in ("scale", "grow"):
             if given.get(name) is not None:
                 given[name] = _two(name, given[name])
+        if given.get("global_clipnorm") is not None:
+            given["global_clipnorm"] = _number("global_clipnorm", given["global_clipnorm"])
         return dataclasses.replace(RECIPES[self.recipe or ""], **given)
+
+
+def _number(name: str, given: Any) -> float:
+    """A number where `none` may stand, too."""
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`{name}` must be a positive number or 'none'. Received: {name}={given!r}"
+        ) from None
 
 
 _LIKE = {"scale": "0.35,1", "grow": "0.6,0.8"}

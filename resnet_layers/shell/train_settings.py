@@ -81,16 +81,13 @@ class TrainSettings(Overrides):
         if self.patience is not None:
             checks.integer("patience", self.patience)
         recipe = self.chosen
-        for name, others in (
-            ("patience", {"ema": recipe.ema, "grow_from": recipe.grow_from}),
-            ("layer_decay", {"ema": recipe.ema, "accumulate": max(0, recipe.accumulate - 1)}),
-        ):
-            for other, value in others.items():
-                if getattr(self, name) is not None and value:
-                    raise ValueError(
-                        f"`{name}` must not come with `{other}`. Received: "
-                        f"{name}={getattr(self, name)}, {other}={getattr(recipe, other)}"
-                    )
+        recipe.check_layer_decay(self.layer_decay)
+        for name in ("ema", "grow_from"):
+            if self.patience is not None and getattr(recipe, name) is not None:
+                raise ValueError(
+                    f"`patience` must not come with `{name}`. Received: "
+                    f"patience={self.patience}, {name}={getattr(recipe, name)}"
+                )
         checks.fraction("validation", self.validation)
         checks.share("test", self.test)
         if self.validation + self.test >= 1:
@@ -98,8 +95,6 @@ class TrainSettings(Overrides):
                 "`validation` and `test` must leave images to train on. Received: "
                 f"validation={self.validation}, test={self.test}"
             )
-        if self.layer_decay is not None:
-            checks.share("layer_decay", self.layer_decay)
         if self.grow_from is not None and self.grow_from >= (self.image_size or self.grow_from + 1):
             raise ValueError(
                 "`grow_from` must be less than `image_size`. Received: "

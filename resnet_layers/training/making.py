@@ -33,7 +33,10 @@ LOSSES = {"softmax": CategoricalCrossentropy, "sigmoid": BinaryCrossentropy}
 def make_optimizer(recipe: Recipe, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
     """The optimizer, for a known number of steps and a largest rate."""
     rate = SCHEDULES[recipe.schedule](learning_rate, steps, recipe.warmup)
-    keywords: dict[str, Any] = {"weight_decay": recipe.weight_decay or None}
+    keywords: dict[str, Any] = {
+        "weight_decay": recipe.weight_decay or None,
+        "global_clipnorm": recipe.global_clipnorm,
+    }
     if recipe.optimizer == "sgd":
         keywords |= {"momentum": 0.9, "nesterov": recipe.nesterov}
     if recipe.ema is not None:

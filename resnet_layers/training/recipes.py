@@ -33,6 +33,8 @@ class Recipe:
             of it, and so does the number here.
         schedule: `"cosine"` or `"linear"` down to 0, or `"steps"`, which divides by 10 after a half
             and three quarters.
+        global_clipnorm: Largest norm of the gradients of all variables together, positive; `None`
+            for any.
         warmup: Share of the steps in which the rate rises, in [0, 1).
         image_size: Height and width in pixels; `None` for what suits the images.
         grow_from: Height and width of the first epochs; `None` for those of `image_size`.
@@ -77,6 +79,7 @@ class Recipe:
     optimizer: str = "sgd"
     nesterov: bool = True
     weight_decay: float = 5e-4
+    global_clipnorm: float | None = None
     schedule: str = "cosine"
     warmup: float = 0.1
     image_size: int | None = None
@@ -107,6 +110,8 @@ class Recipe:
             if getattr(self, name) is not None:
                 checks.integer(name, getattr(self, name))
         checks.positive("learning_rate", self.learning_rate)
+        if self.global_clipnorm is not None:
+            checks.positive("global_clipnorm", self.global_clipnorm)
         for name in ("weight_decay", "mixup", "cutmix"):
             checks.not_negative(name, getattr(self, name))
         for name in ("warmup", "padding", "smoothing", "drop_path"):
@@ -139,6 +144,22 @@ class Recipe:
         ratio = batch_size * self.accumulate / self.batch_size
         return self.learning_rate * ratio ** (0.5 if self.optimizer in _ADAPTIVE else 1.0)
 
+    def check_layer_decay(self, layer_decay: float | None) -> None:
+        """Says no to a rate that falls from part to part where parts cannot have their own.
+
+        Raises:
+            ValueError: If the recipe averages, accumulates or clips over all parts.
+        """
+        if layer_decay is None:
+            return
+        checks.share("layer_decay", layer_decay)
+        for name, usual in (("ema", None), ("accumulate", 1), ("global_clipnorm", None)):
+            if getattr(self, name) != usual:
+                raise ValueError(
+                    f"`layer_decay` must not come with `{name}`. Received: "
+                    f"layer_decay={layer_decay}, {name}={getattr(self, name)}"
+                )
+
     def suited(self, named: "Recipe") -> "Recipe":
         """With the rate of its optimizer, if that is another one than in the recipe of its name."""
         if self.optimizer == named.optimizer:
@@ -169,6 +190,7 @@ _A2 = Recipe(
     drop_path=0.05,
     batch_size=2048,
     optimizer="lamb",
+    global_clipnorm=1.0,  # as timm's LAMB has it unless it is told otherwise
     scale=(0.08, 1.0),
     flip=0.5,
     cutmix=1.0,

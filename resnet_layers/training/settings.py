@@ -85,8 +85,7 @@ class Settings:
                     f"{reprlib.repr(getattr(self, name))}"
                 )
         checks.seed(self.seed, 63)
-        if self.layer_decay is not None:
-            checks.share("layer_decay", self.layer_decay)
+        self.recipe.check_layer_decay(self.layer_decay)
         for name, usual in (
             ("epochs", self.recipe.epochs),
             ("batch_size", self.recipe.batch_size),

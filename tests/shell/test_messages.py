@@ -356,6 +356,11 @@ MODELS: list[Row] = [
         for value in ("0.5", "a,b", "0.1,0.2,0.3", 0.5)
     ],
     (
+        lambda: TrainSettings(global_clipnorm="much"),
+        ValueError,
+        "`global_clipnorm` must be a positive number or 'none'. Received: global_clipnorm='much'",
+    ),
+    (
         lambda: TrainSettings(compile="jit"),
         ValueError,
         "`compile` must be one of 'auto', 'xla', 'graph'. Received: compile='jit'",

@@ -318,7 +318,10 @@ def test_every_field_of_a_recipe_is_an_option() -> None:
     settings = TrainSettings(nesterov=False, scale="0.5,1", grow="0.25,0.5", grow_from=16)
     chosen = settings.chosen
     assert (chosen.nesterov, chosen.scale, chosen.grow) == (False, (0.5, 1.0), (0.25, 0.5))
-    assert TrainSettings(data=Path(), scale="none").chosen.scale is None
+    for name in ("scale", "augment", "global_clipnorm"):
+        none: dict[str, Any] = {name: "none"}
+        assert getattr(TrainSettings(data=Path(), recipe="a2", **none).chosen, name) is None
+    assert TrainSettings(global_clipnorm="2.5").chosen.global_clipnorm == 2.5
     assert TrainSettings(data=Path()).chosen == RECIPES["photos"]
 
 

@@ -194,6 +194,14 @@ ERRORS: list[Row] = [
         "`layer_decay` must be a number in (0, 1]. Received: layer_decay=2.0",
     ),
     *[
+        (
+            lambda name=name, value=value: settings({name: value}, layer_decay=0.5),
+            ValueError,
+            f"`layer_decay` must not come with `{name}`. Received: layer_decay=0.5, {name}={value}",
+        )
+        for name, value in (("ema", 0.9), ("accumulate", 2), ("global_clipnorm", 1.0))
+    ],
+    *[
         (lambda given=given: train(settings(**given)), InputError, text)
         for given, text in (
             (
@@ -415,6 +423,11 @@ ERRORS: list[Row] = [
         lambda: Batches(digits(), for_squares(8, (0,) * 3, (1,) * 3), 4, crop=RandomResizedCrop(9)),
         ValueError,
         "`crop` must be of the size of `prepare`. Received: crop.size=9, prepare.image_size=8",
+    ),
+    (
+        lambda: Recipe(**RECIPE, global_clipnorm=0.0),
+        ValueError,
+        "`global_clipnorm` must be a positive number. Received: global_clipnorm=0.0",
     ),
     (
         lambda: Recipe(**RECIPE, ema=1.0),

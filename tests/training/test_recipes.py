@@ -63,6 +63,7 @@ def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
         learning_rate=0.5,
         optimizer="adamw",
         weight_decay=0.25,
+        global_clipnorm=0.75,
         warmup=0.0,
         scale=(0.25, 0.75),
         padding=1 / 8,
@@ -95,7 +96,7 @@ def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
     assert loss.smoothing == 0.0625
     optimizer: Any = make_optimizer(recipe, 0.5, 12)
     assert isinstance(optimizer, keras.optimizers.AdamW)
-    assert optimizer.weight_decay == 0.25
+    assert (optimizer.weight_decay, optimizer.global_clipnorm) == (0.25, 0.75)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.875**0.5)
     assert optimizer.gradient_accumulation_steps == 2
     rates = [float(optimizer._learning_rate(step)) for step in (0, 6, 12)]
