@@ -48,15 +48,16 @@ class Data:
         counts = self.training.counts()
         return {i: len(self.training.labels) / len(counts) / n for i, n in enumerate(counts)}
 
-    def in_memory(self, size: int, interpolation: str) -> "Data":
-        """With the digits as squares, which are in memory anyway; files stay where they are."""
-        if self.every.kind != "digits":
-            return self
-        parts = [
-            dataclasses.replace(one, sources=list(images.read(one.sources, size, interpolation)))
-            for one in (self.training, self.validation, self.test)
+    def in_memory(self, size: int, interpolation: str, verbose: int = 0) -> "Data":
+        """With all images decoded, as squares; arguments as of `images.read`."""
+        parts = [self.training, self.validation, self.test]
+        sources = [source for one in parts for source in one.sources]
+        squares = iter(images.read(sources, size, interpolation, verbose))
+        read = [
+            dataclasses.replace(one, sources=list(itertools.islice(squares, len(one.sources))))
+            for one in parts
         ]
-        return dataclasses.replace(self, training=parts[0], validation=parts[1], test=parts[2])
+        return dataclasses.replace(self, training=read[0], validation=read[1], test=read[2])
 
     def measured(
         self, size: int, interpolation: str, data_format: str, skip_damaged: bool

@@ -89,7 +89,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         data.usual_size(found.headers) if reader is None else reader.image_size
     )
     how = "bilinear" if reader is None else reader.layer.interpolation
-    found = found.in_memory(size, how)
+    if found.every.kind == "digits":  # which are in memory anyway; files stay where they are
+        found = found.in_memory(size, how)
 
     keras.utils.set_random_seed(settings.seed)
     data_format = "channels_last" if known is None else known.stem.layout.data_format

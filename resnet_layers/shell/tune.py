@@ -8,51 +8,38 @@ import json
 import reprlib
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras_tuner
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from resnet_layers._support import signals
 from resnet_layers._support.files import discard, replacing, save_model
 from resnet_layers.shell import (
     classifier,
+    data,
     errors,
-    images,
     machines,
     progress,
     runs,
+    searched,
     train,
     trial_plots,
     trials,
 )
-from resnet_layers.shell.data import split_metadata, usual_size
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.runs import MODEL, SETTINGS
+from resnet_layers.shell.searched import LostError, Searched
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.training import labelled, tables
+from resnet_layers.training.fitting import DamagedError
 from resnet_layers.training.headers import headers
 from resnet_layers.training.waiting import Interruptible
 from resnet_layers.tuning import HyperResNet
 from resnet_layers.tuning.state import OVER, DamagedSearchWarning
 
 FILES = (MODEL, "trials.csv", "parallel_coordinates.png", "importance.png", SETTINGS)
-TEST_FRACTION = 0.2  # of the images, and of the others to choose by
-
-
-@dataclasses.dataclass(frozen=True)
-class _Data:
-    """Images for a search: to train on, to choose by, and to test the winner on."""
-
-    every: labelled.Labelled
-    test: labelled.Labelled
-    size: int
-    reader: images.Reader
-    training_arrays: tuple[NDArray[np.float32], NDArray[np.int64]]
-    validation_arrays: tuple[NDArray[np.float32], NDArray[np.int64]]
-    test_squares: NDArray[np.uint8]
 
 
 def run(settings: TuneSettings, *, quiet: bool = False, as_json: bool = False) -> int:
@@ -91,7 +78,7 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
         )
     run = runs.record("tune", settings, every)
     runs.check_folder(settings.output, run, settings.overwrite)
-    usual = 224 if settings.preset == "imagenet" else usual_size(headers(every.sources))
+    usual = 224 if settings.preset == "imagenet" else data.usual_size(headers(every.sources))
     size = settings.image_size or usual
     try:
         hypermodel = HyperResNet(
@@ -105,15 +92,16 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
     except ValueError as error:  # of the budget, which only the space can judge
         raise InputError(str(error)) from None
     _keep_settings(settings, every)
-    data = _read(settings, every, size)
+    print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
+    batches = searched.read(settings, every, size)
     with (
         contextlib.redirect_stdout(io.StringIO()),  # keras-tuner says what it reads
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", DamagedSearchWarning)
         with machines.connected():
-            tuner = make_tuner(settings, hypermodel)
-    print(_announcement(settings, data), flush=True)
+            tuner = make_tuner(settings, hypermodel, batches.damaged)
+    print(_announcement(settings, batches), flush=True)
     for warning in caught:
         if issubclass(warning.category, DamagedSearchWarning):
             print(errors.printable(warning.message), flush=True)
@@ -126,10 +114,10 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
     try:
         with machines.connected():
             tuner.search(
-                *data.training_arrays,
+                batches.training.dataset(),
+                steps_per_epoch=len(batches.training),
                 epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                validation_data=data.validation_arrays,
+                validation_data=batches.validation.dataset(),
                 verbose=0,
             )
     except KeyboardInterrupt:
@@ -139,11 +127,21 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
     if machines.is_worker():
         print("The search is over; the chief writes what it found")
         return None
-    return _finish(settings, data, tuner, run)
+    return _finish(settings, batches, tuner, run)
 
 
-def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> keras_tuner.Tuner:
-    """keras-tuner's tuner, telling about each trial."""
+def make_tuner(
+    settings: TuneSettings,
+    hypermodel: keras_tuner.HyperModel,
+    damaged: Callable[[], Iterator[DamagedError]] = lambda: iter(()),
+) -> keras_tuner.Tuner:
+    """keras-tuner's tuner, telling about each trial.
+
+    Args:
+        settings: What to do.
+        hypermodel: What makes the networks.
+        damaged: What is wrong with images, which is looked for where a trial fails.
+    """
     limits = {"max_trials": settings.trials}
     seconds: list[float] = []  # of each trial
     kind, limits = {
@@ -172,7 +170,15 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
                 Interruptible(),
                 progress.Lines(f"{name}: ", epochs=False),
             ]
-            return super().run_trial(trial, *args, **keywords)
+            try:
+                return super().run_trial(trial, *args, **keywords)
+            except Exception as error:
+                lost = next(damaged(), None)
+                if lost is None:
+                    raise
+                raise LostError(
+                    f"{lost}; when it can be, the same command goes on with the search"
+                ) from error
 
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
@@ -190,26 +196,6 @@ def make_tuner(settings: TuneSettings, hypermodel: keras_tuner.HyperModel) -> ke
         directory=settings.output,
         project_name="search",
         **limits,
-    )
-
-
-def _read(settings: TuneSettings, every: labelled.Labelled, size: int) -> _Data:
-    seen, test = every.split(settings.seed, TEST_FRACTION, together=True)
-    fitted, validation = seen.split(settings.seed, TEST_FRACTION, together=True)
-    print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
-    parts = (fitted, validation, test)
-    sources = [source for part in parts for source in part.sources]
-    ends = np.cumsum([len(part.sources) for part in parts])[:-1]
-    squares = np.split(images.read(sources, size, verbose=images.verbosity()), ends)
-    reader = images.Reader.fit(squares[0])
-    return _Data(
-        every=every,
-        test=test,
-        size=size,
-        reader=reader,
-        training_arrays=(reader.normalize(squares[0]), fitted.labels),
-        validation_arrays=(reader.normalize(squares[1]), validation.labels),
-        test_squares=squares[2],
     )
 
 
@@ -253,14 +239,15 @@ def _keep_settings(settings: TuneSettings, every: labelled.Labelled) -> None:
         raise errors.not_writable(settings.output, error) from None
 
 
-def _announcement(settings: TuneSettings, data: _Data) -> str:
-    count = len(data.training_arrays[1]), len(data.validation_arrays[1]), len(data.test.labels)
+def _announcement(settings: TuneSettings, batches: Searched) -> str:
+    count = [sum(part.sizes) for part in (batches.training, batches.validation, batches.test)]
+    size = batches.reader.image_size
     epochs = _counted(settings.epochs, "epoch")
     hyperband = settings.tuner == "hyperband"
     how_many = "" if hyperband else f"{_counted(settings.trials, 'trial')} of "
     return (
         f"Searching ({settings.tuner}): {how_many}{epochs} on {count[0]} images "
-        f"of {data.size}×{data.size} pixels; {count[1]} to choose by, {count[2]} for the test"
+        f"of {size}×{size} pixels; {count[1]} to choose by, {count[2]} for the test"
     )
 
 
@@ -269,7 +256,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _finish(
-    settings: TuneSettings, data: _Data, tuner: keras_tuner.Tuner, run: dict[str, Any]
+    settings: TuneSettings, batches: Searched, tuner: keras_tuner.Tuner, run: dict[str, Any]
 ) -> dict[str, float]:
     """Writes what the search found."""
     table = trials.Table.of(tuner)
@@ -277,22 +264,16 @@ def _finish(
         raise InputError(f"No trial succeeded. The last one ended so: {table.last_message()}")
     found = trials.best_network(tuner)
     classifier.compile_classifier(found)  # as `evaluate` will
-    scores = found.evaluate(
-        data.reader.normalize(data.test_squares),
-        data.test.labels,
-        batch_size=settings.batch_size,
-        verbose=0,
-        return_dict=True,
-    )
-    split = split_metadata(data.every, data.test, settings.seed, TEST_FRACTION)
-    metadata = classifier.metadata(data.every.class_names, data.reader, split)
+    scores = found.evaluate(batches.test.dataset(), verbose=0, return_dict=True)
+    names, split = batches.found.every.class_names, batches.found.split
+    metadata = classifier.metadata(names, batches.reader, split)
     metadata |= {"hyperparameters": table.finished[0].values, "run": run}
     model = found.replace(metadata=metadata)  # without the optimizer
     print()
     Console(markup=False, highlight=False).print(table.best(5))
     print(
         f"Best network: {model.count_params():,} parameters, accuracy {scores['accuracy']:.2%} on "
-        f"{len(data.test.labels)} test images that the search did not see"
+        f"{sum(batches.test.sizes)} test images that the search did not see"
     )
     from matplotlib import style
 

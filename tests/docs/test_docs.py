@@ -1,5 +1,6 @@
 """README and docs: every block runs, every name is there, every link leads somewhere."""
 
+import contextlib
 import doctest
 import importlib
 import pkgutil
@@ -11,6 +12,7 @@ import keras
 import pytest
 
 import resnet_layers as rl
+from tests.support.uncompiled import uncompiled
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -18,13 +20,31 @@ page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+TRAINS = [ROOT / "docs" / name for name in ("photographs.md", "fine_tuning.md")]
+
+
 @page
 def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of many short trainings operation by operation, which is over in half of the time."""
+    monkeypatch.chdir(tmp_path)
+    with uncompiled() if path in TRAINS else contextlib.nullcontext():
+        run_blocks(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TRAINS, ids=lambda path: path.name)
+def test_code_blocks_run_compiled(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_blocks(path)
+
+
+def run_blocks(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))
     if not blocks:
         pytest.skip("no code on this page")
-    monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": path.stem}
     for block in blocks:
         line = text[: block.start()].count("\n") + 1

@@ -40,6 +40,7 @@ from resnet_layers.shell import (
     predictor,
     progress,
     runs,
+    searched,
     start,
     train,
     trials,
@@ -51,6 +52,7 @@ from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import labelled, tables
+from resnet_layers.training.batches import Batches
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.waiting import Interruptible
 from resnet_layers.tuning.parts import PRESETS
@@ -985,6 +987,22 @@ def interrupted_search() -> None:
         tune.tune(TuneSettings(output=Path("run"), image_size=8))
 
 
+def search_that_loses_an_image() -> None:
+    """One that is damaged after all were read."""
+    photos = write_photos(3, 3)
+
+    def lose(*_: Any, **__: Any) -> None:
+        for path in photos.rglob("*.png"):
+            path.write_bytes(path.read_bytes()[:-20])
+        raise RuntimeError("what TensorFlow says of it")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searched, "MEMORY", 0)
+        patch.setitem(PRESETS, "small-images", ONE)
+        patch.setattr("resnet_layers.tuning.HyperResNet.fit", lose)
+        tune.tune(TuneSettings(data=photos, output=Path("run"), image_size=8))
+
+
 def load_any(path: str, *files: str) -> None:
     for name in files:
         Path(path).mkdir()
@@ -1009,16 +1027,15 @@ def finish(*rows: Any) -> None:
     model = network()
     scores = {"loss": 0.0, "accuracy": 0.0}
     tuner: Any = SimpleNamespace(oracle=oracle, get_best_models=lambda _: [model])
-    squares = np.zeros((4, 8, 8, 3), np.uint8)
-    data: Any = SimpleNamespace(
-        every=counted(2, 2),
-        test=counted(2, 2),
-        reader=images.Reader(for_squares(**PREPROCESSING)),
-        test_squares=squares,
+    reader = images.Reader(for_squares(**PREPROCESSING))
+    batches: Any = SimpleNamespace(
+        found=SimpleNamespace(every=counted(2, 2), split={}),
+        reader=reader,
+        test=Batches(counted(2, 2), reader.layer, 2),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "evaluate", lambda *_, **__: scores)
-        tune._finish(TuneSettings(output=Path("nowhere")), data, tuner, {})
+        tune._finish(TuneSettings(output=Path("nowhere")), batches, tuner, {})
 
 
 def find_best_without_weights() -> None:
@@ -1344,6 +1361,12 @@ OTHERS: list[Row] = [
         InputError,
         "A network must be a .keras file, or what `export` wrote: a folder, or a file that ends "
         "in .onnx, .tflite, .xml. Received: 'model.bin'",
+    ),
+    (
+        search_that_loses_an_image,
+        searched.LostError,
+        f"The image '{ANY}.png' cannot be read: it is damaged; when it can be, the same command "
+        "goes on with the search",
     ),
     (
         interrupted_search,

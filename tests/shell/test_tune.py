@@ -21,7 +21,7 @@ from PIL import Image
 from rich.console import Console
 
 import resnet_layers as rl
-from resnet_layers.shell import train, trial_plots, trials, tune
+from resnet_layers.shell import searched, train, trial_plots, trials, tune
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import Tuner, TuneSettings
 from resnet_layers.shell.trials import Table, Trial
@@ -193,6 +193,21 @@ def test_a_search_where_all_fails_says_why(
     assert code == 2
     assert re.search(r"^Trial 1 of 2 failed after \d+ s: no luck$", out, re.MULTILINE)
     assert err.endswith("No trial succeeded. The last one ended so: RuntimeError: no luck\n")
+
+
+@pytest.mark.slow
+@uncompiled()
+def test_images_read_from_disk_make_the_search_that_images_in_memory_make(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"image_size": 8, "batch_size": 4, "epochs": 2, "trials": 2}
+    found = []
+    for folder, memory in ((tmp_path / "memory", searched.MEMORY), (tmp_path / "disk", 0)):
+        monkeypatch.setattr(searched, "MEMORY", memory)
+        row = tune.tune(TuneSettings(data=photos, output=folder, **options))
+        with (folder / "trials.csv").open(encoding="utf-8") as file:
+            found.append((row, list(csv.DictReader(file))))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("kind", get_args(Tuner))

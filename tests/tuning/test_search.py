@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ OBJECTIVES = dict(zip(KINDS, ("val_accuracy", "val_loss", "val_accuracy", "val_l
 Found = dict[str, dict[str, Any]]
 
 
+class Kinds(dict[str, Any]):
+    """What a function makes for each kind of search that a test of this run asks for."""
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, kind: str) -> Any:
+        self[kind] = self.make(kind)
+        return self[kind]
+
+
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
 
@@ -50,62 +63,67 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
 
 
 @pytest.fixture(scope="module")
-def tuners(plans: dict[str, Plan]) -> dict[str, Any]:
+def tuners(plans: dict[str, Plan]) -> Kinds:
     """One of each kind, after its search."""
-    return {kind: tuning_script.search(plan) for kind, plan in plans.items()}
+    return Kinds(lambda kind: tuning_script.search(plans[kind]))
 
 
 @pytest.fixture(scope="module")
-def best(tuners: dict[str, Any]) -> dict[str, tuple[Any, dict[str, float], dict[str, float]]]:
+def best(tuners: Kinds) -> Kinds:
     """The best network of each search, what it scores, and what was recorded."""
-    return {kind: tuning_script.evaluate_best(tuner) for kind, tuner in tuners.items()}
+    return Kinds(lambda kind: tuning_script.evaluate_best(tuners[kind]))
 
 
 @pytest.fixture(scope="module")
-def reopened(tuners: dict[str, Any], plans: dict[str, Plan]) -> dict[str, Any]:
+def reopened(tuners: Kinds, plans: dict[str, Plan]) -> Kinds:
     """The same from a process that did not search."""
-    del tuners
-    asked = [Plan(**{**vars(plan), "does": "best"}) for plan in plans.values()]
-    return dict(zip(KINDS, _results(tuning_script.command(*asked)), strict=True))
+
+    def reopen(kind: str) -> Any:
+        assert tuners[kind]
+        plan = Plan(**{**vars(plans[kind]), "does": "best"})
+        (found,) = _results(tuning_script.command(plan))
+        return found
+
+    return Kinds(reopen)
 
 
 @pytest.fixture(scope="module")
-def opened(best: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process makes of the best networks' files that knows nothing of searches."""
+def opened(best: Kinds, tmp_path_factory: pytest.TempPathFactory) -> Kinds:
+    """What a process makes of the best network's file that knows nothing of searches."""
     folder = tmp_path_factory.mktemp("files")
     x, y = tuning_script.images()[2]
     np.savez(folder / "images.npz", x=x, y=y)
-    for kind, (model, *_) in best.items():
-        model.save(folder / f"{kind}.keras")
     code = (
         "import json, sys, keras, numpy as np, resnet_layers\n"
         "x, y = np.load('images.npz').values()\n"
-        "for path in sys.argv[1:]:\n"
-        "    model = keras.models.load_model(path)\n"
-        "    found = {'exact': type(model) is resnet_layers.ResNet}\n"
-        "    found['predictions'] = model(x).numpy().tolist()\n"
-        "    found['scores'] = model.evaluate(x, y, verbose=0, return_dict=True)\n"
-        "    loaded = {'keras_tuner', 'resnet_layers.tuning'} & set(sys.modules)\n"
-        "    print('result', json.dumps({**found, 'loaded': sorted(loaded)}))\n"
+        "model = keras.models.load_model('best.keras')\n"
+        "found = {'exact': type(model) is resnet_layers.ResNet}\n"
+        "found['predictions'] = model(x).numpy().tolist()\n"
+        "found['scores'] = model.evaluate(x, y, verbose=0, return_dict=True)\n"
+        "loaded = {'keras_tuner', 'resnet_layers.tuning'} & set(sys.modules)\n"
+        "print('result', json.dumps({**found, 'loaded': sorted(loaded)}))\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, *(f"{kind}.keras" for kind in KINDS)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=folder,
-        check=True,
-    )
-    lines = re.findall(r"^result (.*)$", result.stdout, re.MULTILINE)
-    return dict(zip(KINDS, map(json.loads, lines), strict=True))
+
+    def opening(kind: str) -> Any:
+        best[kind][0].save(folder / "best.keras")
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=folder,
+            check=True,
+        )
+        (line,) = re.findall(r"^result (.*)$", result.stdout, re.MULTILINE)
+        return json.loads(line)
+
+    return Kinds(opening)
 
 
 @pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
-def test_search_completes_every_trial(
-    kind: str, plans: dict[str, Plan], tuners: dict[str, Any]
-) -> None:
-    del tuners
+def test_search_completes_every_trial(kind: str, plans: dict[str, Plan], tuners: Kinds) -> None:
+    assert tuners[kind]
     found = tuning_script.trials(plans[kind].directory)
     assert [trial["status"] for trial in found.values()] == ["COMPLETED"] * SEARCHES[kind][1]
     assert {trial["values"]["stages"] for trial in found.values()} == {1, 2}
@@ -113,7 +131,7 @@ def test_search_completes_every_trial(
 
 @pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
-def test_best_network_scores_what_was_recorded(kind: str, best: dict[str, Any]) -> None:
+def test_best_network_scores_what_was_recorded(kind: str, best: Kinds) -> None:
     _, now, recorded = best[kind]
     assert now["val_loss"] == pytest.approx(recorded["val_loss"], abs=1e-5)
     assert now[OBJECTIVES[kind]] == pytest.approx(recorded["score"], abs=1e-5)
@@ -122,7 +140,7 @@ def test_best_network_scores_what_was_recorded(kind: str, best: dict[str, Any]) 
 @pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_best_network_of_another_process_scores_what_was_recorded(
-    kind: str, reopened: dict[str, Any]
+    kind: str, reopened: Kinds
 ) -> None:
     now, recorded = reopened[kind]
     assert now["val_loss"] == pytest.approx(recorded["val_loss"], abs=1e-5)
@@ -131,9 +149,7 @@ def test_best_network_of_another_process_scores_what_was_recorded(
 
 @pytest.mark.share(4)
 @pytest.mark.parametrize("kind", KINDS)
-def test_file_of_best_network_needs_no_tuner(
-    kind: str, best: dict[str, Any], opened: dict[str, Any]
-) -> None:
+def test_file_of_best_network_needs_no_tuner(kind: str, best: Kinds, opened: Kinds) -> None:
     (model, now, _), found = best[kind], opened[kind]
     assert found["exact"]
     assert found["loaded"] == []
@@ -146,9 +162,9 @@ def test_file_of_best_network_needs_no_tuner(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_seeds_make_the_same_search(
-    kind: str, tmp_path: Path, plans: dict[str, Plan], tuners: dict[str, Any]
+    kind: str, tmp_path: Path, plans: dict[str, Plan], tuners: Kinds
 ) -> None:
-    del tuners
+    assert tuners[kind]
     again = Plan(kind, str(tmp_path), objective=OBJECTIVES[kind])
     tuning_script.search(again)
     assert tuning_script.trials(tmp_path) == tuning_script.trials(plans[kind].directory)
@@ -165,10 +181,10 @@ def test_same_seeds_make_the_same_search(
     ],
 )
 def test_killed_search_goes_on(
-    kind: str, event: str, tmp_path: Path, plans: dict[str, Plan], tuners: dict[str, Any]
+    kind: str, event: str, tmp_path: Path, plans: dict[str, Plan], tuners: Kinds
 ) -> None:
     """Killed inside the second trial, or between the second and the third."""
-    del tuners
+    assert tuners[kind]
     plan = Plan(kind, str(tmp_path), objective=OBJECTIVES[kind], dies=(event, 2))
     assert _run(tuning_script.command(plan)).returncode == -9
     before = _completed(tuning_script.trials(tmp_path))
