@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,8 @@ def as_interrupts() -> Iterator[None]:
         if not _Received.number:
             raise
         _close(error)
-        raise KeyboardInterrupt(INTERRUPTED) from None
+        said = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        raise KeyboardInterrupt(said or INTERRUPTED) from None
     finally:
         if _Received.timer:
             _Received.timer.cancel()
@@ -206,11 +207,66 @@ def _watched() -> Iterator[None]:
 def _watch(read: int, command: threading.Lock) -> None:
     seen = 0
     while number := os.read(read, 1):
-        if number[0] in SIGNALS and signal.getsignal(number[0]) is _interrupt:
+        if number[0] in SIGNALS and _raises(number[0]):
             seen += 1
             if seen - _Received.ours > 1 and _Received.ending is command:
                 _end(number[0], None, ENDED_AT_ONCE)
     os.close(read)
+
+
+class Deferred:
+    """Holds the first signal that would end the process back until `act`.
+
+    A second one acts at once, and so does one that comes when nobody would call `act`.
+
+    Args:
+        asks: Whether somebody will, in a frame of Python.
+    """
+
+    def __init__(self, asks: Callable[[Any], bool]) -> None:
+        self.asks, self.number, self.previous = asks, 0, dict[int, Any]()
+
+    def begin(self) -> None:
+        """Takes over those signals that are not ignored, in the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                handler = signal.getsignal(number)
+                if handler not in (signal.SIG_IGN, None) and number not in self.previous:
+                    self.previous[number] = signal.signal(number, self._hold)
+
+    def end(self) -> None:
+        """Gives them back."""
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+        self.previous.clear()
+
+    def act(self) -> None:
+        """Lets the signal that came do what it does, if one came."""
+        number, self.number = self.number, 0
+        if number:
+            handler = self.previous[number]
+            self.end()
+            # Not by sending it again, which would be a second one.
+            handler(number, None) if callable(handler) else signal.raise_signal(number)
+
+    def is_over(self, handler: Any) -> bool:
+        """Whether it is this that holds back what a handler would do."""
+        return handler in self.previous.values()
+
+    def _hold(self, number: int, frame: Any) -> None:
+        at_once = bool(self.number) or not self.asks(frame)
+        self.number = number
+        if at_once:
+            self.act()
+
+
+def _raises(number: int) -> bool:
+    """Whether the handler of a signal is ours, at once or later."""
+    handler = signal.getsignal(number)
+    deferred = getattr(handler, "__self__", None)
+    return handler is _interrupt or (
+        isinstance(deferred, Deferred) and deferred.is_over(_interrupt)
+    )
 
 
 def _close(error: BaseException | None) -> None:

@@ -1,4 +1,4 @@
-"""`--config`: options from a TOML file."""
+"""Options from a TOML file: that of `--config`, or of the run that `--resume` goes on with."""
 
 import re
 import tomllib
@@ -14,22 +14,49 @@ from resnet_layers.shell.errors import InputError
 
 
 def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Gives the options that were not typed the values of the file that `--config` names.
+    """Gives the options that were not typed the values of the file that is named.
 
     Raises:
         InputError: If the file cannot be read, or is no TOML.
     """
     for argument in arguments:
-        if "--config" in argument.names and argument.tokens:
-            path = Path(argument.tokens[-1].value)
-            names = {name for argument in arguments for name in argument.names} - {"--config"}
-            options = _read(path)
-            if _written_for(path) == "train":  # before there were recipes it was like this one
-                options.setdefault("recipe", "digits")
-            known = [name.lstrip("-").replace("-", "_") for name in names]
-            check(path, options, known, " ".join(commands))
-            _check_kinds(path, options, arguments)
-            Dict(options, use_commands_as_keys=False, source=str(path))(app, commands, arguments)
+        if not argument.tokens or not {"--config", "--resume"} & set(argument.names):
+            continue
+        path = Path(argument.tokens[-1].value)
+        options = {}
+        if "--resume" in argument.names:
+            options = {"output": str(path)}  # wherever the folder is now
+            if not (path / OF_THE_RUN).exists():
+                raise InputError(f"There is no checkpoint in '{path}'")
+            path = path / OF_THE_RUN
+        options = {**_read(path), **options}
+        if _written_for(path) == "train":  # before there were recipes it was like this one
+            options.setdefault("recipe", "digits")
+        names = {name for one in arguments for name in one.names} - {"--config"}
+        known = [name.lstrip("-").replace("-", "_") for name in names]
+        check(path, options, known, " ".join(commands))
+        _check_kinds(path, options, arguments)
+        Dict(options, use_commands_as_keys=False, source=str(path))(app, commands, arguments)
+
+
+OF_THE_RUN = Path("checkpoints", "settings.toml")
+FREE = ("epochs", "output", "data")  # what may change where a run goes on
+
+
+def check_resumed(folder: Path, mine: dict[str, Any], free: Sequence[str] = FREE) -> None:
+    """Refuses options that are not those of the run that goes on.
+
+    Raises:
+        InputError: If there is one.
+    """
+    theirs = _read(folder / OF_THE_RUN)
+    for name in {**theirs, **mine}:
+        if name not in free and mine.get(name) != theirs.get(name):
+            raise InputError(
+                "`--resume` must come without options that the run has not, but for --epochs, "
+                f"--output and --data. Received: {name}={mine.get(name)!r}, in the run "
+                f"{name}={theirs.get(name)!r}"
+            )
 
 
 def check(path: Path, options: dict[str, Any], names: Sequence[str], command: str) -> None:

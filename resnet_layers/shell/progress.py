@@ -35,6 +35,8 @@ class Lines(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not logs:  # the step was done in another run, which this one goes on with
+            return
         steps, now = self.params["steps"], monotonic()
         done = self._epoch + (batch + 1) / steps
         if self._began is None:

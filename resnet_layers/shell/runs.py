@@ -32,7 +32,7 @@ def record(command: str, settings: Settings, data: Labelled) -> dict[str, Any]:
         "command": command,
         "settings": {
             name: Path(value).name if name == "from" else value
-            for name, value in _chosen(settings).items()
+            for name, value in chosen(settings).items()
             if name not in ("data", "output")
         },
         "images": data.digest(),
@@ -48,7 +48,7 @@ def write_settings(path: Path, command: str, settings: Settings) -> None:
     """Writes what `--config` reads, so that a run can be repeated."""
     with path.open("w", encoding="utf-8") as file:
         file.write(f"# For `resnet-layers {command} --config {SETTINGS}`\n")
-        for name, value in _chosen(settings).items():
+        for name, value in chosen(settings).items():
             known = checks.is_utf8(str(value))  # TOML has no other names
             file.write(
                 tomli_w.dumps({name: value}) if known else f"# {name} is no UTF-8: type it\n"
@@ -123,7 +123,7 @@ def next_commands(settings: Settings) -> str:
     )
 
 
-def _chosen(settings: Settings) -> dict[str, Any]:
+def chosen(settings: Settings) -> dict[str, Any]:
     """The options as TOML has them: no value for those that were not given, and whole paths."""
     fields = {f.name.rstrip("_"): getattr(settings, f.name) for f in dataclasses.fields(settings)}
     if isinstance(settings, TrainSettings) and settings.source is not None:
@@ -131,7 +131,7 @@ def _chosen(settings: Settings) -> dict[str, Any]:
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value
         for name, value in fields.items()
-        if value is not None and name not in ("overwrite", "look")
+        if value is not None and name not in ("overwrite", "look", "resume")
     }
 
 

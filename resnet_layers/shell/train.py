@@ -12,12 +12,23 @@ from typing import Any
 
 import keras
 
+from resnet_layers._support import signals
 from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing, save_model
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving.precision import with_dtype
-from resnet_layers.shell import classifier, data, errors, images, progress, runs, sheet, start
+from resnet_layers.shell import (
+    classifier,
+    data,
+    errors,
+    images,
+    progress,
+    resuming,
+    runs,
+    sheet,
+    start,
+)
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.evaluation import Evaluation, said
 from resnet_layers.shell.runs import MODEL, SETTINGS
@@ -78,6 +89,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("train", settings, found.every)
     runs.check_folder(settings.output, run, settings.overwrite or settings.look)
+    if not settings.look:
+        resuming.check(settings)
     known = start.known(settings)
     reader = None if known is None else start.reader(known, settings.image_size)
     print(
@@ -106,6 +119,14 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     unfreezing = start.freeze(settings, model)
     if settings.chosen.precision != "float32":
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
+    callbacks = _callbacks(settings)
+    remembering = [one for one in callbacks if not isinstance(one, progress.Lines)]
+    made = None
+    try:
+        if not settings.look:
+            made = resuming.checkpoint(settings, [*unfreezing, *remembering])
+    except OSError as error:
+        raise errors.not_writable(settings.output, error) from None
     fitting = Fitting(
         FitSettings(
             model=model,
@@ -122,7 +143,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             headers=found.headers,
             skip_damaged=settings.skip_damaged,
             compile=settings.compile,
-            callbacks=[*unfreezing, *_callbacks(settings)],
+            checkpoint=made,
+            callbacks=[*unfreezing, *callbacks],
             verbose=int(images.verbosity() == 1),
         )
     )
@@ -139,6 +161,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         f"{len(found.training.labels)} images of {size}×{size} pixels; "
         f"{len(found.validation.labels)} for validation, {len(found.test.labels)} for the test"
     )
+    for sentence in resuming.said(made, settings.epochs) if made else []:
+        print(sentence)
     for sentence in [*data.odd_classes(found), *advice(settings, size, fitting.total)]:
         print(sentence)
     try:
@@ -146,6 +170,12 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         network = _written(fitting)
     except DamagedError as error:
         raise _kept(settings, _written(fitting), fitting, error) from error
+    except KeyboardInterrupt:
+        there = resuming.goes_on(settings.output)
+        raise KeyboardInterrupt(f"{signals.INTERRUPTED}{there}") from None
+    except OSError as error:
+        there = resuming.goes_on(settings.output)
+        raise InputError(f"{errors.not_writable(settings.output, error)}{there}") from None
     data.tell_left_out(fitting.left_out)
     written = classifier.of(network, settings.output / MODEL)
     try:

@@ -36,6 +36,11 @@ class TrainSettings(Overrides):
         balance: Give each class the same weight in all, however many images it has.
         patience: Epochs without a lower loss on the images for validation after which training
             ends with the weights that had it lowest; without it, all epochs are trained.
+        resume: Folder of a run that was not ended, which goes on at the step where it was, with its
+            options; only `--epochs`, `--output` and `--data` may be others.
+        checkpoint_every: Steps between two checkpoints within an epoch; without it, there is one
+            after each epoch, and when the run is interrupted.
+        keep: How many of the best epochs keep their checkpoints, besides the last one; at least 0.
         layer_decay: Factor of the learning rate from part to part, from the head to the stem, in
             (0, 1].
         validation: Share of the images to look at after each epoch, in [0, 1). A folder with
@@ -63,6 +68,9 @@ class TrainSettings(Overrides):
     tensorboard: Annotated[bool, OUTPUT, FLAG] = False
     balance: Annotated[bool, TRAINING, FLAG] = False
     patience: Annotated[int | None, TRAINING, INTEGER] = None
+    resume: Annotated[Path | None, OUTPUT, PATH] = None
+    checkpoint_every: Annotated[int | None, OUTPUT, INTEGER] = None
+    keep: Annotated[int, OUTPUT, INTEGER] = 1
     output: Annotated[Path, OUTPUT, PATH] = Path("resnet_run")
 
     def __post_init__(self) -> None:
@@ -78,8 +86,10 @@ class TrainSettings(Overrides):
         super().__post_init__()
         checks.positive("learning_rate", self.learning_rate)
         checks.choice("compile", self.compile, ("auto", "xla", "graph"))
-        if self.patience is not None:
-            checks.integer("patience", self.patience)
+        for name in ("patience", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                checks.integer(name, getattr(self, name))
+        checks.integer("keep", self.keep, minimum=0)
         recipe = self.chosen
         recipe.check_layer_decay(self.layer_decay)
         for name in ("ema", "grow_from"):

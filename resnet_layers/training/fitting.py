@@ -1,6 +1,7 @@
 """`Fitting`: `fit` by a recipe, with images that grow, averages at the end, and late damage."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import math
@@ -21,6 +22,7 @@ from resnet_layers.training.labels import CategoricalAccuracy, MeanAveragePrecis
 from resnet_layers.training.making import make_batches, make_loss, make_optimizer
 from resnet_layers.training.pictures import quiet
 from resnet_layers.training.settings import COMPILED, Settings, check_fit
+from resnet_layers.training.states import State, check_same
 from resnet_layers.training.waiting import DataWait, Interruptible
 
 _NONE = np.arange(0)
@@ -51,7 +53,12 @@ class Fitting:
         size: Any = settings.prepare.image_size
         self.size: int = size
         self.epochs, self.batch_size = settings.epochs or 0, settings.batch_size or 0
-        self.table: list[history.Row] = []
+        self.checkpoint = settings.checkpoint
+        state = self.checkpoint.state if self.checkpoint else State()
+        self.table: list[history.Row] = list(state.history)
+        if self.checkpoint and not self.checkpoint.callbacks:
+            self.checkpoint.callbacks = list(settings.callbacks)
+        self.first = self.epochs if state.stopped else state.epoch
         self.left_out: list[InputError] = []
         self.steps = 0
         self._now = self.size  # of the images of an epoch
@@ -93,19 +100,20 @@ class Fitting:
         recipe = self.settings.recipe
         self._compile()
         sizes = [recipe.size_in(epoch, self.epochs, self.size) for epoch in range(self.epochs)]
+        left = range(self.first, self.epochs)
+        groups = [list(group) for _, group in itertools.groupby(left, sizes.__getitem__)]
         with quiet():
-            for size, group in itertools.groupby(range(self.epochs), sizes.__getitem__):
-                some, self._now = list(group), size
-                training = self.batches(size)
-                self._epochs(training, some[0], some[-1] + 1)
+            # Where nothing is left, `fit` still ends what it does at the end.
+            for some in groups or [[]]:
+                self._now = sizes[some[0] if some else -1]
+                training = self.batches(self._now)
+                first = some[0] if some else self.epochs
+                self._epochs(training, first, first + len(some))
                 self.left_out += training.left_out
                 if self.model.stop_training:
                     break
             if not all(map(math.isfinite, self.table[-1].values())):
-                raise InputError(
-                    f"The loss is no longer a number in epoch {len(self.table)}: `learning_rate` "
-                    f"must be smaller. Received: learning_rate={self.settings.learning_rate}"
-                )
+                raise InputError(self._diverged())
             if recipe.ema is not None:
                 self._recalibrate(training, self.total)
         self.left_out += self.validation.left_out
@@ -127,7 +135,8 @@ class Fitting:
 
     def _compile(self) -> None:
         settings, several = self.settings, self.settings.images.several
-        optimizer: Any = make_optimizer(settings.recipe, settings.learning_rate or 0.0, self.total)
+        rate = settings.learning_rate or 0.0
+        optimizer: Any = make_optimizer(settings.recipe, rate, *self._steps())
         if settings.layer_decay is not None:
             optimizer = layer_decay(self.model, optimizer, settings.layer_decay)
         logits = gives_logits(self.model)
@@ -148,7 +157,7 @@ class Fitting:
             recalibrate(self.model, (batch[0] for batch in some))
 
     def _epochs(self, training: Batches, first: int, last: int) -> None:
-        counted = Interruptible()
+        self._counted = counted = Interruptible()
 
         def add(epoch: int, logs: Any) -> None:
             self.table.append(history.row(logs))
@@ -160,6 +169,9 @@ class Fitting:
                     )
 
         start = first * len(training)
+        begin = start
+        if self.checkpoint and first == self.checkpoint.epoch:
+            begin = self.checkpoint.start
 
         def damaged() -> Iterator[InputError]:
             self.steps = start + counted.steps
@@ -169,7 +181,7 @@ class Fitting:
 
         with self._named(damaged):
             self.model.fit(
-                training.dataset(start),
+                training.dataset(begin),
                 steps_per_epoch=len(training),
                 initial_epoch=first,
                 epochs=last,
@@ -181,6 +193,7 @@ class Fitting:
                     counted,
                     keras.callbacks.LambdaCallback(on_epoch_end=add),
                     *self.settings.callbacks,
+                    *([self.checkpoint] if self.checkpoint else []),
                 ],
                 verbose=self.settings.verbose,
             )
@@ -201,6 +214,55 @@ class Fitting:
             if first is None:
                 raise
             raise DamagedError(str(first)) from error
+
+    def _asked(self) -> dict[str, Any]:
+        """What decides the numbers of a training, for a checkpoint."""
+        settings = self.settings
+        names = ("epochs", "batch_size", "learning_rate", "layer_decay", "seed", "skip_damaged")
+        return {
+            **{name: getattr(settings, name) for name in names},
+            **dataclasses.asdict(settings.recipe),
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "prepare": settings.prepare.get_config(),
+            "class_weight": settings.class_weight and sorted(settings.class_weight.items()),
+            "images": settings.images.digest(),
+            "validation": self.validation.images.digest(),
+            "compile": settings.compile,
+        }
+
+    def _steps(self) -> tuple[int, list[tuple[int, int]]]:
+        """How many there were at first, and from which on there were others in all."""
+        checkpoint, asked = self.checkpoint, self._asked()
+        if checkpoint is None:
+            return self.total, []
+        begun: dict[str, Any] = checkpoint.options.setdefault(
+            "training", {**asked, "steps": self.total, "stretched": []}
+        )
+        ours = {name: value for name, value in asked.items() if name != "epochs"}
+        check_same("settings", ours, {name: begun.get(name) for name in ours})
+        if asked["epochs"] != begun["epochs"]:
+            over = checkpoint.state.stopped or checkpoint.epoch >= begun["epochs"]
+            if over or self.epochs <= checkpoint.epoch:
+                raise InputError(
+                    "`epochs` must stay as they are where training is over, and be more than are "
+                    f"over elsewhere. Received: epochs={self.epochs}, after {checkpoint.epoch} of "
+                    f"{begun['epochs']}"
+                )
+            begun["stretched"].append([checkpoint.start, self.total])
+            begun["epochs"] = self.epochs
+        return begun["steps"], [(begin, total) for begin, total in begun["stretched"]]
+
+    def _diverged(self) -> str:
+        """What is said of a loss that is no number."""
+        step = (self._counted.steps - 1) % len(self.batches(self._now)) + 1
+        last = self.checkpoint and self.checkpoint.last
+        there = f"; the last good checkpoint is '{printable(last)}'" if last else ""
+        return (
+            f"The loss is no longer a number in epoch {len(self.table)}, step {step}: "
+            "`learning_rate` must be smaller. Received: "
+            f"learning_rate={self.settings.learning_rate}{there}"
+        )
 
     def _too_large(self) -> str:
         """What is said of a step that memory is too small for."""

@@ -16,7 +16,7 @@ from resnet_layers.training.labels import BinaryCrossentropy, CategoricalCrossen
 from resnet_layers.training.mixing import Mixing
 from resnet_layers.training.policies import RandAugment
 from resnet_layers.training.recipes import Recipe
-from resnet_layers.training.schedules import SCHEDULES
+from resnet_layers.training.schedules import SCHEDULES, Stretched
 
 OPTIMIZERS = {
     "sgd": optimizers.SGD,
@@ -30,9 +30,24 @@ OPTIMIZERS = {
 LOSSES = {"softmax": CategoricalCrossentropy, "sigmoid": BinaryCrossentropy}
 
 
-def make_optimizer(recipe: Recipe, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer, for a known number of steps and a largest rate."""
+def make_optimizer(
+    recipe: Recipe,
+    learning_rate: float,
+    steps: int,
+    stretched: Sequence[tuple[int, int]] = (),
+) -> keras.optimizers.Optimizer:
+    """The optimizer, for a known number of steps and a largest rate.
+
+    Args:
+        recipe: What says which.
+        learning_rate: The largest rate.
+        steps: How many steps there are.
+        stretched: Steps from which on the rest of the schedule takes another number of them, each
+            with how many there are in all from then on.
+    """
     rate = SCHEDULES[recipe.schedule](learning_rate, steps, recipe.warmup)
+    for begin, total in stretched:
+        rate, steps = Stretched(rate, begin, steps, total), total
     keywords: dict[str, Any] = {
         "weight_decay": recipe.weight_decay or None,
         "global_clipnorm": recipe.global_clipnorm,

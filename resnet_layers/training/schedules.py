@@ -105,6 +105,41 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
         return {"schedule": config, "factor": self.factor}
 
 
+@keras.saving.register_keras_serializable(package="resnet_layers")
+class Stretched(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule, whose rest takes another number of steps from one of them on.
+
+    Args:
+        schedule: That schedule, or its config.
+        begin: The step from which on the rest is stretched, at least 0.
+        steps: Steps of the schedule in all, more than `begin`.
+        total: Steps in all that there are now, more than `begin`.
+    """
+
+    def __init__(self, schedule: Any, begin: int, steps: int, total: int) -> None:
+        super().__init__()
+        if isinstance(schedule, dict):
+            schedule = keras.saving.deserialize_keras_object(schedule)
+        self.schedule = schedule
+        self.begin = checks.integer("begin", begin, minimum=0)
+        self.steps = checks.integer("steps", steps, minimum=begin + 1)
+        self.total = checks.integer("total", total, minimum=begin + 1)
+
+    def __call__(self, step: Any) -> Any:
+        step = keras.ops.cast(step, "float32")
+        share = (self.steps - self.begin) / (self.total - self.begin)
+        after = self.begin + (step - self.begin) * share
+        return self.schedule(keras.ops.where(step < self.begin, step, after))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "begin": self.begin,
+            "steps": self.steps,
+            "total": self.total,
+        }
+
+
 class WarmUpCosine(keras.callbacks.Callback):
     """Raises the learning rate in a line, then lowers it to zero along a cosine.
 

@@ -13,6 +13,7 @@ from resnet_layers._support.errors import InputError
 from resnet_layers.layers.head import last_activation
 from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.networks.model import ResNet
+from resnet_layers.training.checkpoints import Checkpoint
 from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.recipes import RECIPES, Recipe
@@ -41,6 +42,9 @@ class Settings:
         headers: As of `Batches`.
         skip_damaged: As of `Batches`.
         compile: `"xla"`, `"graph"`, or `"auto"`, by which Keras chooses.
+        checkpoint: Where training is written down meanwhile, or goes on, as `resume` has it; `None`
+            for nowhere. Epochs may be others than in the run that goes on: the rest of the schedule
+            takes as many steps as there are. Nothing else may.
         callbacks: As of `keras.Model.fit`. It is called again where the size of images changes.
         verbose: As of `keras.Model.fit`.
         output: Folder for `model.keras`, `history.csv` and `curves.png`; `None` writes nothing.
@@ -64,6 +68,7 @@ class Settings:
     headers: Sequence[Header] | None = None
     skip_damaged: bool = False
     compile: str = "auto"
+    checkpoint: Checkpoint | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
     verbose: int = 0
     output: Path | None = None
@@ -75,6 +80,7 @@ class Settings:
             "prepare": Preprocessing,
             "validation": (Labelled, type(None)),
             "recipe": Recipe,
+            "checkpoint": (Checkpoint, type(None)),
             "output": (Path, type(None)),
         }
         for name, kind in kinds.items():

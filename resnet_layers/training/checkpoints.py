@@ -1,0 +1,374 @@
+"""`Checkpoint` and `resume`: a training that goes on where it was killed, at the same numbers."""
+
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+import keras
+import numpy as np
+
+from resnet_layers._support import checks
+from resnet_layers._support.signals import Deferred
+from resnet_layers.training import history, states
+from resnet_layers.training.fine_tuning import Unfreeze
+from resnet_layers.training.states import CheckpointError, State
+
+try:
+    import fcntl
+except ImportError:  # of Windows
+    fcntl = None  # type: ignore[assignment]
+
+_LOCKS: dict[Path, IO[str]] = {}  # of this process
+_NAME = re.compile(r"epoch-(\d{5,})-step-(\d{7,})\.safetensors")
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes all that a training is, so that `resume` goes on at the step where it was.
+
+    That is weights, statistics, seeds, the optimizer with its averages, metrics, history, and what
+    other callbacks have noted: at the beginning, after each epoch, each `every` steps, and before
+    a signal such as SIGTERM or Ctrl-C ends the process, in a thread of its own. It stands last
+    among the callbacks of `fit`, whose batches must be a function of their number, as those of
+    `Batches` are.
+
+    Args:
+        folder: Where the checkpoints are; made if it does not exist.
+        every: Steps between two of them within an epoch, positive; `None` for none.
+        keep: How many of the best epochs are kept besides the last checkpoint, at least 0; by
+            the first of `val_accuracy`, `val_mean_average_precision`, `val_loss` and `loss`.
+        callbacks: Those of `fit` that have something to remember, such as `EarlyStopping`.
+        options: What the training was asked for, as JSON takes it; `resume` gives it back.
+        state: Where it goes on, as `resume` reads it; `None` for a new training.
+
+    Attributes:
+        epoch: Epochs that were over when training began or goes on.
+        start: Steps that were done then, in all epochs.
+        state: Where the training is, with the logs of the epochs that are over.
+
+    Raises:
+        CheckpointError: If the folder holds checkpoints, with which `resume` goes on.
+        ValueError: If an argument is out of range.
+        TypeError: If an argument has the wrong type.
+
+    Example:
+
+    >>> from resnet_layers import training
+    >>> from resnet_layers.layers.preprocessing import for_squares
+    >>> prepare = for_squares(image_size=8, mean=(127.5,) * 3, std=(64.0,) * 3)
+    >>> batches = training.Batches(training.labelled.digits(), prepare, batch_size=64, seed=0)
+    >>> model = ResNet.from_variant("cifar_resnet20", classes=10)
+    >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> folder = getfixture("tmp_path") / "checkpoints"
+    >>> checkpoint = training.Checkpoint(folder, every=10)  # or training.resume(folder)
+    >>> _ = model.fit(
+    ...     batches.dataset(checkpoint.start),
+    ...     steps_per_epoch=len(batches),
+    ...     initial_epoch=checkpoint.epoch,
+    ...     epochs=1,
+    ...     shuffle=False,
+    ...     callbacks=[checkpoint],
+    ...     verbose=0,
+    ... )
+    >>> training.resume(folder).epoch
+    1
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        every: int | None = None,
+        keep: int = 1,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        options: Mapping[str, Any] | None = None,
+        state: State | None = None,
+    ) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.every = None if every is None else checks.integer("every", every)
+        self.keep = checks.integer("keep", keep, minimum=0)
+        self.callbacks, self.options = list(callbacks), dict(options or {})
+        self.state = state or State()
+        self.epoch, self.start = self.state.epoch, self.state.done
+        self._resumes = state is not None
+        self._skipping = 0
+        self._metrics: states.Tensors | None = None  # of training, while images are evaluated
+        self._written: Future[None] | None = None
+        self._pool = ThreadPoolExecutor(1, "checkpoint")
+        self._deferred = Deferred(self._is_fitting)
+        if state is None and files(self.folder):
+            raise CheckpointError(
+                "`folder` must hold no checkpoints, with which `training.resume` goes on. "
+                f"Received: folder='{self.folder}'"
+            )
+
+    @property
+    def last(self) -> Path | None:
+        """The newest file."""
+        found = files(self.folder)
+        return found[-1] if found else None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock(self.folder)
+        self._deferred.begin()
+        if self._resumes and (self.state.stopped or self.epoch >= self.params["epochs"]):
+            for callback in self.callbacks:
+                if isinstance(callback, Unfreeze):
+                    callback.on_epoch_begin(self.epoch - 1)
+            self._restore(self.state)  # there is no epoch to begin
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        state, resumes, self._resumes = self.state, self._resumes, False
+        if resumes:
+            self._restore(state)
+            if state.step:
+                self._skip(state)
+            state.tensors = {}  # which are large
+        state.epoch, state.step, state.steps = epoch, 0, self.params["steps"] or 0
+        if self.last is None:
+            self._save()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._skipping:
+            return
+        before, self.state.step = self.state.done, batch + 1
+        if self._deferred.number:
+            self._end()
+        is_due = self.every and self.state.done // self.every > before // self.every
+        if is_due and self.state.step < self.state.steps:
+            if math.isfinite((logs or {}).get("loss", 0.0)):
+                self._save()
+        elif self._written is not None and self._written.done():
+            self._written.result()  # which says that a disk is full
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._metrics = states.taken("metrics", self.model.metrics_variables)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._deferred.number:
+            self._end()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self._metrics = None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        state = self.state
+        state.history.append(history.row(logs or {}))
+        state.epoch, state.step, state.stopped = epoch + 1, 0, bool(self.model.stop_training)
+        if all(map(math.isfinite, state.history[-1].values())):
+            self._save()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._wait()
+        self._deferred.act()
+        self._deferred.end()
+        unlock(self.folder)
+
+    def _is_fitting(self, frame: Any) -> bool:
+        while frame is not None:
+            if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is self.model:
+                return True
+            frame = frame.f_back
+        return False
+
+    def _end(self) -> None:
+        """Lets the signal act once a checkpoint is there."""
+        self._save()
+        self._wait()
+        unlock(self.folder)
+        self._deferred.act()
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            self._written.result()
+            self._written = None
+
+    def _save(self) -> None:
+        """Copies what the next step changes, and writes it meanwhile."""
+        self._wait()
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()  # within an epoch Keras has the variables elsewhere
+        tensors = {
+            **states.taken("model", self.model.variables),
+            **states.taken("optimizer", self._optimizer().variables),
+        }
+        if self.state.step:
+            metrics = self._metrics
+            tensors |= metrics or states.taken("metrics", self.model.metrics_variables)
+        callbacks = [
+            [type(one).__name__, states.attributes(one, f"callback{i}", tensors)]
+            for i, one in enumerate(self.callbacks)
+        ]
+        state = dataclasses.replace(
+            self.state,
+            history=list(self.state.history),
+            tensors=tensors,
+            callbacks=callbacks,
+            options={**self.options, "every": self.every, "keep": self.keep},
+        )
+        self._written = self._pool.submit(self._write, state)
+
+    def _write(self, state: State) -> None:
+        floats = (tensor for tensor in state.tensors.values() if tensor.dtype.kind == "f")
+        if not all(np.isfinite(tensor).all() for tensor in floats):
+            return  # what is there is better
+        path = self.folder / f"epoch-{state.epoch:05}-step-{state.step:07}.safetensors"
+        states.write(path, state)
+        best = sorted(range(len(state.history)), key=lambda i: _score(state.history[i]))
+        epochs = {i + 1 for i in best[len(best) - self.keep :]} if self.keep else set()
+        for other in files(self.folder):
+            epoch, step = _place(other)
+            if other != path and (step or epoch not in epochs):
+                other.unlink(missing_ok=True)
+
+    def _optimizer(self) -> Any:
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        return optimizer
+
+    def _restore(self, state: State) -> None:
+        tensors = state.tensors
+        states.given("model", self.model.variables, tensors)
+        states.given("optimizer", self._optimizer().variables, tensors)
+        left = list(state.callbacks)
+        for callback in self.callbacks:
+            noted = next((one for one in left if one[0] == type(callback).__name__), None)
+            if noted:  # others are new
+                left.remove(noted)
+                for name, value in noted[1].items():
+                    setattr(callback, name, states.decoded(value, tensors))
+
+    def _skip(self, state: State) -> None:
+        """Lets `fit` count the steps that are done without doing them again.
+
+        A `fit` for the rest of an epoch alone would begin and end, which callbacks and averages
+        take for the begin and the end of a training.
+        """
+        function, self._skipping, tensors = self.model.train_function, state.step, state.tensors
+        logs: Any = {}
+
+        def restore() -> None:
+            states.given("metrics", self.model.metrics_variables, tensors)
+            logs.update(self.model.get_metrics_result())  # by whose names Keras knows them
+
+        late = keras.backend.backend() == "tensorflow"  # where the first step makes the metrics
+        if not late:
+            restore()
+
+        def skipped(*arguments: Any) -> Any:
+            self._skipping -= self.model.steps_per_execution
+            if self._skipping <= 0:
+                self.model.train_function, self._skipping = function, 0
+                if late:
+                    _make_metrics(self.model, arguments[0].element_spec)
+                    restore()
+            return logs if len(arguments) == 1 else (logs, arguments[0])
+
+        self.model.train_function = skipped
+
+
+def resume(
+    folder: str | os.PathLike[str], callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> Checkpoint:
+    """The `Checkpoint` that goes on where the last one in a folder was written.
+
+    Args:
+        folder: That of `Checkpoint`.
+        callbacks: Those of `fit`, as for `Checkpoint`; they get back what they had noted.
+
+    Raises:
+        CheckpointError: If there is none, if the last one is damaged, when the one before it is
+            named, or if it was written with other versions.
+
+    Example:
+
+    >>> training.resume(getfixture("tmp_path"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    resnet_layers.training.states.CheckpointError: There is no checkpoint in '...
+    """
+    found = files(Path(folder))
+    if not found:
+        raise CheckpointError(f"There is no checkpoint in '{folder}'")
+    try:
+        state = states.read(found[-1])
+    except CheckpointError as error:
+        before = f"; the one before it is '{found[-2]}'" if found[1:] else ""
+        removed = " to go on from when the damaged one is removed" if before else ""
+        raise CheckpointError(f"{error}{before}{removed}") from None
+    states.check_same("versions", states.made_by(), state.made_by)
+    options = dict(state.options)
+    every, keep = options.pop("every"), options.pop("keep")
+    return Checkpoint(
+        folder, every=every, keep=keep, callbacks=callbacks, options=options, state=state
+    )
+
+
+def lock(folder: Path) -> None:
+    """Keeps other processes from training into a folder, where its file system can.
+
+    Raises:
+        CheckpointError: If one of them does.
+    """
+    path = Path(os.path.realpath(folder)) / "lock"
+    if fcntl is None or path in _LOCKS:
+        return
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise CheckpointError(
+            f"`folder` must not be trained into by another process. Received: folder='{folder}'"
+        ) from None
+    except OSError:  # not all have locks
+        file.close()
+        return
+    _LOCKS[path] = file
+
+
+def unlock(folder: Path) -> None:
+    """Lets others train into it."""
+    file = _LOCKS.pop(Path(os.path.realpath(folder)) / "lock", None)
+    if file:
+        file.close()
+
+
+def files(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the newest last."""
+    try:
+        found = [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=_place)
+
+
+def _place(path: Path) -> tuple[int, int]:
+    found = _NAME.fullmatch(path.name)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _score(row: history.Row) -> float:
+    """The better the larger."""
+    for name in ("val_accuracy", "val_mean_average_precision", "val_loss", "loss"):
+        if name in row:
+            return -row[name] if name.endswith("loss") else row[name]
+    return 0.0
+
+
+def _make_metrics(model: Any, spec: Any) -> None:
+    """Makes the variables of metrics, which Keras makes from its first batch on TensorFlow."""
+
+    def zeros(shape: Any, dtype: str = "float32") -> Any:
+        return keras.ops.zeros([1 if size is None else size for size in shape], dtype)
+
+    _, y, *weights = keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype.name), spec)
+    outputs = keras.tree.map_shape_structure(zeros, model.output_shape)
+    model.compute_metrics(None, y, outputs, *weights)

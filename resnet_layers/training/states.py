@@ -1,0 +1,230 @@
+"""Checkpoint files: tensors with what else a training is, whole and unchanged or refused."""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_layers._support.errors import InputError
+from resnet_layers._support.files import replacing
+
+FORMAT = 1
+Tensors = dict[str, NDArray[Any]]
+
+
+class CheckpointError(InputError):
+    """A checkpoint that cannot be gone on from."""
+
+
+def made_by() -> dict[str, Any]:
+    """What equal numbers depend on beside the options."""
+    from resnet_layers import __version__
+
+    backend = keras.backend.backend()
+    found = {
+        "format": FORMAT,
+        "resnet_layers": __version__,
+        "keras": keras.__version__,
+        "backend": backend,
+        backend: importlib.import_module(backend).__version__,
+    }
+    if backend == "tensorflow":
+        from tensorflow.python.framework.config import is_op_determinism_enabled
+
+        found["deterministic"] = is_op_determinism_enabled()
+    return found
+
+
+@dataclasses.dataclass(kw_only=True)
+class State:
+    """A training between two of its steps.
+
+    Args:
+        epoch: Epochs that are over.
+        step: Steps of the next one that are done.
+        steps: Steps of an epoch.
+        stopped: Whether a callback has ended it.
+        history: Logs of the epochs that are over.
+        tensors: Variables of the model, the optimizer and the metrics, and arrays of callbacks.
+        callbacks: Class and attributes of each callback.
+        options: What the training was asked for.
+        made_by: Versions and backend, and whether operations were deterministic.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    stopped: bool = False
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    tensors: Tensors = dataclasses.field(default_factory=dict)
+    callbacks: list[Any] = dataclasses.field(default_factory=list)
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    made_by: dict[str, Any] = dataclasses.field(default_factory=made_by)
+
+    @property
+    def done(self) -> int:
+        """Steps in all epochs."""
+        return self.epoch * self.steps + self.step
+
+
+def write(path: Path, state: State) -> None:
+    """A file in the format of safetensors, with a digest of all that it holds.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from safetensors.numpy import save
+
+    fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+    tensors: Tensors = fields.pop("tensors")
+    fields["kinds"] = {name: [str(t.dtype), list(t.shape)] for name, t in tensors.items()}
+    said = json.dumps(fields)
+    # As bytes, since NumPy has not all types by itself.
+    rows = {name: np.ascontiguousarray(t).reshape(-1).view(np.uint8) for name, t in tensors.items()}
+    content = save(rows, metadata={"state": said, "digest": _digest(said, rows)})
+    with replacing(path) as (beside,):
+        beside.write_bytes(content)
+
+
+def read(path: Path) -> State:
+    """What `write` has written.
+
+    Raises:
+        CheckpointError: If the file is no checkpoint, or not the one that was written.
+    """
+    import ml_dtypes  # noqa: F401 (names bfloat16 for NumPy)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        said = metadata["state"]
+        if metadata["digest"] != _digest(said, rows):
+            raise ValueError
+        fields = json.loads(said)
+        kinds = fields.pop("kinds")
+        tensors = {
+            name: rows[name].view(np.dtype(kind)).reshape(shape)
+            for name, (kind, shape) in kinds.items()
+        }
+        return State(**fields, tensors=tensors)
+    except (KeyError, OSError, SafetensorError, TypeError, ValueError) as error:
+        reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        raise CheckpointError(f"'{path}' is no whole checkpoint{reason}") from None
+
+
+def _digest(said: str, rows: Tensors) -> str:
+    digest = hashlib.sha256(said.encode())
+    for name in sorted(rows):
+        digest.update(name.encode())
+        digest.update(rows[name].data)
+    return digest.hexdigest()
+
+
+def check_same(what: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Names the first value that differs.
+
+    Raises:
+        CheckpointError: If there is one.
+    """
+    here, there = (json.loads(json.dumps(one)) for one in (mine, theirs))  # which has no tuples
+    for name in {**there, **here}:
+        if here.get(name) != there.get(name):
+            raise CheckpointError(
+                f"The checkpoint must be of the same {what}. Received: "
+                f"{name}={reprlib.repr(here.get(name))}, in the checkpoint "
+                f"{name}={reprlib.repr(there.get(name))}"
+            )
+
+
+def taken(name: str, variables: list[Any]) -> Tensors:
+    """Copies of variables, by name and place."""
+    # `np.array` copies, where the backend would share memory that the next step writes to.
+    return {
+        f"{name}/{i:05}": np.array(keras.ops.convert_to_numpy(variable))
+        for i, variable in enumerate(variables)
+    }
+
+
+def given(name: str, variables: list[Any], tensors: Tensors) -> None:
+    """Gives variables the values that `taken` has taken.
+
+    Raises:
+        CheckpointError: If they have other shapes or types, before the first one changes.
+    """
+    theirs = [tensors[one] for one in sorted(tensors) if one.startswith(f"{name}/")]
+    found = [(tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables]
+    wanted = [(tensor.shape, str(tensor.dtype)) for tensor in theirs]
+    if found != wanted:
+        i = next((i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), None)
+        other = (
+            f"{len(found)} variables of the {name}, in the checkpoint {len(wanted)}"
+            if i is None
+            else f"{variables[i].path} with {_kind(found[i])}, in the checkpoint {_kind(wanted[i])}"
+        )
+        raise CheckpointError(f"The checkpoint must be of the same network. Received: {other}")
+    for variable, tensor in zip(variables, theirs, strict=True):
+        variable.assign(tensor)
+
+
+def _kind(found: tuple[Any, str]) -> str:
+    return f"shape={found[0]}, dtype={found[1]}"
+
+
+def attributes(callback: Any, name: str, tensors: Tensors) -> dict[str, Any]:
+    """The attributes of a callback that are numbers, names, arrays, or made of these."""
+    found = {}
+    for key, value in vars(callback).items():
+        if key not in ("params", "_model", "model"):
+            try:
+                found[key] = _encoded(value, f"{name}/{key}", tensors)
+            except TypeError:  # a function, a file: the callback has made it, and makes it again
+                continue
+    return found
+
+
+def _encoded(value: Any, name: str, tensors: Tensors) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    operation = getattr(value, "__name__", "")
+    if operation and getattr(keras.ops, operation, None) is value:  # which some compare with
+        return {"operation": operation}
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        tensors[name] = np.array(value)
+        return {"tensor": name}
+    if isinstance(value, (list, tuple)):
+        inner = [_encoded(one, f"{name}/{i}", tensors) for i, one in enumerate(value)]
+        return {type(value).__name__: inner} if type(value) in (list, tuple) else _refuse()
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        inside = {key: _encoded(one, f"{name}/{key}", tensors) for key, one in value.items()}
+        return {"dict": inside}
+    return _refuse()
+
+
+def _refuse() -> Any:
+    raise TypeError
+
+
+def decoded(value: Any, tensors: Tensors) -> Any:
+    """What `attributes` has made of a value, as it was."""
+    if not isinstance(value, dict):
+        return value
+    ((kind, inner),) = value.items()
+    if kind == "operation":
+        return getattr(keras.ops, inner)
+    if kind == "tensor":
+        array = tensors[inner]
+        return array if array.ndim else array[()]
+    if kind == "dict":
+        return {key: decoded(one, tensors) for key, one in inner.items()}
+    made = [decoded(one, tensors) for one in inner]
+    return tuple(made) if kind == "tuple" else made
