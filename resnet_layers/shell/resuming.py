@@ -9,7 +9,7 @@ from resnet_layers._support.files import discard, replacing
 from resnet_layers.shell import config, runs
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.train_settings import TrainSettings
-from resnet_layers.training import checkpoints
+from resnet_layers.training import checkpoint_files, checkpoints
 from resnet_layers.training.states import CheckpointError
 
 FOLDER = config.OF_THE_RUN.parent
@@ -24,7 +24,7 @@ def check(settings: TrainSettings) -> None:
     """
     if settings.resume is not None:
         config.check_resumed(settings.resume, runs.chosen(settings))
-        if _is_elsewhere(settings) and checkpoints.files(settings.output / FOLDER):
+        if _is_elsewhere(settings) and checkpoint_files.files(settings.output / FOLDER):
             raise InputError(
                 f"The folder '{settings.output}' holds checkpoints of another run: choose another "
                 "with `--output`"
@@ -77,7 +77,7 @@ def said(made: checkpoints.Checkpoint, epochs: int) -> list[str]:
 
 def goes_on(output: Path) -> str:
     """How a run that has ended before its end goes on; nothing without a checkpoint."""
-    there = checkpoints.files(output / FOLDER)
+    there = checkpoint_files.files(output / FOLDER)
     return f"; `train --resume {printable(output)}` goes on" if there else ""
 
 
@@ -91,7 +91,7 @@ def _unfinished(settings: TrainSettings) -> bool:
     """Whether a run has checkpoints in the folder, and has not written what comes at its end."""
     folder = settings.output / FOLDER
     begun, ended = (_read(one / runs.SETTINGS) for one in (folder, settings.output))
-    return bool(checkpoints.files(folder)) and begun != ended
+    return bool(checkpoint_files.files(folder)) and begun != ended
 
 
 def _is_same(settings: TrainSettings) -> bool:

@@ -39,6 +39,7 @@ from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.fitting import DamagedError, Fitting
 from resnet_layers.training.history import score
 from resnet_layers.training.settings import Settings as FitSettings
+from resnet_layers.training.states import UnwrittenError
 
 HISTORY, CURVES, TEST, REPORT = "history.csv", "curves.png", "test.json", "report.html"
 LOOK = "look.png"
@@ -173,7 +174,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     except KeyboardInterrupt:
         there = resuming.goes_on(settings.output)
         raise KeyboardInterrupt(f"{signals.INTERRUPTED}{there}") from None
-    except OSError as error:
+    except UnwrittenError as error:
         there = resuming.goes_on(settings.output)
         raise InputError(f"{errors.not_writable(settings.output, error)}{there}") from None
     data.tell_left_out(fitting.left_out)

@@ -3,11 +3,10 @@
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,16 +14,9 @@ import numpy as np
 from resnet_layers._support import checks
 from resnet_layers._support.signals import Deferred
 from resnet_layers.training import history, states
+from resnet_layers.training.checkpoint_files import files, lock, place, read, unlock, write
 from resnet_layers.training.fine_tuning import Unfreeze
-from resnet_layers.training.states import CheckpointError, State
-
-try:
-    import fcntl
-except ImportError:  # of Windows
-    fcntl = None  # type: ignore[assignment]
-
-_LOCKS: dict[Path, IO[str]] = {}  # of this process
-_NAME = re.compile(r"epoch-(\d{5,})-step-(\d{7,})\.safetensors")
+from resnet_layers.training.states import CheckpointError, State, UnwrittenError
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -41,7 +33,8 @@ class Checkpoint(keras.callbacks.Callback):
         every: Steps between two of them within an epoch, positive; `None` for none.
         keep: How many of the best epochs are kept besides the last checkpoint, at least 0; by
             the first of `val_accuracy`, `val_mean_average_precision`, `val_loss` and `loss`.
-        callbacks: Those of `fit` that have something to remember, such as `EarlyStopping`.
+        callbacks: Those of `fit` that have something to remember, such as `EarlyStopping`; `None`
+            for none, or for all that `train` is given.
         options: What the training was asked for, as JSON takes it; `resume` gives it back.
         state: Where it goes on, as `resume` reads it; `None` for a new training.
 
@@ -84,7 +77,7 @@ class Checkpoint(keras.callbacks.Callback):
         *,
         every: int | None = None,
         keep: int = 1,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
         options: Mapping[str, Any] | None = None,
         state: State | None = None,
     ) -> None:
@@ -92,7 +85,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder = Path(folder)
         self.every = None if every is None else checks.integer("every", every)
         self.keep = checks.integer("keep", keep, minimum=0)
-        self.callbacks, self.options = list(callbacks), dict(options or {})
+        self.callbacks = None if callbacks is None else list(callbacks)
+        self.options = dict(options or {})
         self.state = state or State()
         self.epoch, self.start = self.state.epoch, self.state.done
         self._resumes = state is not None
@@ -118,7 +112,7 @@ class Checkpoint(keras.callbacks.Callback):
         lock(self.folder)
         self._deferred.begin()
         if self._resumes and (self.state.stopped or self.epoch >= self.params["epochs"]):
-            for callback in self.callbacks:
+            for callback in self.callbacks or ():
                 if isinstance(callback, Unfreeze):
                     callback.on_epoch_begin(self.epoch - 1)
             self._restore(self.state)  # there is no epoch to begin
@@ -145,7 +139,7 @@ class Checkpoint(keras.callbacks.Callback):
             if math.isfinite((logs or {}).get("loss", 0.0)):
                 self._save()
         elif self._written is not None and self._written.done():
-            self._written.result()  # which says that a disk is full
+            self._wait()  # which says that a disk is full
 
     def on_test_begin(self, logs: Any = None) -> None:
         self._metrics = states.taken("metrics", self.model.metrics_variables)
@@ -186,8 +180,11 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _wait(self) -> None:
         if self._written is not None:
-            self._written.result()
-            self._written = None
+            written, self._written = self._written, None
+            try:
+                written.result()
+            except OSError as error:
+                raise UnwrittenError(error.errno, error.strerror, str(self.folder)) from error
 
     def _save(self) -> None:
         """Copies what the next step changes, and writes it meanwhile."""
@@ -203,7 +200,7 @@ class Checkpoint(keras.callbacks.Callback):
             tensors |= metrics or states.taken("metrics", self.model.metrics_variables)
         callbacks = [
             [type(one).__name__, states.attributes(one, f"callback{i}", tensors)]
-            for i, one in enumerate(self.callbacks)
+            for i, one in enumerate(self.callbacks or ())
         ]
         state = dataclasses.replace(
             self.state,
@@ -219,11 +216,11 @@ class Checkpoint(keras.callbacks.Callback):
         if not all(np.isfinite(tensor).all() for tensor in floats):
             return  # what is there is better
         path = self.folder / f"epoch-{state.epoch:05}-step-{state.step:07}.safetensors"
-        states.write(path, state)
+        write(path, state)
         best = sorted(range(len(state.history)), key=lambda i: _score(state.history[i]))
         epochs = {i + 1 for i in best[len(best) - self.keep :]} if self.keep else set()
         for other in files(self.folder):
-            epoch, step = _place(other)
+            epoch, step = place(other)
             if other != path and (step or epoch not in epochs):
                 other.unlink(missing_ok=True)
 
@@ -238,7 +235,7 @@ class Checkpoint(keras.callbacks.Callback):
         states.given("model", self.model.variables, tensors)
         states.given("optimizer", self._optimizer().variables, tensors)
         left = list(state.callbacks)
-        for callback in self.callbacks:
+        for callback in self.callbacks or ():
             noted = next((one for one in left if one[0] == type(callback).__name__), None)
             if noted:  # others are new
                 left.remove(noted)
@@ -275,7 +272,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def resume(
-    folder: str | os.PathLike[str], callbacks: Sequence[keras.callbacks.Callback] = ()
+    folder: str | os.PathLike[str], callbacks: Sequence[keras.callbacks.Callback] | None = None
 ) -> Checkpoint:
     """The `Checkpoint` that goes on where the last one in a folder was written.
 
@@ -298,61 +295,16 @@ def resume(
     if not found:
         raise CheckpointError(f"There is no checkpoint in '{folder}'")
     try:
-        state = states.read(found[-1])
+        state = read(found[-1])
     except CheckpointError as error:
-        before = f"; the one before it is '{found[-2]}'" if found[1:] else ""
-        removed = " to go on from when the damaged one is removed" if before else ""
-        raise CheckpointError(f"{error}{before}{removed}") from None
+        before = f": remove it to go on from the one before it, '{found[-2]}'" if found[1:] else ""
+        raise CheckpointError(f"{error}{before}") from None
     states.check_same("versions", states.made_by(), state.made_by)
     options = dict(state.options)
     every, keep = options.pop("every"), options.pop("keep")
     return Checkpoint(
         folder, every=every, keep=keep, callbacks=callbacks, options=options, state=state
     )
-
-
-def lock(folder: Path) -> None:
-    """Keeps other processes from training into a folder, where its file system can.
-
-    Raises:
-        CheckpointError: If one of them does.
-    """
-    path = Path(os.path.realpath(folder)) / "lock"
-    if fcntl is None or path in _LOCKS:
-        return
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise CheckpointError(
-            f"`folder` must not be trained into by another process. Received: folder='{folder}'"
-        ) from None
-    except OSError:  # not all have locks
-        file.close()
-        return
-    _LOCKS[path] = file
-
-
-def unlock(folder: Path) -> None:
-    """Lets others train into it."""
-    file = _LOCKS.pop(Path(os.path.realpath(folder)) / "lock", None)
-    if file:
-        file.close()
-
-
-def files(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the newest last."""
-    try:
-        found = [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]
-    except FileNotFoundError:
-        return []
-    return sorted(found, key=_place)
-
-
-def _place(path: Path) -> tuple[int, int]:
-    found = _NAME.fullmatch(path.name)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _score(row: history.Row) -> float:

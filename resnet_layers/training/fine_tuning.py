@@ -188,10 +188,12 @@ def _place(model: Any, part: Any) -> int:
 
 def _compile_again(model: Any) -> None:
     """Compiles as before, for what trains now; an optimizer keeps to what it was built for."""
-    old = model.optimizer
+    old, metrics = model.optimizer, model._compile_metrics
     new = _copy(old)
     # The arguments themselves: not each of them has a config.
     model.compile(**{**model._compile_config.config, "optimizer": new})
+    if metrics is not None and metrics.built:  # which JAX asks for before the next step makes it
+        model._compile_metrics = metrics
     if old.built:
         new.build(model.trainable_variables)
         _carry(old, new)

@@ -56,7 +56,7 @@ class Fitting:
         self.checkpoint = settings.checkpoint
         state = self.checkpoint.state if self.checkpoint else State()
         self.table: list[history.Row] = list(state.history)
-        if self.checkpoint and not self.checkpoint.callbacks:
+        if self.checkpoint and self.checkpoint.callbacks is None:
             self.checkpoint.callbacks = list(settings.callbacks)
         self.first = self.epochs if state.stopped else state.epoch
         self.left_out: list[InputError] = []

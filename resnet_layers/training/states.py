@@ -1,12 +1,10 @@
-"""Checkpoint files: tensors with what else a training is, whole and unchanged or refused."""
+"""What a training is between two of its steps: tensors, and what else there is to know."""
 
 import dataclasses
-import hashlib
 import importlib
 import json
 import reprlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers._support.errors import InputError
-from resnet_layers._support.files import replacing
 
 FORMAT = 1
 Tensors = dict[str, NDArray[Any]]
+
+
+class UnwrittenError(OSError):
+    """A checkpoint that could not be written; the one before it is there."""
 
 
 class CheckpointError(InputError):
@@ -75,61 +76,6 @@ class State:
         return self.epoch * self.steps + self.step
 
 
-def write(path: Path, state: State) -> None:
-    """A file in the format of safetensors, with a digest of all that it holds.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    from safetensors.numpy import save
-
-    fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-    tensors: Tensors = fields.pop("tensors")
-    fields["kinds"] = {name: [str(t.dtype), list(t.shape)] for name, t in tensors.items()}
-    said = json.dumps(fields)
-    # As bytes, since NumPy has not all types by itself.
-    rows = {name: np.ascontiguousarray(t).reshape(-1).view(np.uint8) for name, t in tensors.items()}
-    content = save(rows, metadata={"state": said, "digest": _digest(said, rows)})
-    with replacing(path) as (beside,):
-        beside.write_bytes(content)
-
-
-def read(path: Path) -> State:
-    """What `write` has written.
-
-    Raises:
-        CheckpointError: If the file is no checkpoint, or not the one that was written.
-    """
-    import ml_dtypes  # noqa: F401 (names bfloat16 for NumPy)
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        said = metadata["state"]
-        if metadata["digest"] != _digest(said, rows):
-            raise ValueError
-        fields = json.loads(said)
-        kinds = fields.pop("kinds")
-        tensors = {
-            name: rows[name].view(np.dtype(kind)).reshape(shape)
-            for name, (kind, shape) in kinds.items()
-        }
-        return State(**fields, tensors=tensors)
-    except (KeyError, OSError, SafetensorError, TypeError, ValueError) as error:
-        reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-        raise CheckpointError(f"'{path}' is no whole checkpoint{reason}") from None
-
-
-def _digest(said: str, rows: Tensors) -> str:
-    digest = hashlib.sha256(said.encode())
-    for name in sorted(rows):
-        digest.update(name.encode())
-        digest.update(rows[name].data)
-    return digest.hexdigest()
-
-
 def check_same(what: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     """Names the first value that differs.
 
@@ -185,11 +131,12 @@ def attributes(callback: Any, name: str, tensors: Tensors) -> dict[str, Any]:
     found = {}
     for key, value in vars(callback).items():
         if key not in ("params", "_model", "model"):
-            try:
-                found[key] = _encoded(value, f"{name}/{key}", tensors)
-            except TypeError:  # a function, a file: the callback has made it, and makes it again
-                continue
-    return found
+            found[key] = _encoded(value, f"{name}/{key}", tensors)
+    # A function, a file: the callback has made it, and makes it again.
+    return {key: value for key, value in found.items() if value is not _NOT_KEPT}
+
+
+_NOT_KEPT = object()
 
 
 def _encoded(value: Any, name: str, tensors: Tensors) -> Any:
@@ -201,17 +148,15 @@ def _encoded(value: Any, name: str, tensors: Tensors) -> Any:
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
         tensors[name] = np.array(value)
         return {"tensor": name}
-    if isinstance(value, (list, tuple)):
-        inner = [_encoded(one, f"{name}/{i}", tensors) for i, one in enumerate(value)]
-        return {type(value).__name__: inner} if type(value) in (list, tuple) else _refuse()
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        inside = {key: _encoded(one, f"{name}/{key}", tensors) for key, one in value.items()}
-        return {"dict": inside}
-    return _refuse()
-
-
-def _refuse() -> Any:
-    raise TypeError
+    if type(value) not in (list, tuple, dict):
+        return _NOT_KEPT
+    inside = value if isinstance(value, dict) else dict(enumerate(value))
+    inner = {key: _encoded(one, f"{name}/{key}", tensors) for key, one in inside.items()}
+    if any(one is _NOT_KEPT for one in inner.values()):
+        return _NOT_KEPT
+    if isinstance(value, dict):
+        return {"dict": inner} if all(isinstance(key, str) for key in inner) else _NOT_KEPT
+    return {type(value).__name__: list(inner.values())}
 
 
 def decoded(value: Any, tensors: Tensors) -> Any:

@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -39,6 +40,7 @@ from resnet_layers.shell import (
     predict,
     predictor,
     progress,
+    resuming,
     runs,
     searched,
     start,
@@ -51,13 +53,14 @@ from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.shell.train_settings import TrainSettings
-from resnet_layers.training import labelled, tables
+from resnet_layers.training import checkpoints, labelled, tables
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.waiting import Interruptible
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_images import picture
 from tests.support.messages import ANY, Row, check, ids, missing
+from tests.training.resuming import Ends
 from tests.training.test_labelled import counted
 from tests.tuning.test_space import ONE
 
@@ -563,14 +566,17 @@ OUTPUTS: list[Row] = [
 def train_to_infinity() -> None:
     """With a loss that is no number after the only epoch."""
 
-    def fit(*_: Any, callbacks: Any, **__: Any) -> None:
-        for callback in callbacks:
-            callback.on_epoch_begin(0)
-            callback.on_epoch_end(0, {"loss": np.nan, "accuracy": 0.5})
+    def fit(self: Any, *_: Any, callbacks: Any, **__: Any) -> None:
+        given = keras.callbacks.CallbackList(callbacks, model=self, epochs=1, steps=1)
+        given.on_train_begin()
+        given.on_epoch_begin(0)
+        given.on_train_batch_end(0, {"loss": np.nan})
+        given.on_epoch_end(0, {"loss": np.nan, "accuracy": 0.5})
+        given.on_train_end()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "fit", fit)
-        patch.setattr(progress, "Lines", lambda **_: keras.callbacks.Callback())
+        patch.setattr(progress.Lines, "on_epoch_end", lambda *_: None)
         patch.setattr(train, "_network", two_classes)
         photos, output = write_photos(4, 4), Path("run")
         train.train(TrainSettings(data=photos, output=output, image_size=8))
@@ -812,8 +818,9 @@ TRAIN: list[Row] = [
     (
         train_to_infinity,
         InputError,
-        "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. "
-        "Received: learning_rate=0.001",
+        "The loss is no longer a number in epoch 1, step 1: `learning_rate` must be smaller. "
+        "Received: learning_rate=0.001; the last good checkpoint is "
+        "'run/checkpoints/epoch-00000-step-0000000.safetensors'",
     ),
     (
         lambda: train_on_damaged(None, skip_damaged=True, check=True),
@@ -1001,6 +1008,59 @@ def search_that_loses_an_image() -> None:
         patch.setitem(PRESETS, "small-images", ONE)
         patch.setattr("resnet_layers.tuning.HyperResNet.fit", lose)
         tune.tune(TuneSettings(data=photos, output=Path("run"), image_size=8))
+
+
+def trained_before(ended: bool = False, **changes: Any) -> TrainSettings:
+    """Settings like those of a run that has left a checkpoint, but for some."""
+    settings = TrainSettings(output=Path("run"), variant="resnet18")
+    folder = Path("run", resuming.FOLDER)
+    folder.mkdir(parents=True)
+    for path in (folder, *([Path("run")] if ended else [])):
+        runs.write_settings(path / runs.SETTINGS, "train", settings)
+    (folder / "epoch-00001-step-0000000.safetensors").touch()
+    return dataclasses.replace(settings, **changes)
+
+
+def resume_into_another() -> None:
+    settings = trained_before(resume=Path("run"), output=Path("other"))
+    other = Path("other", resuming.FOLDER)
+    other.mkdir(parents=True)
+    (other / "epoch-00001-step-0000000.safetensors").touch()
+    resuming.check(settings)
+
+
+def resume_nowhere() -> None:
+    arguments = ["train", "--resume", "nowhere"]
+    commands.app.parse_args(arguments, exit_on_error=False, print_error=False)
+
+
+def train_without_space() -> None:
+    """For a checkpoint, or for its folder."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "write", refuse)
+        patch.setattr(train, "_network", two_classes)
+        train.train(TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8))
+
+
+def train_without_a_folder() -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "write_settings", refuse)
+        patch.setattr(train, "_network", two_classes)
+        train.train(TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8))
+
+
+def train_until_interrupted() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_network", two_classes)
+        patch.setattr(train, "_callbacks", lambda _: [Ends(signal.SIGINT, 1)])
+        train.train(TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8))
 
 
 def load_any(path: str, *files: str) -> None:
@@ -1361,6 +1421,45 @@ OTHERS: list[Row] = [
         InputError,
         "A network must be a .keras file, or what `export` wrote: a folder, or a file that ends "
         "in .onnx, .tflite, .xml. Received: 'model.bin'",
+    ),
+    (resume_nowhere, InputError, "There is no checkpoint in 'nowhere'"),
+    (
+        lambda: resuming.check(trained_before(resume=Path("run"), batch_size=3)),
+        InputError,
+        "`--resume` must come without options that the run has not, but for --epochs, --output and "
+        "--data. Received: batch_size=3, in the run batch_size=64",
+    ),
+    (
+        resume_into_another,
+        InputError,
+        "The folder 'other' holds checkpoints of another run: choose another with `--output`",
+    ),
+    (
+        lambda: resuming.check(trained_before(epochs=3)),
+        InputError,
+        "The folder 'run' holds the checkpoints of another run, which was not ended: go on with it "
+        "with `--resume`, choose another with `--output`, or begin anew with `--overwrite`",
+    ),
+    (
+        lambda: resuming.checkpoint(trained_before(), []),
+        InputError,
+        "'run/checkpoints/epoch-00001-step-0000000.safetensors' is no whole checkpoint; begin anew "
+        "with `--overwrite`",
+    ),
+    (
+        train_without_space,
+        InputError,
+        "The output folder 'run' cannot be written to: No space left on device",
+    ),
+    (
+        train_without_a_folder,
+        InputError,
+        "The output folder 'run' cannot be written to: Permission denied",
+    ),
+    (
+        train_until_interrupted,
+        KeyboardInterrupt,
+        "interrupted: no unfinished file is left behind; `train --resume run` goes on",
     ),
     (
         search_that_loses_an_image,

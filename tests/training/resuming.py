@@ -14,6 +14,7 @@ import numpy as np
 import resnet_layers as rl
 from resnet_layers import training
 from resnet_layers.layers.preprocessing import for_squares
+from resnet_layers.training import checkpoint_files
 from resnet_layers.training.chance import Flip
 from resnet_layers.training.crops import PadAndCrop
 from resnet_layers.training.mixing import Mixing
@@ -50,7 +51,7 @@ class Ends(keras.callbacks.Callback):
 
 def images() -> tuple[training.Batches, training.Batches]:
     """Batches to train on, augmented and mixed, and to look at."""
-    _, rest = training.labelled.digits().split(seed=0, fraction=0.8)
+    _, rest = training.labelled.digits().split(seed=0, fraction=0.1)
     shown, validation = rest.split(seed=0, fraction=0.25)
     augment = (PadAndCrop(1), Flip(0.5))
     mixed = Mixing(0.2, 1.0)
@@ -79,7 +80,7 @@ def fit(folder: Path, *ends: Ends, epochs: int = 4, every: int | None = 3) -> tu
     early = keras.callbacks.EarlyStopping(
         "val_loss", patience=2, min_delta=0.3, restore_best_weights=True
     )
-    if training.checkpoints.files(folder):
+    if checkpoint_files.files(folder):
         checkpoint = training.resume(folder, callbacks=[early])
     else:
         checkpoint = training.Checkpoint(folder, every=every, callbacks=[early])

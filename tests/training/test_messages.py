@@ -24,6 +24,7 @@ from resnet_layers.training.mixing import Mixing, smoothed
 from resnet_layers.training.policies import RandAugment
 from resnet_layers.training.recipes import Recipe
 from tests.support.messages import ANY, Row, check, ids, missing
+from tests.training.checkpoint_messages import CHECKPOINTS
 from tests.training.fitting import PREPARE, coloured, settings
 from tests.training.messages import IMAGES as IMAGES_AND_FOLDERS
 
@@ -161,8 +162,8 @@ ERRORS: list[Row] = [
     (
         lambda: train(settings(learning_rate=1e30)),
         InputError,
-        "The loss is no longer a number in epoch 1: `learning_rate` must be smaller. Received: "
-        "learning_rate=1e+30",
+        "The loss is no longer a number in epoch 1, step 2: `learning_rate` must be smaller. "
+        "Received: learning_rate=1e+30",
     ),
     *[
         (
@@ -265,6 +266,7 @@ ERRORS: list[Row] = [
         )
     ],
     *IMAGES_AND_FOLDERS,
+    *CHECKPOINTS,
     *[(policy(name), ValueError, f"{POLICY}{name!r}") for name in WRONG],
     (policy(None), TypeError, f"{POLICY}None"),
     (

@@ -1,0 +1,121 @@
+"""Checkpoint files: whole and unchanged or refused, and one process at a time in their folder."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from resnet_layers._support.files import replacing
+from resnet_layers.training.states import CheckpointError, State, Tensors
+
+try:
+    import fcntl
+except ImportError:  # of Windows
+    fcntl = None  # type: ignore[assignment]
+
+_LOCKS: dict[Path, IO[str]] = {}  # of this process
+_NAME = re.compile(r"epoch-(\d{5,})-step-(\d{7,})\.safetensors")
+
+
+def write(path: Path, state: State) -> None:
+    """A file in the format of safetensors, with a digest of all that it holds.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from safetensors.numpy import save
+
+    fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+    tensors: Tensors = fields.pop("tensors")
+    fields["kinds"] = {name: [str(t.dtype), list(t.shape)] for name, t in tensors.items()}
+    said = json.dumps(fields)
+    # As bytes, since NumPy has not all types by itself.
+    rows = {name: np.ascontiguousarray(t).reshape(-1).view(np.uint8) for name, t in tensors.items()}
+    content = save(rows, metadata={"state": said, "digest": _digest(said, rows)})
+    with replacing(path) as (beside,):
+        beside.write_bytes(content)
+
+
+def read(path: Path) -> State:
+    """What `write` has written.
+
+    Raises:
+        CheckpointError: If the file is no checkpoint, or not the one that was written.
+    """
+    import ml_dtypes  # noqa: F401 (names bfloat16 for NumPy)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        said = metadata["state"]
+        changed = metadata["digest"] != _digest(said, rows)
+        fields = {} if changed else json.loads(said)
+        kinds = fields.pop("kinds")
+        tensors = {
+            name: rows[name].view(np.dtype(kind)).reshape(shape)
+            for name, (kind, shape) in kinds.items()
+        }
+        return State(**fields, tensors=tensors)
+    except (KeyError, OSError, SafetensorError, TypeError, ValueError) as error:
+        reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        raise CheckpointError(f"'{path}' is no whole checkpoint{reason}") from None
+
+
+def _digest(said: str, rows: Tensors) -> str:
+    digest = hashlib.sha256(said.encode())
+    for name in sorted(rows):
+        digest.update(name.encode())
+        digest.update(rows[name].data)
+    return digest.hexdigest()
+
+
+def lock(folder: Path) -> None:
+    """Keeps other processes from training into a folder, where its file system can.
+
+    Raises:
+        CheckpointError: If one of them does.
+    """
+    path = Path(os.path.realpath(folder)) / "lock"
+    if fcntl is None or path in _LOCKS:
+        return
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise CheckpointError(
+            f"`folder` must not be trained into by another process. Received: folder='{folder}'"
+        ) from None
+    except OSError:  # not all have locks
+        file.close()
+        return
+    _LOCKS[path] = file
+
+
+def unlock(folder: Path) -> None:
+    """Lets others train into it."""
+    file = _LOCKS.pop(Path(os.path.realpath(folder)) / "lock", None)
+    if file:
+        file.close()
+
+
+def files(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the newest last."""
+    try:
+        found = [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=place)
+
+
+def place(path: Path) -> tuple[int, int]:
+    """Epochs that were over, and steps of the next one that were done, as the name says them."""
+    found = _NAME.fullmatch(path.name)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,153 @@
+"""Errors of checkpoints: their types and whole texts."""
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from resnet_layers import training
+from resnet_layers._support.errors import InputError
+from resnet_layers.training import checkpoint_files, checkpoints, states
+from resnet_layers.training.states import CheckpointError, State, UnwrittenError
+from tests.support.messages import Row
+from tests.training.fitting import settings
+from tests.training.resuming import Ends
+
+FIRST, SECOND = (Path("run", f"epoch-0000{i}-step-0000000.safetensors") for i in (1, 2))
+
+
+def write(path: Path = FIRST, **fields: Any) -> None:
+    """A checkpoint of a variable."""
+    path.parent.mkdir(exist_ok=True)
+    usual = {"epoch": 1, "steps": 3, "options": {"every": None, "keep": 1}}
+    tensors = {"model/00000": np.zeros((2, 3), "float32")}
+    checkpoint_files.write(path, State(**{**usual, "tensors": tensors, **fields}))
+
+
+def begin_anew() -> None:
+    write()
+    training.Checkpoint("run")
+
+
+def resume_damaged(before: bool) -> None:
+    if before:
+        write()
+    write(SECOND)
+    SECOND.write_bytes(SECOND.read_bytes()[:-1])
+    training.resume("run")
+
+
+def resume_folder() -> None:
+    FIRST.mkdir(parents=True)
+    training.resume("run")
+
+
+def resume_older() -> None:
+    write(made_by={**states.made_by(), "keras": "3.0"})
+    training.resume("run")
+
+
+def give(*shapes: tuple[int, ...], dtype: str = "float32") -> None:
+    variables = [keras.Variable(np.zeros(shape), dtype=dtype, name="kernel") for shape in shapes]
+    states.given("model", variables, {"model/00000": np.zeros((2, 3), "float32")})
+
+
+def lock_of_another() -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: Any) -> None:
+        raise BlockingIOError
+
+    Path("run").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        checkpoint_files.lock(Path("run"))
+
+
+def go_on(**changes: Any) -> None:
+    """With a training that was interrupted."""
+
+    def train(checkpoint: training.Checkpoint, **given: Any) -> None:
+        training.train(settings({"epochs": 3}, checkpoint=checkpoint, **given))
+
+    ends = Ends(signal.SIGINT, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train(training.Checkpoint("run", every=1, callbacks=[]), callbacks=[ends], epochs=3)
+    train(training.resume("run"), **{"epochs": 3, **changes})
+
+
+def write_without_space() -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "write", refuse)
+        checkpoint = training.Checkpoint("run")
+        training.train(dataclasses.replace(settings(), checkpoint=checkpoint))
+
+
+SAME = "The checkpoint must be of the same "
+CHECKPOINTS: list[Row] = [
+    (
+        begin_anew,
+        CheckpointError,
+        "`folder` must hold no checkpoints, with which `training.resume` goes on. Received: "
+        "folder='run'",
+    ),
+    (lambda: training.resume("run"), CheckpointError, "There is no checkpoint in 'run'"),
+    (
+        lambda: resume_damaged(False),
+        CheckpointError,
+        f"'{SECOND}' is no whole checkpoint",
+    ),
+    (
+        lambda: resume_damaged(True),
+        CheckpointError,
+        f"'{SECOND}' is no whole checkpoint: remove it to go on from the one before it, '{FIRST}'",
+    ),
+    (resume_folder, CheckpointError, f"'{FIRST}' is no whole checkpoint"),
+    (
+        resume_older,
+        CheckpointError,
+        f"{SAME}versions. Received: keras='{keras.__version__}', in the checkpoint keras='3.0'",
+    ),
+    (
+        lambda: give((2, 3), (4,)),
+        CheckpointError,
+        f"{SAME}network. Received: 2 variables of the model, in the checkpoint 1",
+    ),
+    (
+        lambda: give((3, 2)),
+        CheckpointError,
+        f"{SAME}network. Received: kernel with shape=(3, 2), dtype=float32, in the checkpoint "
+        "shape=(2, 3), dtype=float32",
+    ),
+    (
+        lambda: give((2, 3), dtype="float16"),
+        CheckpointError,
+        f"{SAME}network. Received: kernel with shape=(2, 3), dtype=float16, in the checkpoint "
+        "shape=(2, 3), dtype=float32",
+    ),
+    (
+        lock_of_another,
+        CheckpointError,
+        "`folder` must not be trained into by another process. Received: folder='run'",
+    ),
+    (
+        lambda: go_on(seed=7),
+        CheckpointError,
+        f"{SAME}settings. Received: seed=7, in the checkpoint seed=0",
+    ),
+    (
+        lambda: go_on(epochs=1),
+        InputError,
+        "`epochs` must stay as they are where training is over, and be more than are over "
+        "elsewhere. Received: epochs=1, after 1 of 3",
+    ),
+    (write_without_space, UnwrittenError, "[Errno 28] No space left on device: 'run'"),
+]
