@@ -35,7 +35,7 @@ class Lines(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if not logs:  # the step was done in another run, which this one goes on with
+        if logs == {}:  # the step was done in another run, which this one goes on with
             return
         steps, now = self.params["steps"], monotonic()
         done = self._epoch + (batch + 1) / steps

@@ -60,10 +60,19 @@ def checkpoint(settings: TrainSettings, callbacks: Sequence[Any]) -> checkpoints
         except CheckpointError as error:
             raise InputError(f"{error}" + ("" if settings.resume else f"; {ANEW}")) from None
         made.folder = folder
+    return made
+
+
+def begin(settings: TrainSettings) -> None:
+    """Writes the options that `--resume` takes.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    folder = settings.output / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / runs.SETTINGS) as (path,):
         runs.write_settings(path, "train", settings)
-    return made
 
 
 def said(made: checkpoints.Checkpoint, epochs: int) -> list[str]:

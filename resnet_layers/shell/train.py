@@ -122,10 +122,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
     callbacks = _callbacks(settings)
     remembering = [one for one in callbacks if not isinstance(one, progress.Lines)]
-    made = None
     try:
-        if not settings.look:
-            made = resuming.checkpoint(settings, [*unfreezing, *remembering])
+        made = None if settings.look else resuming.checkpoint(settings, [*unfreezing, *remembering])
     except OSError as error:
         raise errors.not_writable(settings.output, error) from None
     fitting = Fitting(
@@ -149,12 +147,13 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             verbose=int(images.verbosity() == 1),
         )
     )
-    if settings.look:
-        try:
+    try:
+        if settings.look:
             sheet.write(settings.output / LOOK, fitting.batches(size))
-        except OSError as error:
-            raise errors.not_writable(settings.output, error) from None
-        return {}
+            return {}
+        resuming.begin(settings)
+    except OSError as error:
+        raise errors.not_writable(settings.output, error) from None
     for sentence in [] if known is None else start.said(settings, known):
         print(sentence)
     print(

@@ -286,10 +286,13 @@ def resume(
 
     Example:
 
-    >>> training.resume(getfixture("tmp_path"))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    resnet_layers.training.states.CheckpointError: There is no checkpoint in '...
+    >>> from resnet_layers import training
+    >>> early = keras.callbacks.EarlyStopping(patience=3)
+    >>> try:
+    ...     checkpoint = training.resume("run", [early])
+    ... except ValueError as error:
+    ...     print(error)
+    There is no checkpoint in 'run'
     """
     found = files(Path(folder))
     if not found:

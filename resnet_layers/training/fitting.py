@@ -68,6 +68,7 @@ class Fitting:
         skip = settings.skip_damaged
         self.validation = Batches(validation, settings.prepare, self.batch_size, skip_damaged=skip)
         self.total = self.epochs * len(self.batches(self.size))
+        self._planned = self._steps()
         if settings.recipe.accumulate > self.total:
             raise InputError(
                 f"`accumulate` must be at most the number of steps, {self.total}. Received: "
@@ -136,7 +137,7 @@ class Fitting:
     def _compile(self) -> None:
         settings, several = self.settings, self.settings.images.several
         rate = settings.learning_rate or 0.0
-        optimizer: Any = make_optimizer(settings.recipe, rate, *self._steps())
+        optimizer: Any = make_optimizer(settings.recipe, rate, *self._planned)
         if settings.layer_decay is not None:
             optimizer = layer_decay(self.model, optimizer, settings.layer_decay)
         logits = gives_logits(self.model)

@@ -134,7 +134,8 @@ def history_of(folder: Path) -> list[dict[str, str]]:
 
 
 def files(path: Path) -> set[str]:
-    return {entry.name for entry in path.iterdir()}
+    """What a command has left, but for the checkpoints of a training."""
+    return {entry.name for entry in path.iterdir()} - {"checkpoints"}
 
 
 def scores(model: keras.Model, prepare: Reader, data: Any) -> tuple[float, float]:
@@ -360,8 +361,9 @@ def test_a_loss_that_is_no_number_is_refused(
     monkeypatch.setattr(batches, "normalized", lambda x, _: tf.cast(x, tf.float32) * np.nan)
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 3, "--output", tmp_path]
     assert refusal(capsys, "train", *arguments, "--image-size", 4) == (
-        "resnet-layers: The loss is no longer a number in epoch 1: `learning_rate` must be "
-        "smaller. Received: learning_rate=0.001"
+        "resnet-layers: The loss is no longer a number in epoch 1, step 1: `learning_rate` must be "
+        f"smaller. Received: learning_rate=0.001; the last good checkpoint is '{tmp_path}/"
+        "checkpoints/epoch-00000-step-0000000.safetensors'"
     )
     assert files(tmp_path) == set()
 

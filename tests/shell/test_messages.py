@@ -1046,12 +1046,12 @@ def train_without_space() -> None:
         train.train(TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8))
 
 
-def train_without_a_folder() -> None:
+def train_without_a_folder(where: Any, name: str) -> None:
     def refuse(*_: Any) -> None:
         raise PermissionError(13, os.strerror(13))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "write_settings", refuse)
+        patch.setattr(where, name, refuse)
         patch.setattr(train, "_network", two_classes)
         train.train(TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8))
 
@@ -1451,11 +1451,14 @@ OTHERS: list[Row] = [
         InputError,
         "The output folder 'run' cannot be written to: No space left on device",
     ),
-    (
-        train_without_a_folder,
-        InputError,
-        "The output folder 'run' cannot be written to: Permission denied",
-    ),
+    *[
+        (
+            lambda where=where, name=name: train_without_a_folder(where, name),
+            InputError,
+            "The output folder 'run' cannot be written to: Permission denied",
+        )
+        for where, name in ((runs, "write_settings"), (resuming, "discard"))
+    ],
     (
         train_until_interrupted,
         KeyboardInterrupt,

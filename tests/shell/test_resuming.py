@@ -1,0 +1,107 @@
+"""`train --resume`, and the same command again: a run goes on, and nothing else does."""
+
+import csv
+import signal
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from resnet_layers.shell import resuming, train
+from resnet_layers.shell.runs import SETTINGS
+from resnet_layers.shell.train_settings import TrainSettings
+from resnet_layers.training import checkpoint_files
+from tests.shell.test_command_line import run, write_photos
+from tests.support.uncompiled import uncompiled
+from tests.training.resuming import Ends
+
+OPTIONS = ("--variant", "test_resnet", "--image-size", 32, "--batch-size", 4, "--patience", 2)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("data") / "photos", 8)
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process, which other tests start in earnest."""
+    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+
+
+def weights(folder: Path) -> list[Any]:
+    model: Any = keras.saving.load_model(folder / "model.keras")
+    return list(model.get_weights())
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(encoding="utf-8") as file:
+        return [{**row, "data_wait": ""} for row in csv.DictReader(file)]
+
+
+@uncompiled()
+def test_a_run_that_was_interrupted_goes_on(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By `--resume`, into another folder, or by the same command, and ends as the whole one."""
+    every = ("--checkpoint-every", 2, "--keep", 2)
+    command = ("train", "--data", photos, *OPTIONS, "--epochs", 3, *every)
+    assert run(capsys, *command, "--output", tmp_path / "whole")[0] == 0
+    callbacks = train._callbacks
+
+    def interrupted(name: str) -> Path:
+        ends = Ends(signal.SIGTERM, 3 if name == "resumed" else 6)
+        monkeypatch.setattr(train, "_callbacks", lambda settings: [*callbacks(settings), ends])
+        code, _, err = run(capsys, *command, "--output", tmp_path / name)
+        monkeypatch.setattr(train, "_callbacks", callbacks)
+        assert (code, err) == (
+            143,
+            "resnet-layers: interrupted: no unfinished file is left behind; `train --resume "
+            f"{tmp_path / name}` goes on\n",
+        )
+        return tmp_path / name
+
+    first = interrupted("resumed")
+    code, out, err = run(capsys, "train", "--resume", first)
+    assert (code, err) == (0, "")
+    assert "The training goes on after epoch 0 of 3, step 3 of 5\n" in out
+    second = interrupted("again")
+    code, out, _ = run(capsys, *command, "--output", second)
+    assert code == 0
+    assert "The training goes on after epoch 1 of 3, step 1 of 5\n" in out
+    third = tmp_path / "elsewhere"
+    assert run(capsys, "train", "--resume", interrupted("left"), "--output", third)[0] == 0
+    for folder in (first, second, third):
+        assert table(folder) == table(tmp_path / "whole")
+        for mine, other in zip(weights(folder), weights(tmp_path / "whole"), strict=True):
+            np.testing.assert_array_equal(mine, other)
+    # What is over is over, and makes way for a run of its kind.
+    assert not resuming._unfinished(TrainSettings(output=first))
+    code, _, err = run(capsys, "train", "--resume", first, "--epochs", 7)
+    assert code == 2
+    assert "`epochs` must stay as they are where training is over" in err
+    code, out, _ = run(capsys, *command[:-6], "--epochs", 1, "--output", first)
+    assert code == 0
+    assert "goes on after" not in out
+    assert len(checkpoint_files.files(first / resuming.FOLDER)) == 1
+
+
+@uncompiled()
+def test_another_run_takes_the_place_of_an_unfinished_one_when_it_is_told_to(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("train", "--data", photos, *OPTIONS, "--epochs", 2, "--output", tmp_path)
+    assert run(capsys, *command)[0] == 0
+    (tmp_path / SETTINGS).unlink()  # as if it had not come to its end
+    other = (*command, "--seed", 1)
+    code, _, err = run(capsys, *other)
+    assert code == 2
+    assert "holds the checkpoints of another run, which was not ended" in err
+    code, out, _ = run(capsys, *other, "--overwrite")
+    assert code == 0
+    assert "goes on after" not in out
