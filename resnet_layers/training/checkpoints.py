@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from resnet_layers._support import checks
+from resnet_layers._support.files import tidy
 from resnet_layers._support.signals import Deferred
 from resnet_layers.training import history, states
 from resnet_layers.training.checkpoint_files import files, lock, place, read, unlock, write
@@ -110,6 +111,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock(self.folder)
+        tidy(self.folder)
         self._deferred.begin()
         if self._resumes and (self.state.stopped or self.epoch >= self.params["epochs"]):
             for callback in self.callbacks or ():
@@ -160,6 +162,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._wait()
+        self._tidy(self.state.history)  # which a kill may have kept the last run from
         self._deferred.act()
         self._deferred.end()
         unlock(self.folder)
@@ -217,11 +220,15 @@ class Checkpoint(keras.callbacks.Callback):
             return  # what is there is better
         path = self.folder / f"epoch-{state.epoch:05}-step-{state.step:07}.safetensors"
         write(path, state)
-        best = sorted(range(len(state.history)), key=lambda i: _score(state.history[i]))
+        self._tidy(state.history)
+
+    def _tidy(self, table: list[history.Row]) -> None:
+        """Removes what is neither the last checkpoint nor one of the best epochs."""
+        best = sorted(range(len(table)), key=lambda i: _score(table[i]))
         epochs = {i + 1 for i in best[len(best) - self.keep :]} if self.keep else set()
-        for other in files(self.folder):
+        for other in files(self.folder)[:-1]:
             epoch, step = place(other)
-            if other != path and (step or epoch not in epochs):
+            if step or epoch not in epochs:
                 other.unlink(missing_ok=True)
 
     def _optimizer(self) -> Any:
