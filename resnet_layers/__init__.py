@@ -4,8 +4,7 @@ import atexit
 import sys
 
 from resnet_layers._support import environment, signals
-
-__version__ = "0.1.0"
+from resnet_layers._support.version import __version__ as __version__
 
 if signals.runs_command():  # which imports Keras, some seconds, once it knows that it must
     environment.open_streams()
@@ -56,6 +55,7 @@ __all__ = [
     "ResNet34",
     "ResNetStage",
     "Stem",
+    "__version__",
     "export",
     "fold_batch_norm",
     "from_pretrained",

@@ -4,16 +4,11 @@
 import html
 import json
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from resnet_layers._support import signals
-from resnet_layers._support.errors import DisagreementError
 from resnet_layers._support.files import replacing, save_model
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
@@ -22,6 +17,7 @@ from resnet_layers.shell import (
     classifier,
     data,
     errors,
+    finishing,
     images,
     progress,
     resuming,
@@ -30,9 +26,8 @@ from resnet_layers.shell import (
     start,
 )
 from resnet_layers.shell.errors import InputError, printable
-from resnet_layers.shell.evaluation import Evaluation, said
+from resnet_layers.shell.evaluation import Evaluation
 from resnet_layers.shell.runs import MODEL, SETTINGS
-from resnet_layers.shell.settings import Settings
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import history
 from resnet_layers.training.fine_tuning import set_trainable
@@ -55,20 +50,10 @@ def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) 
         if settings.look:
             print(f"Wrote {LOOK} into '{printable(settings.output)}'; nothing was trained")
             return 0
-        finish(settings, FILES, last)
+        finishing.finish(settings, FILES, last)
     if as_json:
         print(json.dumps({"model": str(settings.output / MODEL), **last}))
     return 0
-
-
-def finish(settings: Settings, files: Sequence[str], result: dict[str, Any]) -> None:
-    """Has a new process check what was written, and says what one can do with it."""
-    print(f"Wrote {', '.join(files)} into '{errors.printable(settings.output)}'")
-    if older := runs.exported(settings.output):
-        print(f"Note: of a network that was there before, and not of this one: {', '.join(older)}")
-    print("A new process opens the network and evaluates it", flush=True)
-    print(check_in_new_process(settings, result))
-    print(runs.next_commands(settings))
 
 
 def train(settings: TrainSettings) -> dict[str, Any]:
@@ -221,56 +206,6 @@ def _written(fitting: Fitting) -> ResNet:
         network = with_dtype(network, "float32")
     set_trainable(network, True)  # whoever goes on from the file freezes what they want
     return network
-
-
-def check_in_new_process(settings: Settings, result: dict[str, Any]) -> str:
-    """Opens the written file in a new process, which chooses the test images and evaluates again.
-
-    Args:
-        settings: Those of `train`.
-        result: What `train` returned.
-
-    Returns:
-        One sentence that says that both agree.
-
-    Raises:
-        DisagreementError: If they do not, with both results, or if the process failed.
-    """
-    path = settings.output.absolute() / MODEL
-    options = ["--json", "--batch-size", str(settings.batch_size)]
-    if settings.data:
-        options += ["--data", str(settings.data.absolute())]
-    if getattr(settings, "skip_damaged", False):
-        options += ["--skip-damaged"]
-    process = subprocess.run(
-        [sys.executable, "-m", "resnet_layers", "evaluate", str(path), *options],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
-    )
-    if process.returncode:
-        last_line = process.stderr.strip().rpartition("\n")[2]
-        raise DisagreementError(
-            f"A new process could not evaluate '{path}' and ended with exit code "
-            f"{process.returncode}: {last_line}"
-        )
-    try:
-        theirs = json.loads(process.stdout)
-    except ValueError:
-        raise DisagreementError(
-            f"A new process could not evaluate '{path}' and printed: {process.stdout.strip()}"
-        ) from None
-    name = score(theirs)
-    ours = {"loss": result["test_loss"], name: result[f"test_{name}"]}
-    here, there = said(ours), said(theirs)
-    same_loss = math.isclose(ours["loss"], theirs["loss"], rel_tol=1e-4, abs_tol=1e-5)
-    if not same_loss or abs(ours[name] - theirs[name]) > 1e-6:
-        raise DisagreementError(
-            f"A new process does not agree about '{path}': {there} there, {here} here"
-        )
-    return f"A new process agrees: {there} on {theirs['images']} test images"
 
 
 def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:

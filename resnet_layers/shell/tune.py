@@ -20,11 +20,11 @@ from resnet_layers.shell import (
     classifier,
     data,
     errors,
+    finishing,
     machines,
     progress,
     runs,
     searched,
-    train,
     trial_plots,
     trials,
 )
@@ -47,7 +47,7 @@ def run(settings: TuneSettings, *, quiet: bool = False, as_json: bool = False) -
     with runs.told(quiet=quiet, as_json=as_json):
         row = tune(settings)
         if row is not None:
-            train.finish(settings, FILES, row)
+            finishing.finish(settings, FILES, row)
     if as_json and row is not None:
         print(json.dumps({"model": str(settings.output / MODEL), **row}))
     return 0

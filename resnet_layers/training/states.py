@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers._support.errors import InputError
+from resnet_layers._support.version import __version__
 
 FORMAT = 1
 Tensors = dict[str, NDArray[Any]]
@@ -27,8 +28,6 @@ class CheckpointError(InputError):
 
 def made_by() -> dict[str, Any]:
     """What equal numbers depend on beside the options."""
-    from resnet_layers import __version__
-
     backend = keras.backend.backend()
     found = {
         "format": FORMAT,

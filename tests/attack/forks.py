@@ -113,7 +113,7 @@ def main() -> None:
     import keras  # noqa: F401
 
     from resnet_layers.networks import variants
-    from resnet_layers.shell import train
+    from resnet_layers.shell import finishing
     from resnet_layers.tuning.parts import PRESETS
 
     for name in _MODULES:
@@ -121,7 +121,7 @@ def main() -> None:
             importlib.import_module(name)
     row, space = pickle.loads(bytes.fromhex(sys.argv[1]))
     variants.VARIANTS["tiny"], PRESETS["small-images"] = row, space
-    train.check_in_new_process = lambda *_: "checked"
+    finishing.check_in_new_process = lambda *_: "checked"
     gc.freeze()  # or each fork would look through all that was imported
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:

@@ -31,6 +31,7 @@ from resnet_layers.shell import (
     classifier,
     commands,
     data,
+    finishing,
     predict,
     predictor,
     progress,
@@ -239,7 +240,7 @@ def test_train_takes_unusual_sizes(
     option: str,
     value: int,
 ) -> None:
-    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+    monkeypatch.setattr(finishing, "check_in_new_process", lambda *_: "checked")
     arguments = ["--data", photos, "--variant", "tiny", "--epochs", 1, "--output", tmp_path]
     code, out, err = run(capsys, "train", *arguments, option, value)
     assert (code, err) == (0, "")
@@ -317,7 +318,7 @@ def test_new_process_agreement(
         monkeypatch.setattr(subprocess, "run", start)
 
     answer(out='{"images": 3, "loss": 0.250001, "accuracy": 0.5}')
-    assert train.check_in_new_process(settings, row) == (
+    assert finishing.check_in_new_process(settings, row) == (
         "A new process agrees: loss 0.250001, accuracy 50.00% on 3 test images"
     )
     program = [sys.executable, "-m", "resnet_layers"]
@@ -326,14 +327,14 @@ def test_new_process_agreement(
     for loss, accuracy in ((0.2501, 0.5), (0.25, 0.75)):
         answer(out=json.dumps({"images": 3, "loss": loss, "accuracy": accuracy}))
         with pytest.raises(rl.DisagreementError) as error:
-            train.check_in_new_process(settings, row)
+            finishing.check_in_new_process(settings, row)
         assert str(error.value) == (
             f"A new process does not agree about '{path}': loss {loss:.6f}, accuracy "
             f"{accuracy:.2%} there, loss 0.250000, accuracy 50.00% here"
         )
     answer(code=-9, err="first line\nlast line\n")
     with pytest.raises(rl.DisagreementError) as error:
-        train.check_in_new_process(settings, row)
+        finishing.check_in_new_process(settings, row)
     assert str(error.value) == (
         f"A new process could not evaluate '{path}' and ended with exit code -9: last line"
     )
@@ -346,7 +347,7 @@ def test_disagreement_is_exit_code_1(
         raise rl.DisagreementError("both numbers")
 
     monkeypatch.setattr(train, "train", lambda _: {})
-    monkeypatch.setattr(train, "check_in_new_process", disagree)
+    monkeypatch.setattr(finishing, "check_in_new_process", disagree)
     code, _, err = run(capsys, "train")
     assert (code, err) == (1, "resnet-layers: both numbers\n")
 
@@ -584,7 +585,7 @@ def test_signals_while_writing_leave_the_old_files(
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other process, which tests above and below start in earnest."""
-    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+    monkeypatch.setattr(finishing, "check_in_new_process", lambda *_: "checked")
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ from resnet_layers.shell import (
     errors,
     evaluate,
     features,
+    finishing,
     images,
     listing,
     machines,
@@ -653,7 +654,7 @@ def check_process(code: int = 0, out: str = "", err: str = "") -> None:
         answer = subprocess.CompletedProcess([], code, out, err)
         patch.setattr(subprocess, "run", lambda *_, **__: answer)
         row = {"test_loss": 0.25, "test_accuracy": 0.5}
-        train.check_in_new_process(TrainSettings(output=Path("run")), row)
+        finishing.check_in_new_process(TrainSettings(output=Path("run")), row)
 
 
 FAILED = f"A new process could not evaluate '{ANY}/run/model.keras' and"

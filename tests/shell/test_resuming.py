@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from resnet_layers.shell import resuming, train
+from resnet_layers.shell import finishing, resuming, train
 from resnet_layers.shell.runs import SETTINGS
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import checkpoint_files
@@ -28,7 +28,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other process, which other tests start in earnest."""
-    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+    monkeypatch.setattr(finishing, "check_in_new_process", lambda *_: "checked")
 
 
 def weights(folder: Path) -> list[Any]:

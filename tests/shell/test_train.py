@@ -13,7 +13,7 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.networks import variants
-from resnet_layers.shell import classifier, data, train
+from resnet_layers.shell import classifier, data, finishing, train
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training.recipes import RECIPES, Recipe
 from tests.shell.test_command_line import (
@@ -303,7 +303,7 @@ def test_every_option_trains_and_its_file_is_what_was_tested(
     result = trained(output, **{**given, "data": photos})
     assert files(output) == FILES | ({"tensorboard"} if "tensorboard" in options else set())
     settings = TrainSettings(**{**given, "data": photos, "output": output})
-    said = train.check_in_new_process(
+    said = finishing.check_in_new_process(
         settings, {"test_loss": result["loss"], "test_accuracy": result["accuracy"]}
     )
     assert said.startswith("A new process agrees")
@@ -395,7 +395,7 @@ def test_a_run_of_the_release_before_is_read_evaluated_and_predicted_with(
     assert len(out.splitlines()) == 179
     settings = tmp_path / "settings.toml"
     settings.write_bytes((GOLDEN / "settings.toml").read_bytes())
-    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+    monkeypatch.setattr(finishing, "check_in_new_process", lambda *_: "checked")
     output = tmp_path / "run"
     arguments = ["--data", photos, "--output", output, "--epochs", 1, "--batch-size", 64]
     assert run(capsys, "train", "--config", settings, *arguments)[0] == 0

@@ -21,7 +21,7 @@ from PIL import Image
 from rich.console import Console
 
 import resnet_layers as rl
-from resnet_layers.shell import searched, train, trial_plots, trials, tune
+from resnet_layers.shell import finishing, searched, trial_plots, trials, tune
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import Tuner, TuneSettings
 from resnet_layers.shell.trials import Table, Trial
@@ -99,7 +99,7 @@ def test_a_search_writes_what_it_found(
         with Image.open(output / name) as image:
             assert image.size[0] > 200
     # More trials of the same search: those that are there are kept.
-    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+    monkeypatch.setattr(finishing, "check_in_new_process", lambda *_: "checked")
     code, out, _ = run(capsys, *arguments, "--trials", 3)
     assert code == 0
     assert [line[:14] for line in out.splitlines() if line.startswith("Trial ")] == [

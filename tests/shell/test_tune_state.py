@@ -16,7 +16,7 @@ import h5py
 import pytest
 
 from resnet_layers._support import files
-from resnet_layers.shell import app, train, trial_plots
+from resnet_layers.shell import app, finishing, trial_plots
 from resnet_layers.tuning import state
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_command_line import run, write_photos
@@ -31,7 +31,7 @@ OPTIONS = ("--epochs", 1, "--batch-size", 4, "--image-size", 8, "--seed", 2, "--
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A space whose networks train in no time; and no new process checks the best one."""
     monkeypatch.setitem(PRESETS, "small-images", TINY)
-    monkeypatch.setattr(train, "check_in_new_process", lambda *_: "checked")
+    monkeypatch.setattr(finishing, "check_in_new_process", lambda *_: "checked")
     for name in ("parallel_coordinates", "importance"):
         monkeypatch.setattr(trial_plots, name, lambda table, path: path.touch())
     monkeypatch.setattr(gc, "collect", lambda *_: 0)  # which takes longer than all the rest
