@@ -224,28 +224,36 @@ class Deferred:
     """
 
     def __init__(self, asks: Callable[[Any], bool]) -> None:
-        self.asks, self.number, self.previous = asks, 0, dict[int, Any]()
+        self.asks, self.number, self.holds = asks, 0, False
+        self.previous: dict[int, Any] = {}
 
     def begin(self) -> None:
         """Takes over those signals that are not ignored, in the main thread."""
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                handler = signal.getsignal(number)
-                if handler not in (signal.SIG_IGN, None) and number not in self.previous:
-                    self.previous[number] = signal.signal(number, self._hold)
+        if self.holds or threading.current_thread() is not threading.main_thread():
+            return
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        self.previous = {
+            number: handler
+            for number, handler in handlers.items()
+            if handler not in (signal.SIG_IGN, None)
+        }
+        self.holds = True
+        for number in self.previous:
+            signal.signal(number, self._hold)
 
     def end(self) -> None:
         """Gives them back."""
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-        self.previous.clear()
+        if self.holds:
+            for number, handler in self.previous.items():
+                signal.signal(number, handler)
+        self.holds = False
 
     def act(self) -> None:
         """Lets the signal that came do what it does, if one came."""
         number, self.number = self.number, 0
+        self.end()
         if number:
             handler = self.previous[number]
-            self.end()
             # Not by sending it again, which would be a second one.
             handler(number, None) if callable(handler) else signal.raise_signal(number)
 

@@ -19,9 +19,13 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     Raises:
         InputError: If the file cannot be read, or is no TOML.
     """
+    found = False
     for argument in arguments:
         if not argument.tokens or not {"--config", "--resume"} & set(argument.names):
             continue
+        if found:
+            raise InputError("`--config` must not come with `--resume`, which has its options")
+        found = True
         path = Path(argument.tokens[-1].value)
         options = {}
         if "--resume" in argument.names:
@@ -53,9 +57,9 @@ def check_resumed(folder: Path, mine: dict[str, Any], free: Sequence[str] = FREE
     for name in {**theirs, **mine}:
         if name not in free and mine.get(name) != theirs.get(name):
             raise InputError(
-                "`--resume` must come without options that the run has not, but for --epochs, "
-                f"--output and --data. Received: {name}={mine.get(name)!r}, in the run "
-                f"{name}={theirs.get(name)!r}"
+                "`--resume` takes the options of its run; --epochs, --output and --data alone may "
+                f"differ. Received: {name}={mine.get(name)!r}, in the run {name}="
+                f"{theirs.get(name)!r}"
             )
 
 

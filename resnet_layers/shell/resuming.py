@@ -1,11 +1,12 @@
 """The checkpoints of `train`, by which a run goes on: `--resume`, or the same command again."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from resnet_layers._support.files import discard, replacing
+from resnet_layers._support.files import replacing
 from resnet_layers.shell import config, runs
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.train_settings import TrainSettings
@@ -13,6 +14,7 @@ from resnet_layers.training import checkpoint_files, checkpoints
 from resnet_layers.training.states import CheckpointError
 
 FOLDER = config.OF_THE_RUN.parent
+ENDED = "ended"  # a file in the folder of a run whose network is written
 ANEW = "begin anew with `--overwrite`"
 
 
@@ -50,29 +52,47 @@ def checkpoint(settings: TrainSettings, callbacks: Sequence[Any]) -> checkpoints
     folder = settings.output / FOLDER
     goes_on = not settings.overwrite and _unfinished(settings)
     if settings.resume is None and not goes_on:
-        discard(folder)
         made = checkpoints.Checkpoint(
-            folder, every=settings.checkpoint_every, keep=settings.keep, callbacks=callbacks
+            folder / "new", every=settings.checkpoint_every, keep=settings.keep, callbacks=callbacks
         )
     else:
         try:
             made = checkpoints.resume((settings.resume or settings.output) / FOLDER, callbacks)
         except CheckpointError as error:
             raise InputError(f"{error}" + ("" if settings.resume else f"; {ANEW}")) from None
-        made.folder = folder
+    made.folder = folder  # what is there stays until `begin`
     return made
 
 
-def begin(settings: TrainSettings) -> None:
-    """Writes the options that `--resume` takes.
+def begin(settings: TrainSettings, made: checkpoints.Checkpoint) -> None:
+    """Takes the folder, and writes the options that `--resume` takes.
 
     Raises:
+        InputError: If another process trains into it.
         OSError: If they cannot be written.
     """
     folder = settings.output / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        checkpoint_files.lock(folder)
+    except CheckpointError:
+        where = printable(settings.output)
+        raise InputError(f"Another process trains into '{where}'") from None
+    (folder / ENDED).unlink(missing_ok=True)
+    if not made.state.tensors:  # a new run
+        for path in checkpoint_files.files(folder):
+            path.unlink()
     with replacing(folder / runs.SETTINGS) as (path,):
         runs.write_settings(path, "train", settings)
+
+
+def end(settings: TrainSettings) -> None:
+    """Marks a run whose network is written.
+
+    Raises:
+        OSError: If that cannot be written.
+    """
+    (settings.output / FOLDER / ENDED).touch()
 
 
 def said(made: checkpoints.Checkpoint, epochs: int) -> list[str]:
@@ -80,6 +100,8 @@ def said(made: checkpoints.Checkpoint, epochs: int) -> list[str]:
     if not made.start:
         return []
     state = made.state
+    if state.stopped or state.epoch >= epochs:
+        return ["The training is over; what comes after it is done again"]
     step = f", step {state.step} of {state.steps}" if state.step else ""
     return [f"The training goes on after epoch {state.epoch} of {epochs}{step}"]
 
@@ -87,7 +109,7 @@ def said(made: checkpoints.Checkpoint, epochs: int) -> list[str]:
 def goes_on(output: Path) -> str:
     """How a run that has ended before its end goes on; nothing without a checkpoint."""
     there = checkpoint_files.files(output / FOLDER)
-    return f"; `train --resume {printable(output)}` goes on" if there else ""
+    return f"; `train --resume {printable(shlex.quote(str(output)))}` goes on" if there else ""
 
 
 def _is_elsewhere(settings: TrainSettings) -> bool:
@@ -99,8 +121,7 @@ def _is_elsewhere(settings: TrainSettings) -> bool:
 def _unfinished(settings: TrainSettings) -> bool:
     """Whether a run has checkpoints in the folder, and has not written what comes at its end."""
     folder = settings.output / FOLDER
-    begun, ended = (_read(one / runs.SETTINGS) for one in (folder, settings.output))
-    return bool(checkpoint_files.files(folder)) and begun != ended
+    return bool(checkpoint_files.files(folder)) and not (folder / ENDED).exists()
 
 
 def _is_same(settings: TrainSettings) -> bool:
@@ -109,10 +130,3 @@ def _is_same(settings: TrainSettings) -> bool:
     except InputError:
         return False
     return True
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None

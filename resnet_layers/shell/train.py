@@ -107,10 +107,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
     callbacks = _callbacks(settings)
     remembering = [one for one in callbacks if not isinstance(one, progress.Lines)]
-    try:
-        made = None if settings.look else resuming.checkpoint(settings, [*unfreezing, *remembering])
-    except OSError as error:
-        raise errors.not_writable(settings.output, error) from None
+    made = None if settings.look else resuming.checkpoint(settings, [*unfreezing, *remembering])
     fitting = Fitting(
         FitSettings(
             model=model,
@@ -133,10 +130,10 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         )
     )
     try:
-        if settings.look:
+        if made is None:
             sheet.write(settings.output / LOOK, fitting.batches(size))
             return {}
-        resuming.begin(settings)
+        resuming.begin(settings, made)
     except OSError as error:
         raise errors.not_writable(settings.output, error) from None
     for sentence in [] if known is None else start.said(settings, known):
@@ -146,7 +143,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         f"{len(found.training.labels)} images of {size}×{size} pixels; "
         f"{len(found.validation.labels)} for validation, {len(found.test.labels)} for the test"
     )
-    for sentence in resuming.said(made, settings.epochs) if made else []:
+    for sentence in resuming.said(made, settings.epochs):
         print(sentence)
     for sentence in [*data.odd_classes(found), *advice(settings, size, fitting.total)]:
         print(sentence)
@@ -169,6 +166,10 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         raise _kept(settings, network, fitting, error) from error
     result = test.result
     _write(settings, network, fitting.table, result, test)
+    try:
+        resuming.end(settings)
+    except OSError as error:
+        raise errors.not_writable(settings.output, error) from None
     name = score(result)
     return {**fitting.table[-1], "test_loss": test.loss, f"test_{name}": result[name]}
 

@@ -11,7 +11,14 @@ from typing import IO
 import numpy as np
 
 from resnet_layers._support.files import replacing
-from resnet_layers.training.states import CheckpointError, State, Tensors
+from resnet_layers.training.states import (
+    CheckpointError,
+    NotWholeError,
+    State,
+    Tensors,
+    check_same,
+    made_by,
+)
 
 try:
     import fcntl
@@ -37,15 +44,18 @@ def write(path: Path, state: State) -> None:
     # As bytes, since NumPy has not all types by itself.
     rows = {name: np.ascontiguousarray(t).reshape(-1).view(np.uint8) for name, t in tensors.items()}
     content = save(rows, metadata={"state": said, "digest": _digest(said, rows)})
-    with replacing(path) as (beside,):
-        beside.write_bytes(content)
+    with replacing(path) as (beside,), beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # before the one before it goes
 
 
 def read(path: Path) -> State:
     """What `write` has written.
 
     Raises:
-        CheckpointError: If the file is no checkpoint, or not the one that was written.
+        NotWholeError: If the file is no checkpoint, or not the one that was written.
+        CheckpointError: If it cannot be read, or was written with other versions.
     """
     import ml_dtypes  # noqa: F401 (names bfloat16 for NumPy)
     from safetensors import SafetensorError, safe_open
@@ -57,15 +67,19 @@ def read(path: Path) -> State:
         said = metadata["state"]
         changed = metadata["digest"] != _digest(said, rows)
         fields = {} if changed else json.loads(said)
+        check_same("versions", made_by(), fields["made_by"])
         kinds = fields.pop("kinds")
         tensors = {
             name: rows[name].view(np.dtype(kind)).reshape(shape)
             for name, (kind, shape) in kinds.items()
         }
         return State(**fields, tensors=tensors)
-    except (KeyError, OSError, SafetensorError, TypeError, ValueError) as error:
-        reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-        raise CheckpointError(f"'{path}' is no whole checkpoint{reason}") from None
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror or error}") from None
+    except (KeyError, SafetensorError, TypeError, ValueError):
+        raise NotWholeError(f"'{path}' is no whole checkpoint") from None
 
 
 def _digest(said: str, rows: Tensors) -> str:
@@ -110,7 +124,7 @@ def files(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the newest last."""
     try:
         found = [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(found, key=place)
 

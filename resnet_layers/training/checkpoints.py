@@ -17,7 +17,7 @@ from resnet_layers._support.signals import Deferred
 from resnet_layers.training import history, states
 from resnet_layers.training.checkpoint_files import files, lock, place, read, unlock, write
 from resnet_layers.training.fine_tuning import Unfreeze
-from resnet_layers.training.states import CheckpointError, State, UnwrittenError
+from resnet_layers.training.states import CheckpointError, NotWholeError, State, UnwrittenError
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -34,8 +34,8 @@ class Checkpoint(keras.callbacks.Callback):
         every: Steps between two of them within an epoch, positive; `None` for none.
         keep: How many of the best epochs are kept besides the last checkpoint, at least 0; by
             the first of `val_accuracy`, `val_mean_average_precision`, `val_loss` and `loss`.
-        callbacks: Those of `fit` that have something to remember, such as `EarlyStopping`; `None`
-            for none, or for all that `train` is given.
+        callbacks: Those of `fit` that have something to remember, such as `EarlyStopping` and
+            `Unfreeze`; `None` for none, or for all that `train` is given.
         options: What the training was asked for, as JSON takes it; `resume` gives it back.
         state: Where it goes on, as `resume` reads it; `None` for a new training.
 
@@ -92,6 +92,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.epoch, self.start = self.state.epoch, self.state.done
         self._resumes = state is not None
         self._skipping = 0
+        self._skipped: State | None = None
+        self._given: list[dict[str, Any]] | None = None  # attributes of callbacks at the beginning
         self._metrics: states.Tensors | None = None  # of training, while images are evaluated
         self._written: Future[None] | None = None
         self._pool = ThreadPoolExecutor(1, "checkpoint")
@@ -113,26 +115,29 @@ class Checkpoint(keras.callbacks.Callback):
         lock(self.folder)
         tidy(self.folder)
         self._deferred.begin()
-        if self._resumes and (self.state.stopped or self.epoch >= self.params["epochs"]):
-            for callback in self.callbacks or ():
-                if isinstance(callback, Unfreeze):
-                    callback.on_epoch_begin(self.epoch - 1)
-            self._restore(self.state)  # there is no epoch to begin
+        if self._given is None:
+            self._given = [states.attributes(one, "", {}) for one in self.callbacks or ()]
+        if self._resumes:
+            self._unfreeze()
+            self._restore(self.state)
+            if self.last is None:  # it goes on in another folder
+                self._written = self._pool.submit(self._write, dataclasses.replace(self.state))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         state, resumes, self._resumes = self.state, self._resumes, False
-        if resumes:
-            self._restore(state)
-            if state.step:
-                self._skip(state)
-            state.tensors = {}  # which are large
+        if resumes and state.step:
+            self._skip(state)
+        state.tensors = {}  # which are large
         state.epoch, state.step, state.steps = epoch, 0, self.params["steps"] or 0
-        if self.last is None:
+        if not resumes and self.last is None and self.model.built:
             self._save()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._skipping:
             return
+        if self._skipped is not None:  # after all others have counted the last of these steps
+            self._remind(self._skipped)
+            self._skipped = None
         before, self.state.step = self.state.done, batch + 1
         if self._deferred.number:
             self._end()
@@ -161,11 +166,17 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def on_train_end(self, logs: Any = None) -> None:
-        self._wait()
-        self._tidy(self.state.history)  # which a kill may have kept the last run from
+        try:
+            self._wait()
+            self._tidy(self.state.history)  # which a kill may have kept the last run from
+        finally:
+            self.close()
         self._deferred.act()
-        self._deferred.end()
+
+    def close(self) -> None:
+        """Lets the folder and the signals go, also after an error in `fit`."""
         unlock(self.folder)
+        self._deferred.end()
 
     def _is_fitting(self, frame: Any) -> bool:
         while frame is not None:
@@ -178,7 +189,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Lets the signal act once a checkpoint is there."""
         self._save()
         self._wait()
-        unlock(self.folder)
+        self.close()
         self._deferred.act()
 
     def _wait(self) -> None:
@@ -201,10 +212,11 @@ class Checkpoint(keras.callbacks.Callback):
         if self.state.step:
             metrics = self._metrics
             tensors |= metrics or states.taken("metrics", self.model.metrics_variables)
-        callbacks = [
-            [type(one).__name__, states.attributes(one, f"callback{i}", tensors)]
-            for i, one in enumerate(self.callbacks or ())
-        ]
+        callbacks = []
+        for i, (one, given) in enumerate(zip(self.callbacks or (), self._given or (), strict=True)):
+            found = states.attributes(one, f"callback{i}", tensors)
+            noted = {name: found[name] for name in found if found[name] != given.get(name, found)}
+            callbacks.append([type(one).__name__, noted])
         state = dataclasses.replace(
             self.state,
             history=list(self.state.history),
@@ -215,7 +227,11 @@ class Checkpoint(keras.callbacks.Callback):
         self._written = self._pool.submit(self._write, state)
 
     def _write(self, state: State) -> None:
-        floats = (tensor for tensor in state.tensors.values() if tensor.dtype.kind == "f")
+        floats = (
+            np.asarray(tensor, "float32")
+            for name, tensor in state.tensors.items()
+            if name.startswith("model/") and tensor.dtype.kind in "fV"  # V is bfloat16
+        )
         if not all(np.isfinite(tensor).all() for tensor in floats):
             return  # what is there is better
         path = self.folder / f"epoch-{state.epoch:05}-step-{state.step:07}.safetensors"
@@ -237,17 +253,27 @@ class Checkpoint(keras.callbacks.Callback):
             optimizer.build(self.model.trainable_variables)
         return optimizer
 
+    def _unfreeze(self) -> None:
+        """Lets train what trained when the checkpoint was written."""
+        epoch = self.state.epoch if self.state.step else self.state.epoch - 1
+        for callback in self.callbacks or ():
+            if isinstance(callback, Unfreeze) and epoch >= 0:
+                callback.on_epoch_begin(epoch)
+
     def _restore(self, state: State) -> None:
-        tensors = state.tensors
-        states.given("model", self.model.variables, tensors)
-        states.given("optimizer", self._optimizer().variables, tensors)
+        states.given("model", self.model.variables, state.tensors)
+        states.given("optimizer", self._optimizer().variables, state.tensors)
+        self._remind(state)
+
+    def _remind(self, state: State) -> None:
+        """Gives callbacks what they had noted."""
         left = list(state.callbacks)
         for callback in self.callbacks or ():
             noted = next((one for one in left if one[0] == type(callback).__name__), None)
             if noted:  # others are new
                 left.remove(noted)
                 for name, value in noted[1].items():
-                    setattr(callback, name, states.decoded(value, tensors))
+                    setattr(callback, name, states.decoded(value, state.tensors))
 
     def _skip(self, state: State) -> None:
         """Lets `fit` count the steps that are done without doing them again.
@@ -255,11 +281,12 @@ class Checkpoint(keras.callbacks.Callback):
         A `fit` for the rest of an epoch alone would begin and end, which callbacks and averages
         take for the begin and the end of a training.
         """
-        function, self._skipping, tensors = self.model.train_function, state.step, state.tensors
+        function, self._skipping = self.model.train_function, state.step
+        self._skipped = state = dataclasses.replace(state)
         logs: Any = {}
 
         def restore() -> None:
-            states.given("metrics", self.model.metrics_variables, tensors)
+            states.given("metrics", self.model.metrics_variables, state.tensors)
             logs.update(self.model.get_metrics_result())  # by whose names Keras knows them
 
         late = keras.backend.backend() == "tensorflow"  # where the first step makes the metrics
@@ -273,7 +300,8 @@ class Checkpoint(keras.callbacks.Callback):
                 if late:
                     _make_metrics(self.model, arguments[0].element_spec)
                     restore()
-            return logs if len(arguments) == 1 else (logs, arguments[0])
+            told = {} if self._skipping else logs
+            return told if len(arguments) == 1 else (told, arguments[0])
 
         self.model.train_function = skipped
 
@@ -306,10 +334,9 @@ def resume(
         raise CheckpointError(f"There is no checkpoint in '{folder}'")
     try:
         state = read(found[-1])
-    except CheckpointError as error:
+    except NotWholeError as error:
         before = f": remove it to go on from the one before it, '{found[-2]}'" if found[1:] else ""
         raise CheckpointError(f"{error}{before}") from None
-    states.check_same("versions", states.made_by(), state.made_by)
     options = dict(state.options)
     every, keep = options.pop("every"), options.pop("keep")
     return Checkpoint(
@@ -331,6 +358,12 @@ def _make_metrics(model: Any, spec: Any) -> None:
     def zeros(shape: Any, dtype: str = "float32") -> Any:
         return keras.ops.zeros([1 if size is None else size for size in shape], dtype)
 
-    _, y, *weights = keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype.name), spec)
-    outputs = keras.tree.map_shape_structure(zeros, model.output_shape)
-    model.compute_metrics(None, y, outputs, *weights)
+    x, *_ = keras.utils.unpack_x_y_sample_weight(
+        keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, one.dtype.name), spec)
+    )
+    outputs = model.compute_output_spec(x)
+    _, y, weights = keras.utils.unpack_x_y_sample_weight(
+        keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype.name), spec)
+    )
+    outputs = keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype), outputs)
+    model.compute_metrics(None, y, outputs, weights)

@@ -180,7 +180,7 @@ class Fitting:
                 return self.validation.damaged()
             return training.damaged(self.steps, 2)  # what failed is what comes next
 
-        with self._named(damaged):
+        with self._named(damaged), self._closed():
             self.model.fit(
                 training.dataset(begin),
                 steps_per_epoch=len(training),
@@ -198,6 +198,15 @@ class Fitting:
                 ],
                 verbose=self.settings.verbose,
             )
+
+    @contextlib.contextmanager
+    def _closed(self) -> Iterator[None]:
+        """Lets the checkpoints' folder go, whatever happens."""
+        try:
+            yield
+        finally:
+            if self.checkpoint:
+                self.checkpoint.close()
 
     @contextlib.contextmanager
     def _named(self, damaged: Callable[[], Iterator[InputError]]) -> Iterator[None]:

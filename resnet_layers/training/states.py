@@ -26,6 +26,10 @@ class CheckpointError(InputError):
     """A checkpoint that cannot be gone on from."""
 
 
+class NotWholeError(CheckpointError):
+    """A file that is damaged, or no checkpoint at all."""
+
+
 def made_by() -> dict[str, Any]:
     """What equal numbers depend on beside the options."""
     backend = keras.backend.backend()

@@ -54,9 +54,10 @@ from resnet_layers.shell.described import fitting
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.shell.train_settings import TrainSettings
-from resnet_layers.training import checkpoints, labelled, tables
+from resnet_layers.training import checkpoint_files, checkpoints, labelled, tables
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.labelled import Labelled
+from resnet_layers.training.states import CheckpointError
 from resnet_layers.training.waiting import Interruptible
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_images import picture
@@ -1030,8 +1031,23 @@ def resume_into_another() -> None:
     resuming.check(settings)
 
 
-def resume_nowhere() -> None:
-    arguments = ["train", "--resume", "nowhere"]
+def train_twice() -> None:
+    def refuse(_: Path) -> None:
+        raise CheckpointError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint_files, "lock", refuse)
+        patch.setattr(train, "_network", two_classes)
+        train.train(TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8))
+
+
+def resume_nowhere(*others: str) -> None:
+    Path("a.toml").touch()
+    Path("nowhere").mkdir()
+    if others:
+        trained_before()
+        Path("run").rename("nowhere/../there")
+    arguments = ["train", *others, "--resume", "there" if others else "nowhere"]
     commands.app.parse_args(arguments, exit_on_error=False, print_error=False)
 
 
@@ -1423,12 +1439,18 @@ OTHERS: list[Row] = [
         "A network must be a .keras file, or what `export` wrote: a folder, or a file that ends "
         "in .onnx, .tflite, .xml. Received: 'model.bin'",
     ),
+    (
+        lambda: resume_nowhere("--config", "a.toml"),
+        InputError,
+        "`--config` must not come with `--resume`, which has its options",
+    ),
+    (train_twice, InputError, "Another process trains into 'run'"),
     (resume_nowhere, InputError, "There is no checkpoint in 'nowhere'"),
     (
         lambda: resuming.check(trained_before(resume=Path("run"), batch_size=3)),
         InputError,
-        "`--resume` must come without options that the run has not, but for --epochs, --output and "
-        "--data. Received: batch_size=3, in the run batch_size=64",
+        "`--resume` takes the options of its run; --epochs, --output and --data alone may differ. "
+        "Received: batch_size=3, in the run batch_size=64",
     ),
     (
         resume_into_another,
@@ -1458,7 +1480,7 @@ OTHERS: list[Row] = [
             InputError,
             "The output folder 'run' cannot be written to: Permission denied",
         )
-        for where, name in ((runs, "write_settings"), (resuming, "discard"))
+        for where, name in ((runs, "write_settings"), (resuming, "end"))
     ],
     (
         train_until_interrupted,

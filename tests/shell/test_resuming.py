@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from resnet_layers.shell import finishing, resuming, train
-from resnet_layers.shell.runs import SETTINGS
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import checkpoint_files
 from tests.shell.test_command_line import run, write_photos
@@ -97,7 +96,8 @@ def test_another_run_takes_the_place_of_an_unfinished_one_when_it_is_told_to(
 ) -> None:
     command = ("train", "--data", photos, *OPTIONS, "--epochs", 2, "--output", tmp_path)
     assert run(capsys, *command)[0] == 0
-    (tmp_path / SETTINGS).unlink()  # as if it had not come to its end
+    ended = tmp_path / resuming.FOLDER / resuming.ENDED
+    ended.unlink()  # as if it had not come to its end
     other = (*command, "--seed", 1)
     code, _, err = run(capsys, *other)
     assert code == 2

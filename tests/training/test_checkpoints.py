@@ -331,3 +331,125 @@ def test_callbacks_keep_what_they_have_noted() -> None:
     found = states.attributes(noted, "callback0", {})
     assert states.decoded(found["both"], {}) == (1, [2.0, {"three": None}])
     assert "file" not in found
+
+
+class Counts(keras.callbacks.Callback):
+    """Notes what it sees."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, self.steps, self.told = name, 0, list[int]()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps += 1
+        self.told.append(batch)
+
+
+def other_model(subclassed: bool) -> Any:
+    """A model of somebody else's, compiled."""
+    keras.utils.set_random_seed(0)
+
+    class Subclassed(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(self.flat(x))
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = Subclassed() if subclassed else keras.Sequential(layers)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize("subclassed", [False, True])
+@uncompiled()
+def test_models_of_others_go_on_and_their_callbacks(subclassed: bool, tmp_path: Path) -> None:
+    """Those that have no variables before the first step, too; and callbacks count once."""
+    _, validation = images()
+
+    def fit(folder: Path, name: str, *ends: Ends) -> tuple[Any, Counts]:
+        model, counts = other_model(subclassed), Counts(name)
+        if checkpoint_files.files(folder):
+            model(np.zeros((1, 8, 8, 3)))  # which makes its variables
+            checkpoint = training.resume(folder, [counts])
+        else:
+            checkpoint = training.Checkpoint(folder, every=1, callbacks=[counts])
+        batches = training.Batches(validation.images, PREPARE, 8, seed=0)
+        model.fit(
+            batches.dataset(checkpoint.start),
+            steps_per_epoch=len(batches),
+            initial_epoch=checkpoint.epoch,
+            epochs=2,
+            shuffle=False,
+            callbacks=[counts, *ends, checkpoint],
+            verbose=0,
+        )
+        return model, counts
+
+    expected, all_ = fit(tmp_path / "whole", "a")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "cut", "a", Ends(signal.SIGINT, 3))
+    model, counts = fit(tmp_path / "cut", "another")
+    for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (counts.steps, counts.told) == (all_.steps, all_.told)
+    assert counts.name == "another"  # what it was given is not what it noted
+
+
+@uncompiled()
+def test_a_checkpoint_before_parts_unfreeze_is_gone_on_from(tmp_path: Path) -> None:
+    """And from there into another folder, within an epoch."""
+    case: dict[str, Any] = {"unfreeze": {"stage2": 2}, "every": None}
+    expected = trained(tmp_path / "whole", **case)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", Ends(signal.SIGINT, 2), **case)
+    with pytest.raises(RuntimeError, match=r"^killed$"):
+        trained(tmp_path / "cut", *[Dies(1)], **case)
+    assert [path.name[:11] for path in checkpoint_files.files(tmp_path / "cut")] == ["epoch-00001"]
+    assert equal(trained(tmp_path / "cut", **case), expected)
+
+
+class Dies(Ends):
+    """Ends a training at the begin of an epoch, as a kill does, after the checkpoint is there."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(signal.SIGTERM, 10**9)
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == self.epoch:
+            raise RuntimeError("killed")
+
+
+@uncompiled()
+def test_another_folder_begins_with_the_checkpoint_that_was_gone_on_from(tmp_path: Path) -> None:
+    checkpoint = training.Checkpoint(tmp_path / "a")
+    state_ = state(epoch=0, step=3, options={"every": None, "keep": 1})
+    checkpoint.folder.mkdir()
+    checkpoint._write(state_)
+    moved = training.resume(tmp_path / "a")
+    moved.folder = tmp_path / "b"
+    model: Any = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    moved.set_model(model)
+    moved.set_params({"epochs": 1, "steps": 4})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.checkpoints.Checkpoint, "_restore", lambda *_: None)
+        moved.on_train_begin()
+    moved._wait()
+    (path,) = checkpoint_files.files(tmp_path / "b")
+    assert path.name == "epoch-00000-step-0000003.safetensors"
+    assert checkpoint_files.read(path).step == 3
+    moved.close()
+
+
+@uncompiled()
+def test_an_error_leaves_neither_a_lock_nor_handlers(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(RuntimeError, match=r"^killed$"):
+        trained(tmp_path, Dies(0))
+    assert not checkpoint_files._LOCKS
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
