@@ -3,8 +3,9 @@
 import atexit
 import sys
 
-from resnet_layers._support import environment, signals
-from resnet_layers._support.version import __version__ as __version__
+from resnet_layers._support import environment, signals, version
+
+__version__ = version.__version__
 
 if signals.runs_command():  # which imports Keras, some seconds, once it knows that it must
     environment.open_streams()
@@ -55,7 +56,6 @@ __all__ = [
     "ResNet34",
     "ResNetStage",
     "Stem",
-    "__version__",
     "export",
     "fold_batch_norm",
     "from_pretrained",

@@ -46,8 +46,8 @@ OTHERS = {
     ("serving/report", "'\\n'.join([f'{self.path}: {self.format}, {self.precision}', *lines])"),
     ("shell/listing", "', '.join(trainings)"),
     ("shell/progress", "', '.join(told)"),
-    ("shell/train", "', '.join(files)"),
-    ("shell/train", "', '.join(older)"),
+    ("shell/finishing", "', '.join(files)"),
+    ("shell/finishing", "', '.join(older)"),
     # Contents of files, and texts that are taken apart and put together again.
     (
         "_support/errors",
