@@ -88,7 +88,7 @@ def fit(folder: Path, *ends: Ends, epochs: int = 4, every: int | None = 3) -> tu
         batches.dataset(checkpoint.start),
         steps_per_epoch=len(batches),
         initial_epoch=checkpoint.epoch,
-        epochs=epochs,
+        epochs=checkpoint.epoch if checkpoint.state.stopped else epochs,
         shuffle=False,
         validation_data=validation.dataset(),
         callbacks=[early, *ends, checkpoint],
