@@ -11,6 +11,7 @@ from typing import IO
 import numpy as np
 
 from resnet_layers._support.files import replacing
+from resnet_layers.training import history
 from resnet_layers.training.states import (
     CheckpointError,
     NotWholeError,
@@ -133,3 +134,21 @@ def place(path: Path) -> tuple[int, int]:
     """Epochs that were over, and steps of the next one that were done, as the name says them."""
     found = _NAME.fullmatch(path.name)
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def keep_best(folder: Path, table: list[history.Row], number: int) -> None:
+    """Removes what is neither the last checkpoint nor one of the best epochs."""
+    best = sorted(range(len(table)), key=lambda i: _score(table[i]))
+    epochs = {i + 1 for i in best[len(best) - number :]} if number else set()
+    for other in files(folder)[:-1]:
+        epoch, step = place(other)
+        if step or epoch not in epochs:
+            other.unlink(missing_ok=True)
+
+
+def _score(row: history.Row) -> float:
+    """The better the larger."""
+    for name in ("val_accuracy", "val_mean_average_precision", "val_loss", "loss"):
+        if name in row:
+            return -row[name] if name.endswith("loss") else row[name]
+    return 0.0

@@ -15,7 +15,7 @@ from resnet_layers._support import checks
 from resnet_layers._support.files import tidy
 from resnet_layers._support.signals import Deferred
 from resnet_layers.training import history, states
-from resnet_layers.training.checkpoint_files import files, lock, place, read, unlock, write
+from resnet_layers.training.checkpoint_files import files, keep_best, lock, read, unlock, write
 from resnet_layers.training.fine_tuning import Unfreeze
 from resnet_layers.training.states import CheckpointError, NotWholeError, State, UnwrittenError
 
@@ -168,7 +168,9 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         try:
             self._wait()
-            self._tidy(self.state.history)  # which a kill may have kept the last run from
+            keep_best(
+                self.folder, self.state.history, self.keep
+            )  # which a kill may have kept the last run from
         finally:
             self.close()
         self._deferred.act()
@@ -236,16 +238,7 @@ class Checkpoint(keras.callbacks.Callback):
             return  # what is there is better
         path = self.folder / f"epoch-{state.epoch:05}-step-{state.step:07}.safetensors"
         write(path, state)
-        self._tidy(state.history)
-
-    def _tidy(self, table: list[history.Row]) -> None:
-        """Removes what is neither the last checkpoint nor one of the best epochs."""
-        best = sorted(range(len(table)), key=lambda i: _score(table[i]))
-        epochs = {i + 1 for i in best[len(best) - self.keep :]} if self.keep else set()
-        for other in files(self.folder)[:-1]:
-            epoch, step = place(other)
-            if step or epoch not in epochs:
-                other.unlink(missing_ok=True)
+        keep_best(self.folder, state.history, self.keep)
 
     def _optimizer(self) -> Any:
         optimizer = self.model.optimizer
@@ -298,7 +291,7 @@ class Checkpoint(keras.callbacks.Callback):
             if self._skipping <= 0:
                 self.model.train_function, self._skipping = function, 0
                 if late:
-                    _make_metrics(self.model, arguments[0].element_spec)
+                    states.make_metrics(self.model, arguments[0].element_spec)
                     restore()
             told = {} if self._skipping else logs
             return told if len(arguments) == 1 else (told, arguments[0])
@@ -342,28 +335,3 @@ def resume(
     return Checkpoint(
         folder, every=every, keep=keep, callbacks=callbacks, options=options, state=state
     )
-
-
-def _score(row: history.Row) -> float:
-    """The better the larger."""
-    for name in ("val_accuracy", "val_mean_average_precision", "val_loss", "loss"):
-        if name in row:
-            return -row[name] if name.endswith("loss") else row[name]
-    return 0.0
-
-
-def _make_metrics(model: Any, spec: Any) -> None:
-    """Makes the variables of metrics, which Keras makes from its first batch on TensorFlow."""
-
-    def zeros(shape: Any, dtype: str = "float32") -> Any:
-        return keras.ops.zeros([1 if size is None else size for size in shape], dtype)
-
-    x, *_ = keras.utils.unpack_x_y_sample_weight(
-        keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, one.dtype.name), spec)
-    )
-    outputs = model.compute_output_spec(x)
-    _, y, weights = keras.utils.unpack_x_y_sample_weight(
-        keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype.name), spec)
-    )
-    outputs = keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype), outputs)
-    model.compute_metrics(None, y, outputs, weights)

@@ -230,15 +230,13 @@ class Fitting:
         settings = self.settings
         names = ("epochs", "batch_size", "learning_rate", "layer_decay", "seed", "skip_damaged")
         return {
-            **{name: getattr(settings, name) for name in names},
             **dataclasses.asdict(settings.recipe),
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
+            **{name: getattr(settings, name) for name in names},  # in the place of the recipe's
+            "compile": settings.compile,
             "prepare": settings.prepare.get_config(),
             "class_weight": settings.class_weight and sorted(settings.class_weight.items()),
             "images": settings.images.digest(),
             "validation": self.validation.images.digest(),
-            "compile": settings.compile,
         }
 
     def _steps(self) -> tuple[int, list[tuple[int, int]]]:

@@ -176,3 +176,20 @@ def decoded(value: Any, tensors: Tensors) -> Any:
         return {key: decoded(one, tensors) for key, one in inner.items()}
     made = [decoded(one, tensors) for one in inner]
     return tuple(made) if kind == "tuple" else made
+
+
+def make_metrics(model: Any, spec: Any) -> None:
+    """Makes the variables of metrics, which Keras makes from its first batch on TensorFlow."""
+
+    def zeros(shape: Any, dtype: str = "float32") -> Any:
+        return keras.ops.zeros([1 if size is None else size for size in shape], dtype)
+
+    x, *_ = keras.utils.unpack_x_y_sample_weight(
+        keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, one.dtype.name), spec)
+    )
+    outputs = model.compute_output_spec(x)
+    _, y, weights = keras.utils.unpack_x_y_sample_weight(
+        keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype.name), spec)
+    )
+    outputs = keras.tree.map_structure(lambda one: zeros(one.shape, one.dtype), outputs)
+    model.compute_metrics(None, y, outputs, weights)

@@ -144,6 +144,11 @@ CHECKPOINTS: list[Row] = [
         f"{SAME}settings. Received: seed=7, in the checkpoint seed=0",
     ),
     (
+        lambda: go_on(learning_rate=0.75),
+        CheckpointError,
+        f"{SAME}settings. Received: learning_rate=0.75, in the checkpoint learning_rate={ANY}",
+    ),
+    (
         lambda: go_on(epochs=1),
         InputError,
         "`epochs` must stay as they are where training is over, and be more than are over "
