@@ -20,6 +20,7 @@ from resnet_layers.shell.predictor import BATCH_SIZE, Predictor, load_exported
 from resnet_layers.shell.runs import MODEL
 from resnet_layers.training import labels as labels  # whose classes files may name
 from resnet_layers.training import optimizers as optimizers
+from resnet_layers.training import schedules as schedules
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

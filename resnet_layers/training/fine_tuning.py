@@ -193,7 +193,7 @@ def _compile_again(model: Any) -> None:
     # The arguments themselves: not each of them has a config.
     model.compile(**{**model._compile_config.config, "optimizer": new})
     if metrics is not None and metrics.built:  # which JAX asks for before the next step makes it
-        model._compile_metrics = metrics
+        vars(model)["_compile_metrics"] = metrics  # an attribute would be listed twice
     if old.built:
         new.build(model.trainable_variables)
         _carry(old, new)

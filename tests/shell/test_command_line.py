@@ -604,12 +604,12 @@ def test_a_second_run_replaces_its_like_and_nothing_else(
     assert run(capsys, "train", "--data", photos, *arguments, "--seed", 3)[0] == 0
     assert model_run(output)["settings"]["seed"] == 3
     other = write_photos(tmp_path / "photos", 6)
-    written = {name: (output / name).read_bytes() for name in FILES}
+    written = {name: (output / name).read_bytes() for name in WRITTEN}
     assert refusal(capsys, "train", "--data", photos, *options) == (
         f"{start}of the variant 'tiny'{end}"
     )
     assert refusal(capsys, "train", "--data", other, *arguments) == f"{start}on other images{end}"
-    assert {name: (output / name).read_bytes() for name in FILES} == written
+    assert {name: (output / name).read_bytes() for name in WRITTEN} == written
     assert run(capsys, "train", "--data", other, *arguments, "--overwrite")[0] == 0
     assert refusal(capsys, "train", "--data", photos, *arguments) == f"{start}on other images{end}"
 
@@ -1396,9 +1396,12 @@ def test_interrupted_process_leaves_no_file(photos: Path, tmp_path: Path) -> Non
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert err.endswith("resnet-layers: interrupted: no unfinished file is left behind\n")
+    assert err.endswith(
+        "resnet-layers: interrupted: no unfinished file is left behind; "
+        f"`train --resume {tmp_path}` goes on\n"
+    )
     assert "Traceback" not in err
-    assert files(tmp_path) == set()
+    assert files(tmp_path) == {"checkpoints"}
 
 
 @pytest.mark.slow

@@ -91,6 +91,9 @@ def test_parts_before_one_are_frozen_and_others_train(part: str) -> None:
     before = weights(model)
     fit(compiled(model, "sgd"), 1)
     assert changed(before, weights(model)) == set(PARTS[PARTS.index(part) :])
+    freeze_until(model, "stem")
+    paths = [variable.path for variable in model.metrics_variables]
+    assert len(paths) == len(set(paths))  # a metric counts once
 
 
 @optimizers
