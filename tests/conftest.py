@@ -115,7 +115,7 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
     """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
 
     A table is a test with parameters, or all of a file's tests that are marked and have none. The
-    other slow tests are one table, of which every fourth one stays; the attack has its own shares.
+    other slow tests are one table, of which every sixth one stays; the attack has its own shares.
     """
     places: dict[str, int] = {}
     for item in items:
@@ -123,7 +123,7 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
             name, bracket, _ = item.nodeid.partition("[")
             table, number = name if bracket else name.partition("::")[0], share.args[0]
         elif "slow" in item.keywords and "huge" not in item.keywords:
-            table, number = "slow", 1 if "attack" in item.path.parts else 4
+            table, number = "slow", 1 if "attack" in item.path.parts else 6
         else:
             continue
         place = places[table] = places.get(table, -1) + 1

@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from resnet_layers._support import signals
 
@@ -14,11 +15,14 @@ _NUMBERS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _SWITCHES = ("TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC")
 
 
-def start() -> None:
+def start(devices: int = 1) -> None:
     """Imports Keras for a command, without what TensorFlow logs of processors and libraries.
 
     Some of it is written whatever `TF_CPP_MIN_LOG_LEVEL` says: when TensorFlow is imported, and
     when it first looks for a GPU. Who sets the variable to less than 3 wants to see it.
+
+    Args:
+        devices: How many the CPU is to be, where it has to be more than one.
 
     Raises:
         ValueError: If an environment variable is one that TensorFlow ends the process for, or if
@@ -29,7 +33,7 @@ def start() -> None:
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
     quiet &= "TF_XLA_FLAGS" not in os.environ  # TensorFlow ends after it has named a wrong one
     with signals.silenced() if quiet else contextlib.nullcontext():
-        _import_backend()
+        _import_backend(devices)
     check()
 
 
@@ -75,7 +79,27 @@ def quiet_start() -> Iterator[None]:
         yield
 
 
-def _import_backend() -> None:
+def split_cpu(devices: int) -> None:
+    """Makes the CPU as many devices, unless TensorFlow or JAX use it already, or have a GPU."""
+    import keras
+
+    with contextlib.suppress(RuntimeError):  # it is in use
+        if keras.backend.backend() == "jax":
+            import jax
+
+            config: Any = jax.config
+            if config.jax_num_cpu_devices < devices:
+                config.update("jax_num_cpu_devices", devices)
+        else:
+            import tensorflow as tf
+
+            if not tf.config.list_physical_devices("GPU"):
+                parts = [tf.config.LogicalDeviceConfiguration()] * devices
+                (cpu,) = tf.config.list_physical_devices("CPU")
+                tf.config.set_logical_device_configuration(cpu, parts)
+
+
+def _import_backend(devices: int) -> None:
     import keras
 
     try:  # on JAX as well, where it is imported later and would log then
@@ -84,6 +108,8 @@ def _import_backend() -> None:
         return
     if keras.backend.backend() != "tensorflow":
         tf.config.set_visible_devices([], "GPU")  # whose memory is the backend's
+    elif devices > 1:
+        split_cpu(devices)
     tf.config.list_logical_devices()
 
 

@@ -82,7 +82,7 @@ def train(
     """
     errors.check_there("folder", settings.data)
     errors.check_there("file of weights", settings.source)
-    return int(_module("train").run(settings, quiet=quiet, as_json=as_json))
+    return int(_module("train", settings.devices).run(settings, quiet=quiet, as_json=as_json))
 
 
 @app.command(sort_key=2)
@@ -302,11 +302,11 @@ def list_(
     return listing.run(pattern, as_json)
 
 
-def _module(name: str) -> Any:
+def _module(name: str, devices: int = 1) -> Any:
     """The module of the shell that does it, with Keras behind it."""
     with signals.ending_at_once(), errors.shown_meanwhile("Loading Keras …"):
         try:
-            environment.start()
+            environment.start(devices)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # another backend than those that are there

@@ -44,7 +44,7 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
 
 
 OF_THE_RUN = Path("checkpoints", "settings.toml")
-FREE = ("epochs", "output", "data")  # what may change where a run goes on
+FREE = ("epochs", "output", "data", "devices")  # what may change where a run goes on
 
 
 def check_resumed(folder: Path, mine: dict[str, Any], free: Sequence[str] = FREE) -> None:
@@ -57,9 +57,9 @@ def check_resumed(folder: Path, mine: dict[str, Any], free: Sequence[str] = FREE
     for name in {**theirs, **mine}:
         if name not in free and mine.get(name) != theirs.get(name):
             raise InputError(
-                "`--resume` takes the options of its run; --epochs, --output and --data alone may "
-                f"differ. Received: {name}={mine.get(name)!r}, in the run {name}="
-                f"{theirs.get(name)!r}"
+                "`--resume` takes the options of its run; --epochs, --output, --data and "
+                f"--devices alone may differ. Received: {name}={mine.get(name)!r}, in the run "
+                f"{name}={theirs.get(name)!r}"
             )
 
 

@@ -27,9 +27,11 @@ from resnet_layers.shell import (
 )
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.evaluation import Evaluation
+from resnet_layers.shell.images import Reader
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import history
+from resnet_layers.training.devices import data_parallel
 from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.fitting import DamagedError, Fitting
 from resnet_layers.training.history import score
@@ -71,7 +73,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             if the loss is no longer a number, and nothing is written then; or if an image cannot
             be decoded later, when what was trained until then is written.
     """
-    found = data.find(settings)
+    with data_parallel(settings.devices):  # which says first what there is not
+        found = data.find(settings)
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("train", settings, found.every)
     runs.check_folder(settings.output, run, settings.overwrite or settings.look)
@@ -91,44 +94,20 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     if found.every.kind == "digits":  # which are in memory anyway; files stay where they are
         found = found.in_memory(size, how)
 
-    keras.utils.set_random_seed(settings.seed)
     data_format = "channels_last" if known is None else known.stem.layout.data_format
     reader = reader or found.measured(size, how, data_format, settings.skip_damaged)
     metadata = {
         **classifier.metadata(found.every.class_names, reader, found.split),
         "run": run,
     }
-    if known is None:
-        model = _network(settings, size, metadata)
-    else:
-        model = start.network(known, size, metadata, several=found.every.several)
-    unfreezing = start.freeze(settings, model)
-    if settings.chosen.precision != "float32":
-        model = with_dtype(model, f"mixed_{settings.chosen.precision}")
-    callbacks = _callbacks(settings)
-    remembering = [one for one in callbacks if not isinstance(one, progress.Lines)]
-    made = None if settings.look else resuming.checkpoint(settings, [*unfreezing, *remembering])
-    fitting = Fitting(
-        FitSettings(
-            model=model,
-            images=found.training,
-            validation=found.validation,
-            prepare=reader.layer,
-            recipe=settings.chosen,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            layer_decay=settings.layer_decay,
-            seed=settings.seed,
-            class_weight=found.class_weight() if settings.balance else None,
-            headers=found.headers,
-            skip_damaged=settings.skip_damaged,
-            compile=settings.compile,
-            checkpoint=made,
-            callbacks=[*unfreezing, *callbacks],
-            verbose=int(images.verbosity() == 1),
-        )
-    )
+    with data_parallel(settings.devices):
+        keras.utils.set_random_seed(settings.seed)
+        if known is None:
+            model = _network(settings, size, metadata)
+        else:
+            model = start.network(known, size, metadata, several=found.every.several)
+        fitting = _fitting(settings, model, found, reader)
+    made = fitting.checkpoint
     try:
         if made is None:
             sheet.write(settings.output / LOOK, fitting.batches(size))
@@ -148,7 +127,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     for sentence in [*data.odd_classes(found), *advice(settings, size, fitting.total)]:
         print(sentence)
     try:
-        fitting.run()
+        with data_parallel(settings.devices):
+            fitting.run()
         network = _written(fitting)
     except DamagedError as error:
         raise _kept(settings, _written(fitting), fitting, error) from error
@@ -172,6 +152,37 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         raise errors.not_writable(settings.output, error) from None
     name = score(result)
     return {**fitting.table[-1], "test_loss": test.loss, f"test_{name}": result[name]}
+
+
+def _fitting(settings: TrainSettings, model: ResNet, found: data.Data, reader: Reader) -> Fitting:
+    unfreezing = start.freeze(settings, model)
+    if settings.chosen.precision != "float32":
+        model = with_dtype(model, f"mixed_{settings.chosen.precision}")
+    callbacks = _callbacks(settings)
+    remembering = [one for one in callbacks if not isinstance(one, progress.Lines)]
+    made = None if settings.look else resuming.checkpoint(settings, [*unfreezing, *remembering])
+    return Fitting(
+        FitSettings(
+            model=model,
+            images=found.training,
+            validation=found.validation,
+            prepare=reader.layer,
+            recipe=settings.chosen,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            layer_decay=settings.layer_decay,
+            multiple=settings.multiple,
+            seed=settings.seed,
+            class_weight=found.class_weight() if settings.balance else None,
+            headers=found.headers,
+            skip_damaged=settings.skip_damaged,
+            compile=settings.compile,
+            checkpoint=made,
+            callbacks=[*unfreezing, *callbacks],
+            verbose=int(images.verbosity() == 1),
+        )
+    )
 
 
 def _callbacks(settings: TrainSettings) -> list[keras.callbacks.Callback]:

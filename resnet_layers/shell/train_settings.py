@@ -30,6 +30,10 @@ class TrainSettings(Overrides):
             stage4@5,stage3@10.
         compile: How a step is compiled: by XLA (xla), as a graph of TensorFlow (graph), or as Keras
             chooses (auto).
+        devices: How many devices of this machine share each batch, positive: GPUs, or TPUs on JAX;
+            without one of these, parts of the CPU.
+        multiple: What the size of each batch is a multiple of, for runs that go on with other
+            devices; without it, the number of devices.
         look: Write a sheet of training images as the network would see them (look.png), and train
             nothing.
         tensorboard: Write the history for TensorBoard as well, into the folder tensorboard.
@@ -37,7 +41,7 @@ class TrainSettings(Overrides):
         patience: Epochs without a lower loss on the images for validation after which training
             ends with the weights that had it lowest; without it, all epochs are trained.
         resume: Folder of a run that was not ended, which goes on at the step where it was, with its
-            options; only `--epochs`, `--output` and `--data` may be others.
+            options; only `--epochs`, `--output`, `--data` and `--devices` may be others.
         checkpoint_every: Steps between two checkpoints within an epoch; without it, there is one
             after each epoch, and when the run is interrupted.
         keep: How many of the best epochs keep their checkpoints, besides the last one; at least 0.
@@ -64,6 +68,8 @@ class TrainSettings(Overrides):
     check: Annotated[bool, IMAGES, FLAG] = False
     skip_damaged: Annotated[bool, IMAGES, FLAG] = False
     compile: Annotated[str, TRAINING] = "auto"
+    devices: Annotated[int, TRAINING, INTEGER] = 1
+    multiple: Annotated[int | None, TRAINING, INTEGER] = None
     look: Annotated[bool, OUTPUT, FLAG] = False
     tensorboard: Annotated[bool, OUTPUT, FLAG] = False
     balance: Annotated[bool, TRAINING, FLAG] = False
@@ -90,6 +96,14 @@ class TrainSettings(Overrides):
             if getattr(self, name) is not None:
                 checks.integer(name, getattr(self, name))
         checks.integer("keep", self.keep, minimum=0)
+        checks.integer("devices", self.devices)
+        multiple = self.devices if self.multiple is None else self.multiple
+        object.__setattr__(self, "multiple", checks.integer("multiple", multiple))
+        if multiple % self.devices:
+            raise ValueError(
+                "`multiple` must be a multiple of `devices`. Received: "
+                f"multiple={multiple}, devices={self.devices}"
+            )
         recipe = self.chosen
         recipe.check_layer_decay(self.layer_decay)
         for name in ("ema", "grow_from"):

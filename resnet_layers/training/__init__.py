@@ -7,6 +7,7 @@ if not signals.runs_command():  # which says much before Keras is there
     from resnet_layers.training.batches import Batches as Batches
     from resnet_layers.training.checkpoints import Checkpoint as Checkpoint
     from resnet_layers.training.checkpoints import resume as resume
+    from resnet_layers.training.devices import data_parallel as data_parallel
     from resnet_layers.training.fine_tuning import Unfreeze as Unfreeze
     from resnet_layers.training.fine_tuning import freeze_until as freeze_until
     from resnet_layers.training.fine_tuning import layer_decay as layer_decay

@@ -29,7 +29,9 @@ class Batches:
     read before. Without one they are those of an evaluation: in order, once, by the middle squares
     that `predict` sees. Images are read from disk when they are needed; those of one batch and of
     the next two are in memory. Batches are of nearly equal size, since a last batch of one image
-    would have no variance to normalize by.
+    would have no variance to normalize by. Where several devices share them, each is of a multiple
+    of their number: those of training leave out the images of an epoch that are left over, others
+    in each epoch, and those of an evaluation fill up with images of weight 0.
 
     Args:
         images: What is read.
@@ -42,6 +44,7 @@ class Batches:
             `(size, size, 3)`, and a seed, two integers, such as
             `resnet_layers.training.chance.Flip`.
         mixing: What happens to images and labels of a batch; labels become rows of shares then.
+        multiple: What the size of each batch is a multiple of, positive, at most `batch_size`.
         repeats: How often an image comes in an epoch, one after the other and augmented otherwise
             each time, positive; an epoch has as many fewer images.
         class_weight: As of `keras.Model.fit`, by index of the class, 1 where it is left out; a
@@ -83,6 +86,7 @@ class Batches:
         crop: RandomResizedCrop | None = None,
         augment: Sequence[Callable[[Any, Any], Any]] = (),
         mixing: Mixing | None = None,
+        multiple: int = 1,
         repeats: int = 1,
         class_weight: Mapping[int, float] | None = None,
         headers: Sequence[Header] | None = None,
@@ -96,10 +100,9 @@ class Batches:
                 "`crop` must be of the size of `prepare`. Received: "
                 f"crop.size={crop.size}, prepare.image_size={prepare.image_size}"
             )
-        number = len(images.labels)
-        steps = -(-number // checks.integer("batch_size", batch_size))
-        parts = np.array_split(np.arange(number), steps) if steps else []
-        self.sizes = [len(part) for part in parts]
+        self.sizes = _sizes(len(images.labels), batch_size, multiple, fill=seed is None)
+        self._count = sum(self.sizes)  # of images in an epoch
+        self._fills = self._count > len(images.labels)
         self.augment, self.mixing, self.clock = tuple(augment), mixing, Clock()
         self.repeats = checks.integer("repeats", repeats)
         self.class_weight = class_weight
@@ -124,13 +127,12 @@ class Batches:
 
         checks.integer("start", start, minimum=0)
         epoch, step = divmod(start, len(self))
-        number = len(self.images.labels)
-        first = epoch * number + sum(self.sizes[:step])
-        last = number if self.seed is None else _ENDLESS
+        first = epoch * self._count + sum(self.sizes[:step])
+        last = self._count if self.seed is None else _ENDLESS
         images = tf.data.Dataset.range(first, last).map(
             self._image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        small = number * np.prod(self._decoding.shape) <= _KEPT
+        small = self._count * np.prod(self._decoding.shape) <= _KEPT
         if self.seed is None and small:
             images = images.cache()
         if len(set(self.sizes)) == 1:
@@ -150,7 +152,8 @@ class Batches:
 
     def order(self, epoch: int) -> list[int]:
         """The places of the images in an epoch, counted from 0, among those that were given."""
-        return [int(self._place(i, epoch)) for i in range(len(self.images.labels))]
+        count = min(self._count, len(self.images.labels))
+        return [int(self._place(i, epoch)) for i in range(count)]
 
     def damaged(self, start: int = 0, steps: int | None = None) -> Iterator[InputError]:
         """What is wrong with images from a step on, counted over all epochs, to its epoch's end.
@@ -166,7 +169,8 @@ class Batches:
             return
         epoch, step = divmod(start, len(self))
         last = len(self) if steps is None else step + steps
-        for i in range(sum(self.sizes[:step]), sum(self.sizes[:last])):
+        end = min(sum(self.sizes[:last]), len(self.images.labels))
+        for i in range(sum(self.sizes[:step]), end):
             error = self._decoding.error(int(self._place(i, epoch)))
             if error is not None:
                 yield error
@@ -196,8 +200,9 @@ class Batches:
         import tensorflow as tf
 
         count = len(self.images.labels)
-        epoch, number = number // count, number % count
-        place = self._place(number, epoch)
+        epoch, number = number // self._count, number % self._count
+        is_more = number >= count
+        place = self._place(tf.minimum(number, count - 1), epoch)
         label = tf.gather(self.images.labels, place)
         if self.images.several:
             label = tf.cast(label, tf.float32)
@@ -207,7 +212,9 @@ class Batches:
             crop, rest = tf.unstack(tf.random.split(self._seed(epoch, number), alg="philox"))
             pixels, weight = self._decoding.image(place, crop)
             pixels = in_turn(self.augment, pixels, rest)
-        return (pixels, label, weight) if self._decoding.skip else (pixels, label)
+        if self._fills:
+            weight = tf.where(is_more, 0.0, weight)
+        return (pixels, label, weight) if self._decoding.skip or self._fills else (pixels, label)
 
     def _batch(self, number: Any, element: tuple[Any, ...]) -> tuple[Any, ...]:
         import tensorflow as tf
@@ -233,6 +240,25 @@ class Batches:
 
         of_epoch = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
         return tf.random.fold_in(of_epoch, tf.cast(place, tf.int64), alg="philox")
+
+
+def _sizes(number: int, batch_size: int, multiple: int, *, fill: bool) -> list[int]:
+    """Of the batches of an epoch: as few as there can be, of nearly equal size."""
+    checks.integer("batch_size", batch_size)
+    if checks.integer("multiple", multiple) > batch_size:
+        raise ValueError(
+            "`multiple` must be at most `batch_size`. Received: "
+            f"multiple={multiple}, batch_size={batch_size}"
+        )
+    if number and not fill and number < multiple:
+        raise ValueError(
+            "`multiple` must be at most the number of images to train on. Received: "
+            f"multiple={multiple}, {number} images"
+        )
+    parts = -(-number // multiple) if fill else number // multiple
+    steps = -(-parts // (batch_size // multiple))
+    split = np.array_split(np.arange(parts), steps) if steps else []
+    return [len(part) * multiple for part in split]
 
 
 def normalized(squares: Any, prepare: Preprocessing) -> Any:

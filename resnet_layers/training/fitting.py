@@ -17,6 +17,7 @@ from resnet_layers.networks.model import ResNet
 from resnet_layers.training import history
 from resnet_layers.training.averages import recalibrate
 from resnet_layers.training.batches import Batches
+from resnet_layers.training.devices import synchronized
 from resnet_layers.training.fine_tuning import layer_decay
 from resnet_layers.training.labels import CategoricalAccuracy, MeanAveragePrecision
 from resnet_layers.training.making import make_batches, make_loss, make_optimizer
@@ -66,7 +67,14 @@ class Fitting:
         check_fit(settings)
         validation = settings.validation or settings.images.select(_NONE)
         skip = settings.skip_damaged
-        self.validation = Batches(validation, settings.prepare, self.batch_size, skip_damaged=skip)
+        self.multiple = settings.multiple or 1
+        self.validation = Batches(
+            validation,
+            settings.prepare,
+            self.batch_size,
+            multiple=self.multiple,
+            skip_damaged=skip,
+        )
         self.total = self.epochs * len(self.batches(self.size))
         self._planned = self._steps()
         if settings.recipe.accumulate > self.total:
@@ -103,7 +111,7 @@ class Fitting:
         sizes = [recipe.size_in(epoch, self.epochs, self.size) for epoch in range(self.epochs)]
         left = range(self.first, self.epochs)
         groups = [list(group) for _, group in itertools.groupby(left, sizes.__getitem__)]
-        with quiet():
+        with quiet(), synchronized(self.model):
             # Where nothing is left, `fit` still ends what it does at the end.
             for some in groups or [[]]:
                 self._now = sizes[some[0] if some else -1]
@@ -129,6 +137,7 @@ class Fitting:
             self.batch_size,
             seed=settings.seed,
             size=size,
+            multiple=self.multiple,
             headers=settings.headers,
             skip_damaged=settings.skip_damaged,
             class_weight=settings.class_weight,
@@ -228,7 +237,10 @@ class Fitting:
     def _asked(self) -> dict[str, Any]:
         """What decides the numbers of a training, for a checkpoint."""
         settings = self.settings
-        names = ("epochs", "batch_size", "learning_rate", "layer_decay", "seed", "skip_damaged")
+        names = (
+            *("epochs", "batch_size", "learning_rate", "layer_decay", "multiple", "seed"),
+            "skip_damaged",
+        )
         return {
             **dataclasses.asdict(settings.recipe),
             **{name: getattr(settings, name) for name in names},  # in the place of the recipe's

@@ -7,10 +7,22 @@ import keras
 from keras import ops
 
 from resnet_layers._support import checks
+from resnet_layers.training import devices
+
+
+class _OfAll:
+    """Divides by the weight of the whole batch where devices share it."""
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        kept: Any = super()
+        loss = kept.__call__(y_true, y_pred, sample_weight)
+        if sample_weight is None or getattr(self, "reduction", "") != "mean_with_sample_weight":
+            return loss
+        return loss * ops.cast(devices.share(sample_weight), loss.dtype)
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
+class CategoricalCrossentropy(_OfAll, keras.losses.CategoricalCrossentropy):
     """`-sum(p * log(q))`, with labels `p` as indices of classes as well.
 
     Keras' loss of this name with its arguments, `label_smoothing` among them. Indices become
@@ -47,7 +59,7 @@ class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
-class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
+class BinaryCrossentropy(_OfAll, keras.losses.BinaryCrossentropy):
     """`-mean(p * log(q) + (1 - p) * log(1 - q))` over classes, with indices as labels as well.
 
     Keras' loss of this name with its arguments, for images with one class each: indices become

@@ -13,6 +13,7 @@ from resnet_layers._support.errors import InputError
 from resnet_layers.layers.head import last_activation
 from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.networks.model import ResNet
+from resnet_layers.training import devices
 from resnet_layers.training.checkpoints import Checkpoint
 from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import Labelled
@@ -37,6 +38,8 @@ class Settings:
         batch_size: Images for each step, positive; `None` for that of the recipe.
         learning_rate: The largest one, positive; `None` for the recipe's, which suits the batch.
         layer_decay: Factor of the rate from part to part, as of `layer_decay`; `None` for 1.
+        multiple: As of `Batches`; `None` for the number of devices that share a batch, as
+            `data_parallel` has it, or for that of the run that goes on.
         seed: Of order, crops and augmentation, from 0 to 2⁶³ - 1.
         class_weight: As of `Batches`.
         headers: As of `Batches`.
@@ -63,6 +66,7 @@ class Settings:
     batch_size: int | None = None
     learning_rate: float | None = None
     layer_decay: float | None = None
+    multiple: int | None = None
     seed: int = 0
     class_weight: Mapping[int, float] | None = None
     headers: Sequence[Header] | None = None
@@ -98,6 +102,16 @@ class Settings:
         ):
             given = getattr(self, name)
             object.__setattr__(self, name, usual if given is None else checks.integer(name, given))
+        multiple, shared = self.multiple, devices.count()
+        if multiple is None:
+            options = self.checkpoint.options if self.checkpoint else {}
+            multiple = options.get("training", {}).get("multiple", shared)
+        object.__setattr__(self, "multiple", checks.integer("multiple", multiple))
+        if multiple % shared:
+            raise ValueError(
+                "`multiple` must be a multiple of the number of devices, between which a batch is "
+                f"divided. Received: multiple={multiple}, {shared} devices"
+            )
         rate = self.learning_rate
         if rate is None:
             rate = self.recipe.rate(self.batch_size or 0)
@@ -143,6 +157,7 @@ def check_fit(settings: Settings) -> None:
             f"`prepare` must make images with {layout.data_format}, as the network takes them. "
             f"Received: data_format={settings.prepare.data_format!r}"
         )
+    devices.check_fit(settings.recipe, settings.compile)
     if settings.compile == "graph" and keras.backend.backend() != "tensorflow":
         raise InputError(
             "`compile` must be 'xla' or 'auto' on other backends than TensorFlow. Received: "

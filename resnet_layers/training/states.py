@@ -184,6 +184,8 @@ def make_metrics(model: Any, spec: Any) -> None:
     def zeros(shape: Any, dtype: str = "float32") -> Any:
         return keras.ops.zeros([1 if size is None else size for size in shape], dtype)
 
+    # Of several devices, the spec of one; their parts differ in size, which metrics do not ask for.
+    spec = keras.tree.map_structure(lambda one: getattr(one, "_value_specs", (one,))[0], spec)
     x, *_ = keras.utils.unpack_x_y_sample_weight(
         keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, one.dtype.name), spec)
     )

@@ -31,7 +31,7 @@ SOON = 5.0  # seconds for one on a machine that does nothing else
 AT_ONCE = 5.0  # seconds after a second one, likewise
 OVER = 3.0  # seconds that a process takes to end by itself once its command is over
 ROUNDS = [
-    pytest.param(0, 10),
+    pytest.param(0, 6),
     pytest.param(1, 200, marks=[pytest.mark.huge, pytest.mark.timeout(7200)]),
 ]
 TUNE = ["--trials", "2", "--epochs", "1", "--max-parameters", "200000"]

@@ -936,6 +936,11 @@ TRAIN: list[Row] = [
         f"{ANY} of 6 epochs, is in 'run'",
     ),
     (
+        lambda: TrainSettings(devices=2, multiple=3),
+        ValueError,
+        "`multiple` must be a multiple of `devices`. Received: multiple=3, devices=2",
+    ),
+    (
         lambda: TrainSettings(ema=0.99, patience=3),
         ValueError,
         "`patience` must not come with `ema`. Received: patience=3, ema=0.99",
@@ -1253,7 +1258,7 @@ def read_config(text: str) -> None:
 
 
 def start_without_backend(**variables: str) -> None:
-    def fail() -> None:
+    def fail(devices: int) -> None:
         raise ModuleNotFoundError("No module named 'torch'\nand more")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -1268,7 +1273,7 @@ def start_with_settings(content: object) -> None:
     """With what Keras cannot read as its settings."""
     Path("keras.json").write_text(json.dumps(content), encoding="utf-8")
 
-    def fail() -> None:
+    def fail(devices: int) -> None:
         raise AttributeError("'list' object has no attribute 'get'")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -1449,8 +1454,8 @@ OTHERS: list[Row] = [
     (
         lambda: resuming.check(trained_before(resume=Path("run"), batch_size=3)),
         InputError,
-        "`--resume` takes the options of its run; --epochs, --output and --data alone may differ. "
-        "Received: batch_size=3, in the run batch_size=64",
+        "`--resume` takes the options of its run; --epochs, --output, --data and --devices alone "
+        "may differ. Received: batch_size=3, in the run batch_size=64",
     ),
     (
         resume_into_another,

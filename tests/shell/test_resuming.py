@@ -12,11 +12,11 @@ import pytest
 from resnet_layers.shell import finishing, resuming, train
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import checkpoint_files
-from tests.shell.test_command_line import run, write_photos
+from tests.shell.test_command_line import run, tiny, write_photos  # noqa: F401 (a fixture)
 from tests.support.uncompiled import uncompiled
 from tests.training.resuming import Ends
 
-OPTIONS = ("--variant", "test_resnet", "--image-size", 32, "--batch-size", 4, "--patience", 2)
+OPTIONS = ("--variant", "tiny", "--image-size", 4, "--batch-size", 4, "--patience", 2)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_run_that_was_interrupted_goes_on(
 ) -> None:
     """By `--resume`, into another folder, or by the same command, and ends as the whole one."""
     every = ("--checkpoint-every", 2, "--keep", 2)
-    command = ("train", "--data", photos, *OPTIONS, "--epochs", 3, *every)
+    command = ("train", "--data", photos, *OPTIONS, "--epochs", 2, *every)
     assert run(capsys, *command, "--output", tmp_path / "whole")[0] == 0
     callbacks = train._callbacks
 
@@ -68,11 +68,11 @@ def test_a_run_that_was_interrupted_goes_on(
     first = interrupted("resumed")
     code, out, err = run(capsys, "train", "--resume", first)
     assert (code, err) == (0, "")
-    assert "The training goes on after epoch 0 of 3, step 3 of 5\n" in out
+    assert "The training goes on after epoch 0 of 2, step 3 of 5\n" in out
     second = interrupted("again")
     code, out, _ = run(capsys, *command, "--output", second)
     assert code == 0
-    assert "The training goes on after epoch 1 of 3, step 1 of 5\n" in out
+    assert "The training goes on after epoch 1 of 2, step 1 of 5\n" in out
     third = tmp_path / "elsewhere"
     assert run(capsys, "train", "--resume", interrupted("left"), "--output", third)[0] == 0
     for folder in (first, second, third):

@@ -59,12 +59,12 @@ def images() -> tuple[training.Batches, training.Batches]:
     return batches, training.Batches(validation, PREPARE, 64)
 
 
-def network() -> rl.ResNet:
+def network(drop_path: float = 0.2, dropout: float = 0.1) -> rl.ResNet:
     """With all that draws at random."""
     keras.utils.set_random_seed(1)
     stem = rl.Stem(4, kernel_size=3, pooling=None)
-    stages = [rl.ResNetStage(4, 1), rl.ResNetStage(8, 2, drop_path=0.2)]
-    return rl.ResNet(stem, stages, rl.ClassifierHead(10, dropout=0.1))
+    stages = [rl.ResNetStage(4, 1), rl.ResNetStage(8, 2, drop_path=drop_path)]
+    return rl.ResNet(stem, stages, rl.ClassifierHead(10, dropout=dropout))
 
 
 def fit(folder: Path, *ends: Ends, epochs: int = 4, every: int | None = 3) -> tuple[Any, Any]:

@@ -44,7 +44,6 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "stopped early": {"patience": 1, "recipe": {"cutmix": 1.0}},
 }
-QUICK = ("stopped early",)
 
 
 def trained(
@@ -104,13 +103,8 @@ def equal(a: Any, b: Any) -> bool:
     return same and a[1] == b[1]
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=name, marks=() if name in QUICK else pytest.mark.slow)
-        for name, case in CASES.items()
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_was_interrupted_ends_as_what_was_not(case: dict[str, Any], tmp_path: Path) -> None:
     """Within an epoch, while images are evaluated, and again."""
     with uncompiled():
@@ -256,14 +250,15 @@ def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
         command = [sys.executable, "-c", LOCKED, str(tmp_path)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    pytest.importorskip("fcntl")
+    fcntl = pytest.importorskip("fcntl")
     checkpoint_files.lock(tmp_path)
     checkpoint_files.lock(tmp_path)  # of this process
     expected = "`folder` must not be trained into by another process. Received: "
     expected += f"folder='{tmp_path}'"
     assert other() == expected
     checkpoint_files.unlock(tmp_path)
-    assert other() == ""
+    with (tmp_path / "lock").open() as file:  # as another process would
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_disk_that_is_full_ends_training_and_keeps_the_checkpoint_before(

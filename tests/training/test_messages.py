@@ -25,6 +25,7 @@ from resnet_layers.training.policies import RandAugment
 from resnet_layers.training.recipes import Recipe
 from tests.support.messages import ANY, Row, check, ids, missing
 from tests.training.checkpoint_messages import CHECKPOINTS
+from tests.training.device_messages import DEVICES
 from tests.training.fitting import PREPARE, coloured, settings
 from tests.training.messages import IMAGES as IMAGES_AND_FOLDERS
 
@@ -153,6 +154,7 @@ ERRORS: list[Row] = [
         InputError,
         "`accumulate` must be at most the number of steps, 8. Received: accumulate=9",
     ),
+    *DEVICES,
     (
         lambda: train(settings({"precision": "float16"})),
         InputError,

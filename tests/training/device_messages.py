@@ -1,0 +1,87 @@
+"""Errors of several devices: their types and whole texts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+
+from resnet_layers import training
+from resnet_layers._support.errors import InputError
+from resnet_layers.training import devices
+from resnet_layers.training.batches import Batches
+from tests.support.messages import Row
+from tests.training.fitting import PREPARE, coloured, settings
+
+
+def on(backend: str, number: int) -> None:
+    """Asks for devices."""
+    with pytest.MonkeyPatch.context() as patch:
+        tf.config.list_logical_devices()  # which takes the CPU as it is
+        patch.setattr(keras.backend, "backend", lambda: backend)
+        with training.data_parallel(number):
+            pass
+
+
+def shared(number: int, build: Callable[[], Any]) -> None:
+    """As where so many devices share a batch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "count", lambda: number)
+        build()
+
+
+def fit(**given: Any) -> None:
+    compiled = given.pop("compile", "auto")
+    training.train(settings(given, multiple=2, compile=compiled))
+
+
+DEVICES: list[Row] = [
+    (
+        lambda: on("tensorflow", 0),
+        ValueError,
+        "`devices` must be a positive integer. Received: devices=0",
+    ),
+    (
+        lambda: on("torch", 2),
+        InputError,
+        "`devices` must be 1 on other backends than TensorFlow and JAX. Received: devices=2, on "
+        "torch",
+    ),
+    (
+        lambda: on("tensorflow", 99),
+        InputError,
+        "`devices` must be at most the number of devices, 1 CPU, which is in use already and "
+        "cannot be split. Received: devices=99",
+    ),
+    *[
+        (
+            lambda name=name, value=value: shared(2, lambda: fit(**{name: value})),
+            InputError,
+            f"`{name}` must be {usual!r} on several devices on TensorFlow, {why}; the JAX backend "
+            f"has no such limit. Received: {name}={value!r}, 2 devices",
+        )
+        for name, value, usual, why in (
+            ("accumulate", 3, 1, "where Keras cannot accumulate gradients"),
+            ("global_clipnorm", 0.5, None, "where Keras limits that of each device"),
+            ("compile", "xla", "graph", "which have no XLA"),
+        )
+    ],
+    (
+        lambda: shared(2, lambda: settings(multiple=3)),
+        ValueError,
+        "`multiple` must be a multiple of the number of devices, between which a batch is divided. "
+        "Received: multiple=3, 2 devices",
+    ),
+    (
+        lambda: Batches(coloured(), PREPARE, 4, multiple=5),
+        ValueError,
+        "`multiple` must be at most `batch_size`. Received: multiple=5, batch_size=4",
+    ),
+    (
+        lambda: Batches(coloured(3), PREPARE, 8, seed=0, multiple=5),
+        ValueError,
+        "`multiple` must be at most the number of images to train on. Received: multiple=5, "
+        "3 images",
+    ),
+]
