@@ -181,7 +181,7 @@ def test_keras_neither_clips_nor_accumulates_on_several_devices() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_the_command_trains_on_two_devices_and_goes_on_with_one(
     backend: str, tmp_path: Path
