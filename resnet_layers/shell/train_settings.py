@@ -104,6 +104,11 @@ class TrainSettings(Overrides):
                 "`multiple` must be a multiple of `devices`. Received: "
                 f"multiple={multiple}, devices={self.devices}"
             )
+        if multiple > self.batch_size:
+            raise ValueError(
+                "`multiple` must be at most `batch_size`. Received: "
+                f"multiple={multiple}, batch_size={self.batch_size}"
+            )
         recipe = self.chosen
         recipe.check_layer_decay(self.layer_decay)
         for name in ("ema", "grow_from"):

@@ -56,7 +56,8 @@ class Batches:
             an error.
 
     Raises:
-        InputError: If the header of an image cannot be read.
+        InputError: If the header of an image cannot be read, or if there are fewer images to train
+            on than `multiple`.
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range.
 
@@ -251,7 +252,7 @@ def _sizes(number: int, batch_size: int, multiple: int, *, fill: bool) -> list[i
             f"multiple={multiple}, batch_size={batch_size}"
         )
     if number and not fill and number < multiple:
-        raise ValueError(
+        raise InputError(
             "`multiple` must be at most the number of images to train on. Received: "
             f"multiple={multiple}, {number} images"
         )

@@ -94,17 +94,23 @@ def share(weights: Any) -> Any:
     return tf.math.divide_no_nan(here, context.all_reduce(tf.distribute.ReduceOp.MEAN, here))
 
 
-def check_fit(recipe: Recipe, compiled: str) -> None:
-    """Says what Keras cannot do on several devices on TensorFlow.
+def check_fit(model: Any, recipe: Recipe, compiled: str) -> None:
+    """Says what does not fit the devices, and what Keras cannot do on several on TensorFlow.
 
     Args:
+        model: The network.
         recipe: What is to be done.
         compiled: `compile` of `Settings`.
 
     Raises:
         InputError: If it is that.
     """
-    shared = count()
+    shared, there = count(), _of(model)
+    if shared != there:
+        raise InputError(
+            "`model` must be made where it is trained, both within the same `data_parallel`, or "
+            f"outside of one. Received: a model on {there} devices, trained on {shared}"
+        )
     if keras.backend.backend() != "tensorflow" or shared == 1:
         return
     for name, value, usual, why in (
@@ -117,6 +123,15 @@ def check_fit(recipe: Recipe, compiled: str) -> None:
                 f"`{name}` must be {usual!r} on several devices on TensorFlow, {why}; the JAX "
                 f"backend has no such limit. Received: {name}={value!r}, {shared} devices"
             )
+
+
+def _of(model: Any) -> int:
+    """The devices that hold a model."""
+    if keras.backend.backend() == "tensorflow":
+        return int(model.distribute_strategy.num_replicas_in_sync)
+    if keras.backend.backend() != "jax":
+        return 1
+    return max(len(variable.value.sharding.device_set) for variable in model.variables)
 
 
 def _norms(model: Any) -> list[Any]:

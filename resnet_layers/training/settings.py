@@ -107,6 +107,11 @@ class Settings:
             options = self.checkpoint.options if self.checkpoint else {}
             multiple = options.get("training", {}).get("multiple", shared)
         object.__setattr__(self, "multiple", checks.integer("multiple", multiple))
+        if multiple > (self.batch_size or 0):
+            raise ValueError(
+                "`multiple` must be at most `batch_size`. Received: "
+                f"multiple={multiple}, batch_size={self.batch_size}"
+            )
         if multiple % shared:
             raise ValueError(
                 "`multiple` must be a multiple of the number of devices, between which a batch is "
@@ -157,13 +162,13 @@ def check_fit(settings: Settings) -> None:
             f"`prepare` must make images with {layout.data_format}, as the network takes them. "
             f"Received: data_format={settings.prepare.data_format!r}"
         )
-    devices.check_fit(settings.recipe, settings.compile)
     if settings.compile == "graph" and keras.backend.backend() != "tensorflow":
         raise InputError(
             "`compile` must be 'xla' or 'auto' on other backends than TensorFlow. Received: "
             f"compile='graph', on {keras.backend.backend()}"
         )
 
+    devices.check_fit(model, settings.recipe, settings.compile)
     precision, policy = settings.recipe.precision, model.compute_dtype
     if precision not in ("float32", policy):
         raise InputError(

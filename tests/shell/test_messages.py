@@ -941,6 +941,11 @@ TRAIN: list[Row] = [
         "`multiple` must be a multiple of `devices`. Received: multiple=3, devices=2",
     ),
     (
+        lambda: TrainSettings(batch_size=4, multiple=5),
+        ValueError,
+        "`multiple` must be at most `batch_size`. Received: multiple=5, batch_size=4",
+    ),
+    (
         lambda: TrainSettings(ema=0.99, patience=3),
         ValueError,
         "`patience` must not come with `ema`. Received: patience=3, ema=0.99",

@@ -1,5 +1,6 @@
 """Errors of several devices: their types and whole texts."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +25,17 @@ def on(backend: str, number: int) -> None:
             pass
 
 
-def shared(number: int, build: Callable[[], Any]) -> None:
+def shared(number: int, build: Callable[[], Any], of: int = 2) -> None:
     """As where so many devices share a batch."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "count", lambda: number)
+        patch.setattr(devices, "_of", lambda _: of)
         build()
+
+
+def fit_made_elsewhere() -> None:
+    one = settings()
+    shared(2, lambda: training.train(dataclasses.replace(one, multiple=2)), of=1)
 
 
 def fit(**given: Any) -> None:
@@ -68,10 +75,21 @@ DEVICES: list[Row] = [
         )
     ],
     (
+        fit_made_elsewhere,
+        InputError,
+        "`model` must be made where it is trained, both within the same `data_parallel`, or "
+        "outside of one. Received: a model on 1 devices, trained on 2",
+    ),
+    (
         lambda: shared(2, lambda: settings(multiple=3)),
         ValueError,
         "`multiple` must be a multiple of the number of devices, between which a batch is divided. "
         "Received: multiple=3, 2 devices",
+    ),
+    (
+        lambda: settings(multiple=9),
+        ValueError,
+        "`multiple` must be at most `batch_size`. Received: multiple=9, batch_size=8",
     ),
     (
         lambda: Batches(coloured(), PREPARE, 4, multiple=5),
@@ -80,7 +98,7 @@ DEVICES: list[Row] = [
     ),
     (
         lambda: Batches(coloured(3), PREPARE, 8, seed=0, multiple=5),
-        ValueError,
+        InputError,
         "`multiple` must be at most the number of images to train on. Received: multiple=5, "
         "3 images",
     ),
