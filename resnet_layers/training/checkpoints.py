@@ -36,7 +36,8 @@ class Checkpoint(keras.callbacks.Callback):
             the first of `val_accuracy`, `val_mean_average_precision`, `val_loss` and `loss`.
         callbacks: Those of `fit` that have something to remember, such as `EarlyStopping` and
             `Unfreeze`; `None` for none, or for all that `train` is given.
-        options: What the training was asked for, as JSON takes it; `resume` gives it back.
+        options: What the training was asked for, as JSON takes it, by other names than `every` and
+            `keep`; `resume` gives it back.
         state: Where it goes on, as `resume` reads it; `None` for a new training.
 
     Attributes:
@@ -87,7 +88,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.every = None if every is None else checks.integer("every", every)
         self.keep = checks.integer("keep", keep, minimum=0)
         self.callbacks = None if callbacks is None else list(callbacks)
-        self.options = dict(options or {})
+        self.options = states.check_options(options or {})
         self.state = state or State()
         self.epoch, self.start = self.state.epoch, self.state.done
         self._resumes = state is not None

@@ -95,6 +95,29 @@ def check_same(what: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) ->
             )
 
 
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a `Checkpoint`, of which a file can hold all.
+
+    Raises:
+        TypeError: If JSON does not take them.
+        ValueError: If one has the name of what it holds besides.
+    """
+    for name in ("every", "keep"):
+        if name in options:
+            raise ValueError(
+                f"`options` must not have `{name}`, which is an argument. Received: "
+                f"options={reprlib.repr(dict(options))}"
+            )
+    try:
+        json.dumps(dict(options))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`options` must be what JSON takes: {error}. Received: "
+            f"options={reprlib.repr(dict(options))}"
+        ) from None
+    return dict(options)
+
+
 def taken(name: str, variables: list[Any]) -> Tensors:
     """Copies of variables, by name and place."""
     # `np.array` copies, where the backend would share memory that the next step writes to.

@@ -99,6 +99,17 @@ CHECKPOINTS: list[Row] = [
         "`folder` must hold no checkpoints, with which `training.resume` goes on. Received: "
         "folder='run'",
     ),
+    (
+        lambda: training.Checkpoint("run", options={"keep": 3}),
+        ValueError,
+        "`options` must not have `keep`, which is an argument. Received: options={'keep': 3}",
+    ),
+    (
+        lambda: training.Checkpoint("run", options={"path": Path("photos")}),
+        TypeError,
+        f"`options` must be what JSON takes: Object of type {type(Path()).__name__} is not JSON "
+        f"serializable. Received: options={{'path': {Path('photos')!r}}}",
+    ),
     (lambda: training.resume("run"), CheckpointError, "There is no checkpoint in 'run'"),
     (
         lambda: resume_damaged(False),
