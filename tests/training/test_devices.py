@@ -48,9 +48,9 @@ def check_equal(one: dict[str, Any], two: dict[str, Any], tolerance: float = 1e-
     assert not two["synchronized"]  # as the network was made
 
 
-@pytest.mark.parametrize(
-    "backend", ["tensorflow", pytest.param("jax", marks=[pytest.mark.slow, pytest.mark.share(2)])]
-)
+@pytest.mark.slow
+@pytest.mark.share(2)
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_train_as_one(backend: str, tmp_path: Path) -> None:
     found = trained(tmp_path, backend, QUICK)
     check_equal(found[f"{QUICK}/1"], found[f"{QUICK}/2"])

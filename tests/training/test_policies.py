@@ -182,6 +182,8 @@ def test_equal_seeds_give_equal_pixels_everywhere() -> None:
         np.testing.assert_array_equal(shares, rows)
 
 
+@pytest.mark.slow
+@pytest.mark.share(2)
 def test_equal_seeds_give_equal_pixels_on_jax() -> None:
     code = "from tests.training.test_policies import digest; print(digest())"
     process = subprocess.run(
