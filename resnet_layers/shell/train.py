@@ -80,7 +80,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     runs.check_folder(settings.output, run, settings.overwrite or settings.look)
     if not settings.look:
         resuming.check(settings)
-    known = start.known(settings)
+    with data_parallel(settings.devices):
+        known = start.known(settings)
     reader = None if known is None else start.reader(known, settings.image_size)
     print(
         f"Reading {len(found.every.labels)} images of {len(found.every.class_names)} classes: "

@@ -128,10 +128,10 @@ def check_fit(model: Any, recipe: Recipe, compiled: str) -> None:
 def _of(model: Any) -> int:
     """The devices that hold a model."""
     if keras.backend.backend() == "tensorflow":
-        return int(model.distribute_strategy.num_replicas_in_sync)
+        return min(len(getattr(variable.value, "values", (None,))) for variable in model.variables)
     if keras.backend.backend() != "jax":
         return 1
-    return max(len(variable.value.sharding.device_set) for variable in model.variables)
+    return min(len(variable.value.sharding.device_set) for variable in model.variables)
 
 
 def _norms(model: Any) -> list[Any]:

@@ -209,3 +209,5 @@ def test_the_command_trains_on_two_devices_and_goes_on_with_one(
     with (run / "settings.toml").open("rb") as file:
         settings = tomllib.load(file)
     assert (settings["devices"], settings["multiple"]) == (1, 2)
+    known = (*options[2:], "--from", str(run / "model.keras"), "--epochs", "1", "--devices", "2")
+    assert "A new process agrees" in train(*known, "--output", str(tmp_path / "other"))
