@@ -114,14 +114,15 @@ def pytest_report_header() -> str:
 def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
     """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
 
-    A table is a test with parameters, or all of a file's tests that are marked and have none. The
+    A slow table has twice as many days. A table is a test with parameters, or all of a file's tests that are marked and have none. The
     other slow tests are one table, of which every sixth one stays; the attack has its own shares.
     """
     places: dict[str, int] = {}
     for item in items:
         if share := item.get_closest_marker("share"):
             name, bracket, _ = item.nodeid.partition("[")
-            table, number = name if bracket else name.partition("::")[0], share.args[0]
+            table = name if bracket else name.partition("::")[0]
+            number = share.args[0] * (2 if "slow" in item.keywords else 1)
         elif "slow" in item.keywords and "huge" not in item.keywords:
             table, number = "slow", 1 if "attack" in item.path.parts else 6
         else:

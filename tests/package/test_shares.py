@@ -44,6 +44,16 @@ def test_each_case_of_a_table_runs_on_one_day_of_n_and_those_without_on_all() ->
     assert sorted(ran) == sorted(itertools.chain(shared, others * 5))
 
 
+def test_a_slow_table_has_twice_as_many_days() -> None:
+    ran = []
+    for day in range(6):
+        cases: list[Any] = [Case(f"test_a.py::test[{i}]", 3, "slow") for i in range(12)]
+        conftest._leave_to_the_night(cases, day)
+        ran += [case.nodeid for case in cases if not case.markers]
+        assert len(ran) == 2 * (day + 1)
+    assert len(set(ran)) == 12
+
+
 def test_each_sixth_slow_test_runs_on_a_day_but_all_of_the_attack() -> None:
     ran = []
     for day in range(6):
