@@ -114,8 +114,9 @@ def pytest_report_header() -> str:
 def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
     """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
 
-    A slow table has twice as many days. A table is a test with parameters, or all of a file's tests that are marked and have none. The
-    other slow tests are one table, of which every sixth one stays; the attack has its own shares.
+    A table is a test with parameters, or all of a file's tests that are marked and have none; a
+    slow one has twice as many days. The other slow tests are one table, of which every sixth one
+    stays; the attack has its own shares.
     """
     places: dict[str, int] = {}
     for item in items:
