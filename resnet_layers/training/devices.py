@@ -94,6 +94,19 @@ def share(weights: Any) -> Any:
     return tf.math.divide_no_nan(here, context.all_reduce(tf.distribute.ReduceOp.MEAN, here))
 
 
+def check_multiple(multiple: int) -> None:
+    """Says that a batch does not divide here.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if multiple % count():
+        raise ValueError(
+            "`multiple` must be a multiple of the number of devices, between which a batch is "
+            f"divided. Received: multiple={multiple}, {count()} devices"
+        )
+
+
 def check_fit(model: Any, recipe: Recipe, compiled: str) -> None:
     """Says what does not fit the devices, and what Keras cannot do on several on TensorFlow.
 

@@ -112,11 +112,7 @@ class Settings:
                 "`multiple` must be at most `batch_size`. Received: "
                 f"multiple={multiple}, batch_size={self.batch_size}"
             )
-        if multiple % shared:
-            raise ValueError(
-                "`multiple` must be a multiple of the number of devices, between which a batch is "
-                f"divided. Received: multiple={multiple}, {shared} devices"
-            )
+        devices.check_multiple(multiple)
         rate = self.learning_rate
         if rate is None:
             rate = self.recipe.rate(self.batch_size or 0)
@@ -168,6 +164,7 @@ def check_fit(settings: Settings) -> None:
             f"compile='graph', on {keras.backend.backend()}"
         )
 
+    devices.check_multiple(settings.multiple or 1)  # they may be others than then
     devices.check_fit(model, settings.recipe, settings.compile)
     precision, policy = settings.recipe.precision, model.compute_dtype
     if precision not in ("float32", policy):

@@ -33,6 +33,11 @@ def shared(number: int, build: Callable[[], Any], of: int = 2) -> None:
         build()
 
 
+def fit_set_elsewhere() -> None:
+    one = settings()
+    shared(2, lambda: training.train(one))
+
+
 def fit_made_elsewhere() -> None:
     one = settings()
     shared(2, lambda: training.train(dataclasses.replace(one, multiple=2)), of=1)
@@ -74,6 +79,12 @@ DEVICES: list[Row] = [
             ("compile", "xla", "graph", "which have no XLA"),
         )
     ],
+    (
+        fit_set_elsewhere,
+        ValueError,
+        "`multiple` must be a multiple of the number of devices, between which a batch is divided. "
+        "Received: multiple=1, 2 devices",
+    ),
     (
         fit_made_elsewhere,
         InputError,
