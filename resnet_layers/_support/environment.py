@@ -96,6 +96,8 @@ def split_cpu(devices: int) -> None:
             if not tf.config.list_physical_devices("GPU"):
                 parts = [tf.config.LogicalDeviceConfiguration()] * devices
                 (cpu,) = tf.config.list_physical_devices("CPU")
+                if len(tf.config.get_logical_device_configuration(cpu) or ()) >= devices:
+                    return  # somebody has split it
                 tf.config.set_logical_device_configuration(cpu, parts)
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -227,15 +227,19 @@ class Deferred:
         self.asks, self.number, self.holds = asks, 0, False
         self.previous: dict[int, Any] = {}
 
-    def begin(self) -> None:
-        """Takes over those signals that are not ignored, in the main thread."""
+    def begin(self, without: Collection[int] = ()) -> None:
+        """Takes over those signals that are not ignored, in the main thread.
+
+        Args:
+            without: Those that somebody else holds back.
+        """
         if self.holds or threading.current_thread() is not threading.main_thread():
             return
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
         self.previous = {
             number: handler
             for number, handler in handlers.items()
-            if handler not in (signal.SIG_IGN, None)
+            if handler not in (signal.SIG_IGN, None) and number not in without
         }
         self.holds = True
         for number in self.previous:
@@ -253,7 +257,8 @@ class Deferred:
         number, self.number = self.number, 0
         self.end()
         if number:
-            handler = self.previous[number]
+            handler = self.previous.get(number, signal.getsignal(number))
+            signal.signal(number, handler)  # in the place of somebody else's
             # Not by sending it again, which would be a second one.
             handler(number, None) if callable(handler) else signal.raise_signal(number)
 

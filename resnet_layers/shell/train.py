@@ -30,8 +30,7 @@ from resnet_layers.shell.evaluation import Evaluation
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.train_settings import TrainSettings
-from resnet_layers.training import history
-from resnet_layers.training.devices import data_parallel
+from resnet_layers.training import devices, history, processes
 from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.fitting import DamagedError, Fitting
 from resnet_layers.training.history import score
@@ -47,10 +46,15 @@ FEW_STEPS = 200
 
 def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) -> int:
     """Trains, writes, and has a new process check what was written."""
-    with runs.told(quiet=quiet, as_json=as_json):
+    if not settings.look:
+        processes.enter(settings.devices)
+    is_first = processes.is_first()
+    with runs.told(quiet=quiet or not is_first, as_json=as_json):
         last = train(settings)
         if settings.look:
             print(f"Wrote {LOOK} into '{printable(settings.output)}'; nothing was trained")
+            return 0
+        if not is_first:
             return 0
         finishing.finish(settings, FILES, last)
     if as_json:
@@ -66,21 +70,23 @@ def train(settings: TrainSettings) -> dict[str, Any]:
 
     Returns:
         The last row of the history, and `test_loss` and `test_accuracy`, or
-        `test_mean_average_precision`, of the weights that were written.
+        `test_mean_average_precision`, of the weights that were written; of several processes the
+        first one writes, and the row alone is that of others.
 
     Raises:
         InputError: If the images cannot be used, if the output folder cannot be written to, or
             if the loss is no longer a number, and nothing is written then; or if an image cannot
             be decoded later, when what was trained until then is written.
     """
-    with data_parallel(settings.devices):  # which says first what there is not
-        found = data.find(settings)
+    with devices.data_parallel(settings.devices):  # what there is not is said first
+        devices.check_recipe(settings.chosen, settings.compile)
+    found = data.find(settings)
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("train", settings, found.every)
     runs.check_folder(settings.output, run, settings.overwrite or settings.look)
     if not settings.look:
         resuming.check(settings)
-    with data_parallel(settings.devices):
+    with devices.data_parallel(settings.devices):
         known = start.known(settings)
     reader = None if known is None else start.reader(known, settings.image_size)
     print(
@@ -101,7 +107,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         **classifier.metadata(found.every.class_names, reader, found.split),
         "run": run,
     }
-    with data_parallel(settings.devices):
+    with devices.data_parallel(settings.devices):
         keras.utils.set_random_seed(settings.seed)
         if known is None:
             model = _network(settings, size, metadata)
@@ -113,7 +119,10 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         if made is None:
             sheet.write(settings.output / LOOK, fitting.batches(size))
             return {}
-        resuming.begin(settings, made)
+        processes.meet("all have read what there is")
+        is_first = processes.is_first()
+        if is_first:
+            resuming.begin(settings, made)
     except OSError as error:
         raise errors.not_writable(settings.output, error) from None
     for sentence in [] if known is None else start.said(settings, known):
@@ -128,8 +137,11 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     for sentence in [*data.odd_classes(found), *advice(settings, size, fitting.total)]:
         print(sentence)
     try:
-        with data_parallel(settings.devices):
+        with devices.data_parallel(settings.devices):
             fitting.run()
+        processes.leave()
+        if not is_first:
+            return {**fitting.table[-1]}
         network = _written(fitting)
     except DamagedError as error:
         raise _kept(settings, _written(fitting), fitting, error) from error

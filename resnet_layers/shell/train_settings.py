@@ -30,8 +30,8 @@ class TrainSettings(Overrides):
             stage4@5,stage3@10.
         compile: How a step is compiled: by XLA (xla), as a graph of TensorFlow (graph), or as Keras
             chooses (auto).
-        devices: How many devices of this machine share each batch, positive: GPUs, or TPUs on JAX;
-            without one of these, parts of the CPU.
+        devices: How many devices share each batch, of this machine or of all processes, positive:
+            GPUs, or TPUs on JAX; without one of these, parts of the CPU.
         multiple: What the size of each batch is a multiple of, for runs that go on with other
             devices; without it, the number of devices.
         look: Write a sheet of training images as the network would see them (look.png), and train

@@ -8,12 +8,13 @@ import numpy as np
 from resnet_layers._support import checks
 from resnet_layers._support.errors import InputError
 from resnet_layers.layers.preprocessing import Preprocessing
+from resnet_layers.training import parts
 from resnet_layers.training.chance import in_turn
 from resnet_layers.training.crops import RandomResizedCrop
 from resnet_layers.training.decoding import Decoding
 from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import Labelled
-from resnet_layers.training.mixing import Mixing, weighted
+from resnet_layers.training.mixing import Mixing, partners, weighted
 from resnet_layers.training.waiting import Clock
 
 _KEPT = 2**26  # bytes of images that are read once where they are the same in each epoch
@@ -31,7 +32,9 @@ class Batches:
     the next two are in memory. Batches are of nearly equal size, since a last batch of one image
     would have no variance to normalize by. Where several devices share them, each is of a multiple
     of their number: those of training leave out the images of an epoch that are left over, others
-    in each epoch, and those of an evaluation fill up with images of weight 0.
+    in each epoch, and those of an evaluation fill up with images of weight 0. Where several
+    processes share them, each reads its own part of each batch, and an image more where the one
+    that it is mixed with is in another part.
 
     Args:
         images: What is read.
@@ -45,6 +48,8 @@ class Batches:
             `resnet_layers.training.chance.Flip`.
         mixing: What happens to images and labels of a batch; labels become rows of shares then.
         multiple: What the size of each batch is a multiple of, positive, at most `batch_size`.
+        part: Which part of each batch is read, counted from 0, and of how many, which `multiple`
+            is a multiple of; all parts together have what is in `(0, 1)`, in another order.
         repeats: How often an image comes in an epoch, one after the other and augmented otherwise
             each time, positive; an epoch has as many fewer images.
         class_weight: As of `keras.Model.fit`, by index of the class, 1 where it is left out; a
@@ -88,6 +93,7 @@ class Batches:
         augment: Sequence[Callable[[Any, Any], Any]] = (),
         mixing: Mixing | None = None,
         multiple: int = 1,
+        part: tuple[int, int] = (0, 1),
         repeats: int = 1,
         class_weight: Mapping[int, float] | None = None,
         headers: Sequence[Header] | None = None,
@@ -101,8 +107,18 @@ class Batches:
                 "`crop` must be of the size of `prepare`. Received: "
                 f"crop.size={crop.size}, prepare.image_size={prepare.image_size}"
             )
-        self.sizes = _sizes(len(images.labels), batch_size, multiple, fill=seed is None)
+        self.sizes = parts.sizes(len(images.labels), batch_size, multiple, fill=seed is None)
         self._count = sum(self.sizes)  # of images in an epoch
+        self.part = parts.checked(part, multiple)
+        # Per size, where in a batch the images are that are read, and which of these are its own.
+        self._rows = {
+            size: parts.rows(size, self.part, paired=mixing is not None) for size in set(self.sizes)
+        }
+        firsts = np.cumsum([0, *self.sizes[:-1]])
+        rows = [
+            first + self._rows[size][0] for first, size in zip(firsts, self.sizes, strict=False)
+        ]
+        self._mine = np.concatenate([*rows, np.arange(0)])  # that are read in an epoch
         self._fills = self._count > len(images.labels)
         self.augment, self.mixing, self.clock = tuple(augment), mixing, Clock()
         self.repeats = checks.integer("repeats", repeats)
@@ -128,18 +144,19 @@ class Batches:
 
         checks.integer("start", start, minimum=0)
         epoch, step = divmod(start, len(self))
-        first = epoch * self._count + sum(self.sizes[:step])
-        last = self._count if self.seed is None else _ENDLESS
+        sizes = [len(self._rows[size][0]) for size in self.sizes]
+        first = epoch * len(self._mine) + sum(sizes[:step])
+        last = len(self._mine) if self.seed is None else _ENDLESS
         images = tf.data.Dataset.range(first, last).map(
             self._image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        small = self._count * np.prod(self._decoding.shape) <= _KEPT
+        small = len(self._mine) * np.prod(self._decoding.shape) <= _KEPT
         if self.seed is None and small:
             images = images.cache()
-        if len(set(self.sizes)) == 1:
-            batches = images.batch(self.sizes[0])
+        if len(set(sizes)) == 1:
+            batches = images.batch(sizes[0])
         else:
-            batches = images.batch(1).rebatch(self.sizes[step:] + self.sizes[:step])
+            batches = images.batch(1).rebatch(sizes[step:] + sizes[:step])
         # `rebatch` does not know the number, and Keras warns of a wrong one.
         left = len(self) - start if self.seed is None else tf.data.INFINITE_CARDINALITY
         batches = batches.apply(tf.data.experimental.assert_cardinality(left))
@@ -201,7 +218,7 @@ class Batches:
         import tensorflow as tf
 
         count = len(self.images.labels)
-        epoch, number = number // self._count, number % self._count
+        epoch, number = number // len(self._mine), tf.gather(self._mine, number % len(self._mine))
         is_more = number >= count
         place = self._place(tf.minimum(number, count - 1), epoch)
         label = tf.gather(self.images.labels, place)
@@ -227,39 +244,31 @@ class Batches:
         if self.seed is not None and self.mixing is not None:
             # Behind those of the images.
             place = len(self.images.labels) + number % len(self)
-            images, rows = self.mixing(images, rows, self._seed(number // len(self), place))
+            size = tf.gather(np.array(self.sizes), number % len(self))
+            places, own = self._places(size)
+            seed = self._seed(number // len(self), place)
+            images, rows = self.mixing(images, rows, seed, places, size)
+            other = partners(places, size)
+            weights = [weight * tf.gather(weight, other) for weight in weights]
+            images, rows, *weights = (tf.gather(v, own) for v in (images, rows, *weights))
             labels = rows
-            # An image is mixed with that at the same place from the end.
-            weights = [weight * tf.reverse(weight, [0]) for weight in weights]
         if self.class_weight is not None:
             of_classes = weighted(rows, self.class_weight)
             weights = [of_classes * weight for weight in weights] or [of_classes]
         return normalized(images, self.prepare), labels, *weights
+
+    def _places(self, size: Any) -> tuple[Any, Any]:
+        """Where in a batch the images are that are read, and which of these are its own."""
+        import tensorflow as tf
+
+        largest, smallest = (self._rows[which(self.sizes)] for which in (max, min))
+        return tf.cond(size == max(self.sizes), lambda: largest, lambda: smallest)
 
     def _seed(self, epoch: Any, place: Any) -> Any:
         import tensorflow as tf
 
         of_epoch = tf.stack([tf.cast(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
         return tf.random.fold_in(of_epoch, tf.cast(place, tf.int64), alg="philox")
-
-
-def _sizes(number: int, batch_size: int, multiple: int, *, fill: bool) -> list[int]:
-    """Of the batches of an epoch: as few as there can be, of nearly equal size."""
-    checks.integer("batch_size", batch_size)
-    if checks.integer("multiple", multiple) > batch_size:
-        raise ValueError(
-            "`multiple` must be at most `batch_size`. Received: "
-            f"multiple={multiple}, batch_size={batch_size}"
-        )
-    if number and not fill and number < multiple:
-        raise InputError(
-            "`multiple` must be at most the number of images to train on. Received: "
-            f"multiple={multiple}, {number} images"
-        )
-    parts = -(-number // multiple) if fill else number // multiple
-    steps = -(-parts // (batch_size // multiple))
-    split = np.array_split(np.arange(parts), steps) if steps else []
-    return [len(part) * multiple for part in split]
 
 
 def normalized(squares: Any, prepare: Preprocessing) -> Any:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from resnet_layers._support import checks
 from resnet_layers._support.files import tidy
 from resnet_layers._support.signals import Deferred
-from resnet_layers.training import history, states
+from resnet_layers.training import history, processes, states
 from resnet_layers.training.checkpoint_files import files, keep_best, lock, read, unlock, write
 from resnet_layers.training.fine_tuning import Unfreeze
 from resnet_layers.training.states import CheckpointError, NotWholeError, State, UnwrittenError
@@ -99,7 +100,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._written: Future[None] | None = None
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._deferred = Deferred(self._is_fitting)
-        if state is None and files(self.folder):
+        self._asked = 0  # how often whether a process is to stop
+        if state is None and processes.is_first() and files(self.folder):
             raise CheckpointError(
                 "`folder` must hold no checkpoints, with which `training.resume` goes on. "
                 f"Received: folder='{self.folder}'"
@@ -112,16 +114,18 @@ class Checkpoint(keras.callbacks.Callback):
         return found[-1] if found else None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock(self.folder)
-        tidy(self.folder)
-        self._deferred.begin()
+        if processes.is_first():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock(self.folder)
+            tidy(self.folder)
+        # Where there are several processes, JAX tells all of them of SIGTERM.
+        self._deferred.begin(without=(signal.SIGTERM,) if processes.count() > 1 else ())
         if self._given is None:
             self._given = [states.attributes(one, "", {}) for one in self.callbacks or ()]
         if self._resumes:
             self._unfreeze()
             self._restore(self.state)
-            if self.last is None:  # it goes on in another folder
+            if self.last is None and processes.is_first():  # it goes on in another folder
                 self._written = self._pool.submit(self._write, dataclasses.replace(self.state))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -140,6 +144,10 @@ class Checkpoint(keras.callbacks.Callback):
             self._remind(self._skipped)
             self._skipped = None
         before, self.state.step = self.state.done, batch + 1
+        self._asked += 1
+        if processes.stop_after(self._asked):
+            self._deferred.number = signal.SIGTERM
+            self._end(together=True)
         if self._deferred.number:
             self._end()
         is_due = self.every and self.state.done // self.every > before // self.every
@@ -169,9 +177,8 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         try:
             self._wait()
-            keep_best(
-                self.folder, self.state.history, self.keep
-            )  # which a kill may have kept the last run from
+            if processes.is_first():  # a kill may have kept the last run from it
+                keep_best(self.folder, self.state.history, self.keep)
         finally:
             self.close()
         self._deferred.act()
@@ -188,11 +195,13 @@ class Checkpoint(keras.callbacks.Callback):
             frame = frame.f_back
         return False
 
-    def _end(self) -> None:
-        """Lets the signal act once a checkpoint is there."""
+    def _end(self, *, together: bool = False) -> None:
+        """Lets the signal act once a checkpoint is there, in all processes if it is theirs."""
         self._save()
         self._wait()
         self.close()
+        if together:
+            processes.leave()
         self._deferred.act()
 
     def _wait(self) -> None:
@@ -204,8 +213,10 @@ class Checkpoint(keras.callbacks.Callback):
                 raise UnwrittenError(error.errno, error.strerror, str(self.folder)) from error
 
     def _save(self) -> None:
-        """Copies what the next step changes, and writes it meanwhile."""
+        """Copies what the next step changes, and writes it meanwhile; one process does."""
         self._wait()
+        if not processes.is_first():
+            return
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()  # within an epoch Keras has the variables elsewhere
         tensors = {

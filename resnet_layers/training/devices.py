@@ -10,6 +10,7 @@ import keras
 from resnet_layers._support import checks
 from resnet_layers._support.environment import split_cpu
 from resnet_layers._support.errors import InputError
+from resnet_layers.training import processes
 from resnet_layers.training.recipes import Recipe
 
 
@@ -17,16 +18,20 @@ from resnet_layers.training.recipes import Recipe
 def data_parallel(devices: int) -> Iterator[None]:
     """Around all that makes a network and trains it: each device takes its part of every batch.
 
+    On JAX these may be the devices of several processes, after `keras.distribution.initialize()`.
+
     Gradients are averaged over the devices before a step. By `tf.distribute.MirroredStrategy` on
     TensorFlow, and by `keras.distribution.DataParallel` on JAX, on the GPUs or TPUs that there are;
     without one of these the CPU is split into virtual devices, on which nothing is faster, but
     a training can be tried.
 
     Args:
-        devices: How many, positive; with 1 nothing is different.
+        devices: How many, positive; with 1 nothing is different. All of them, where there are
+            several processes.
 
     Raises:
-        InputError: If there are fewer, or if the backend has no such training.
+        InputError: If there are fewer, if the backend has no such training, or within another one
+            with another number.
         TypeError: If the number is no integer.
         ValueError: If it is less than 1.
 
@@ -40,7 +45,12 @@ def data_parallel(devices: int) -> Iterator[None]:
     checks.integer("devices", devices)
     kinds = {"tensorflow": _tensorflow, "jax": _jax}
     backend = keras.backend.backend()
-    if devices == 1:
+    if count() not in (1, devices):
+        raise InputError(
+            "`devices` must be the number of the devices that share batches here already. "
+            f"Received: devices={devices}, within {count()}"
+        )
+    if devices in (1, count()):
         yield
         return
     if backend not in kinds:
@@ -107,16 +117,11 @@ def check_multiple(multiple: int) -> None:
         )
 
 
-def check_fit(model: Any, recipe: Recipe, compiled: str) -> None:
-    """Says what does not fit the devices, and what Keras cannot do on several on TensorFlow.
-
-    Args:
-        model: The network.
-        recipe: What is to be done.
-        compiled: `compile` of `Settings`.
+def check_model(model: Any) -> None:
+    """Says that a network was made on other devices than these.
 
     Raises:
-        InputError: If it is that.
+        InputError: If it was.
     """
     shared, there = count(), _of(model)
     if shared != there:
@@ -124,6 +129,19 @@ def check_fit(model: Any, recipe: Recipe, compiled: str) -> None:
             "`model` must be made where it is trained, both within the same `data_parallel`, or "
             f"outside of one. Received: a model on {there} devices, trained on {shared}"
         )
+
+
+def check_recipe(recipe: Recipe, compiled: str) -> None:
+    """Says what Keras cannot do on several devices on TensorFlow.
+
+    Args:
+        recipe: What is to be done.
+        compiled: `compile` of `Settings`.
+
+    Raises:
+        InputError: If it is that.
+    """
+    shared = count()
     if keras.backend.backend() != "tensorflow" or shared == 1:
         return
     for name, value, usual, why in (
@@ -174,10 +192,14 @@ def _strategy(*names: str) -> Any:
 
 @contextlib.contextmanager
 def _jax(devices: int) -> Iterator[None]:
-    names = keras.distribution.list_devices()
+    names = keras.distribution.list_devices()  # of all processes
     _check(devices, len(names), names[0].partition(":")[0].upper())
+    if processes.count() > 1 and devices < len(names):
+        raise InputError(
+            f"`devices` must be those of all processes, {len(names)}. Received: devices={devices}"
+        )
     before = keras.distribution.distribution()
-    # Each batch is whole and divides.
+    # Each process reads its part of a batch, which divides.
     parallel = keras.distribution.DataParallel(devices=names[:devices], auto_shard_dataset=False)
     keras.distribution.set_distribution(parallel)
     try:

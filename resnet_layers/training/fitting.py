@@ -14,10 +14,9 @@ import numpy as np
 from resnet_layers._support.errors import InputError, lacks_memory, printable
 from resnet_layers.layers.head import gives_logits, last_activation
 from resnet_layers.networks.model import ResNet
-from resnet_layers.training import history
+from resnet_layers.training import devices, history, processes
 from resnet_layers.training.averages import recalibrate
 from resnet_layers.training.batches import Batches
-from resnet_layers.training.devices import synchronized
 from resnet_layers.training.fine_tuning import layer_decay
 from resnet_layers.training.labels import CategoricalAccuracy, MeanAveragePrecision
 from resnet_layers.training.making import make_batches, make_loss, make_optimizer
@@ -68,11 +67,13 @@ class Fitting:
         validation = settings.validation or settings.images.select(_NONE)
         skip = settings.skip_damaged
         self.multiple = settings.multiple or 1
+        self.part = (processes.index(), processes.count())
         self.validation = Batches(
             validation,
             settings.prepare,
             self.batch_size,
             multiple=self.multiple,
+            part=self.part,
             skip_damaged=skip,
         )
         self.total = self.epochs * len(self.batches(self.size))
@@ -84,7 +85,7 @@ class Fitting:
             )
 
     def network(self) -> ResNet:
-        """A copy of the network as it is now, not compiled.
+        """The network as it is now, not compiled, of the same parts.
 
         Where images have several classes it ends in a sigmoid, which tells it from the others; it
         is trained on logits, whose loss is exact where probabilities are rounded to 1.
@@ -111,7 +112,7 @@ class Fitting:
         sizes = [recipe.size_in(epoch, self.epochs, self.size) for epoch in range(self.epochs)]
         left = range(self.first, self.epochs)
         groups = [list(group) for _, group in itertools.groupby(left, sizes.__getitem__)]
-        with quiet(), synchronized(self.model):
+        with quiet(), devices.synchronized(self.model):
             # Where nothing is left, `fit` still ends what it does at the end.
             for some in groups or [[]]:
                 self._now = sizes[some[0] if some else -1]
@@ -138,6 +139,7 @@ class Fitting:
             seed=settings.seed,
             size=size,
             multiple=self.multiple,
+            part=self.part,
             headers=settings.headers,
             skip_damaged=settings.skip_damaged,
             class_weight=settings.class_weight,
@@ -164,7 +166,7 @@ class Fitting:
         """For averaged weights, by batches that would come next."""
         some = training.dataset(start).take(min(_MEASURED, len(training)))
         with self._named(lambda: training.damaged(start)):
-            recalibrate(self.model, (batch[0] for batch in some))
+            recalibrate(self.model, (processes.spread(batch[0]) for batch in some))
 
     def _epochs(self, training: Batches, first: int, last: int) -> None:
         self._counted = counted = Interruptible()
@@ -227,6 +229,8 @@ class Fitting:
                 self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
             if isinstance(error, DamagedError):
                 raise
+            if processes.are_left(error):
+                raise InputError("Another process of this training has ended") from error
             if lacks_memory(error):
                 raise InputError(self._too_large()) from error
             first = next(damaged(), None)
@@ -288,9 +292,15 @@ class Fitting:
         """What is said of a step that memory is too small for."""
         size = f"{self._now}×{self._now} pixels"
         many = f"There was not enough memory for a step with {self.batch_size} images of {size}"
-        if self.batch_size == 1:
-            return f"{many}: smaller images or a smaller network take less"
-        options = f"--batch-size {-(-self.batch_size // 2)}"
+        if self.batch_size == self.multiple:
+            more = "more devices, " if self.multiple > 1 else ""
+            return f"{many}: {more}smaller images or a smaller network take less"
+        half = -(-self.batch_size // (2 * self.multiple)) * self.multiple
+        options = f"--batch-size {half}"
+        if (
+            keras.backend.backend() == "tensorflow" and devices.count() > 1
+        ):  # which cannot accumulate
+            return f"{many}: `{options}` takes about half of it"
         if self.settings.layer_decay is None:
             options += f" --accumulate {2 * self.settings.recipe.accumulate}"
         return f"{many}: `{options}` takes about half of it for the same update"

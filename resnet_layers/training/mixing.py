@@ -66,8 +66,19 @@ class Mixing:
             probability(name, getattr(self, name))
         checks.choice("mode", self.mode, MODES)
 
-    def __call__(self, images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
-        """Images, (N, H, W, C), and rows of labels, (N, classes) of a float type, mixed."""
+    def __call__(
+        self, images: Any, labels: Any, seed: Any, places: Any = None, size: Any = None
+    ) -> tuple[Any, Any]:
+        """Images, (N, H, W, C), and rows of labels, (N, classes) of a float type, mixed.
+
+        Args:
+            images: The images.
+            labels: The rows.
+            seed: Two integers.
+            places: Where each image is in the whole batch, of which these are a part that has the
+                partner of each; `None` where they are all of it.
+            size: That of the whole batch.
+        """
         import tensorflow as tf
 
         images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
@@ -75,12 +86,18 @@ class Mixing:
         if not self.mixup and not self.cutmix:
             return images, labels
         pixels = tf.cast(images, tf.float32)
-        kept, share = self._kept(tf.shape(images), seed)
-        mixed = kept * pixels + (1.0 - kept) * tf.reverse(pixels, [0])
+        number = tf.shape(images)[0]
+        other = partners(tf.range(number), number) if places is None else partners(places, size)
+        whole = number if size is None else tf.cast(size, tf.int32)
+        shape = tf.concat([[whole], tf.shape(images)[1:]], 0)
+        kept, share = self._kept(shape, seed)
+        if places is not None and self.mode != "batch":  # which draws once
+            kept, share = tf.gather(kept, places), tf.gather(share, places)
+        mixed = kept * pixels + (1.0 - kept) * tf.gather(pixels, other)
         if images.dtype.is_integer:
             mixed = tf.round(mixed)
         share = tf.cast(share, labels.dtype)
-        rows = share * labels + (1.0 - share) * tf.reverse(labels, [0])
+        rows = share * labels + (1.0 - share) * tf.gather(labels, other)
         return tf.cast(mixed, images.dtype), rows
 
     def _kept(self, shape: Any, seed: Any) -> tuple[Any, Any]:
@@ -102,6 +119,13 @@ class Mixing:
             half = shape[0] // 2
             kept, share = (tf.concat([all_, all_[:half][::-1]], 0) for all_ in (kept, share))
         return kept, share
+
+
+def partners(places: Any, size: Any) -> Any:
+    """Where among some images of a batch the partner of each is: at its place from the end."""
+    import tensorflow as tf
+
+    return tf.argmax(places[None, :] == size - 1 - places[:, None], axis=1)
 
 
 def _beta(alpha: Any, seeds: Any) -> Any:

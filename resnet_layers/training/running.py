@@ -6,7 +6,7 @@ from pathlib import Path
 from resnet_layers._support.errors import InputError
 from resnet_layers._support.files import check_writable, replacing, save_model
 from resnet_layers.networks.model import ResNet
-from resnet_layers.training import history
+from resnet_layers.training import history, processes
 from resnet_layers.training.fitting import DamagedError, Fitting
 from resnet_layers.training.settings import Settings
 
@@ -22,7 +22,7 @@ class Trained:
             a sigmoid at its end where images have several classes. Its parts train as they did, and
             its dtype policy is that of the settings' model.
         history: A row for each epoch: Keras' logs, and `data_wait`.
-        paths: The files that were written, by name.
+        paths: The files that were written, by name; of several processes the first one writes.
         left_out: What was wrong with images that `skip_damaged` has left out.
     """
 
@@ -81,7 +81,7 @@ def train(settings: Settings) -> Trained:
 def _written(fitting: Fitting) -> Trained:
     settings, model = fitting.settings, fitting.network()
     paths: dict[str, Path] = {}
-    if settings.output is not None:
+    if settings.output is not None and processes.is_first():
         paths = {name: settings.output / name for name in (MODEL, HISTORY, CURVES)}
         with replacing(*paths.values()) as (first, second, third):
             save_model(model.replace(), first)

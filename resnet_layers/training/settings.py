@@ -165,7 +165,8 @@ def check_fit(settings: Settings) -> None:
         )
 
     devices.check_multiple(settings.multiple or 1)  # they may be others than then
-    devices.check_fit(model, settings.recipe, settings.compile)
+    devices.check_model(model)
+    devices.check_recipe(settings.recipe, settings.compile)
     precision, policy = settings.recipe.precision, model.compute_dtype
     if precision not in ("float32", policy):
         raise InputError(

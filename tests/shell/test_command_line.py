@@ -228,6 +228,7 @@ def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
     assert scores.loss == pytest.approx(last["test_loss"], rel=1e-5)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     ("option", "value"), [("--batch-size", 1000), ("--image-size", 7), ("--image-size", 1)]
 )

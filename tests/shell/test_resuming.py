@@ -41,53 +41,61 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 @uncompiled()
+@pytest.mark.share(3)
+@pytest.mark.parametrize(
+    ("how", "step", "where"),
+    [
+        ("resumed", 3, "after epoch 0 of 2, step 3 of 5"),
+        ("again", 6, "after epoch 1 of 2, step 1 of 5"),
+        ("elsewhere", 6, "after epoch 1 of 2, step 1 of 5"),
+    ],
+)
 def test_a_run_that_was_interrupted_goes_on(
+    how: str,
+    step: int,
+    where: str,
     photos: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By `--resume`, into another folder, or by the same command, and ends as the whole one."""
+    """By `--resume`, by the same command, or into another folder, and ends as the whole one."""
     every = ("--checkpoint-every", 2, "--keep", 2)
     command = ("train", "--data", photos, *OPTIONS, "--epochs", 2, *every)
     assert run(capsys, *command, "--output", tmp_path / "whole")[0] == 0
-    callbacks = train._callbacks
-
-    def interrupted(name: str) -> Path:
-        ends = Ends(signal.SIGTERM, 3 if name == "resumed" else 6)
-        monkeypatch.setattr(train, "_callbacks", lambda settings: [*callbacks(settings), ends])
-        code, _, err = run(capsys, *command, "--output", tmp_path / name)
-        monkeypatch.setattr(train, "_callbacks", callbacks)
-        assert (code, err) == (
-            143,
-            "resnet-layers: interrupted: no unfinished file is left behind; `train --resume "
-            f"{tmp_path / name}` goes on\n",
-        )
-        return tmp_path / name
-
-    first = interrupted("resumed")
-    code, out, err = run(capsys, "train", "--resume", first)
+    callbacks, cut = train._callbacks, tmp_path / "cut"
+    ends = Ends(signal.SIGTERM, step)
+    monkeypatch.setattr(train, "_callbacks", lambda settings: [*callbacks(settings), ends])
+    code, _, err = run(capsys, *command, "--output", cut)
+    monkeypatch.setattr(train, "_callbacks", callbacks)
+    assert (code, err) == (
+        143,
+        "resnet-layers: interrupted: no unfinished file is left behind; `train --resume "
+        f"{cut}` goes on\n",
+    )
+    folder, again = {
+        "resumed": (cut, ("train", "--resume", cut)),
+        "again": (cut, (*command, "--output", cut)),
+        "elsewhere": (
+            tmp_path / "there",
+            ("train", "--resume", cut, "--output", tmp_path / "there"),
+        ),
+    }[how]
+    code, out, err = run(capsys, *again)
     assert (code, err) == (0, "")
-    assert "The training goes on after epoch 0 of 2, step 3 of 5\n" in out
-    second = interrupted("again")
-    code, out, _ = run(capsys, *command, "--output", second)
-    assert code == 0
-    assert "The training goes on after epoch 1 of 2, step 1 of 5\n" in out
-    third = tmp_path / "elsewhere"
-    assert run(capsys, "train", "--resume", interrupted("left"), "--output", third)[0] == 0
-    for folder in (first, second, third):
-        assert table(folder) == table(tmp_path / "whole")
-        for mine, other in zip(weights(folder), weights(tmp_path / "whole"), strict=True):
-            np.testing.assert_array_equal(mine, other)
+    assert f"The training goes on {where}\n" in out
+    assert table(folder) == table(tmp_path / "whole")
+    for mine, other in zip(weights(folder), weights(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(mine, other)
     # What is over is over, and makes way for a run of its kind.
-    assert not resuming._unfinished(TrainSettings(output=first))
-    code, _, err = run(capsys, "train", "--resume", first, "--epochs", 7)
+    assert not resuming._unfinished(TrainSettings(output=folder))
+    code, _, err = run(capsys, "train", "--resume", folder, "--epochs", 7)
     assert code == 2
     assert "`epochs` must stay as they are where training is over" in err
-    code, out, _ = run(capsys, *command[:-6], "--epochs", 1, "--output", first)
+    code, out, _ = run(capsys, *command[:-6], "--epochs", 1, "--output", folder)
     assert code == 0
     assert "goes on after" not in out
-    assert len(checkpoint_files.files(first / resuming.FOLDER)) == 1
+    assert len(checkpoint_files.files(folder / resuming.FOLDER)) == 1
 
 
 @uncompiled()

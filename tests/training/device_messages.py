@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from resnet_layers import training
 from resnet_layers._support.errors import InputError
-from resnet_layers.training import devices
+from resnet_layers.training import devices, processes
 from resnet_layers.training.batches import Batches
 from tests.support.messages import Row
 from tests.training.fitting import PREPARE, coloured, settings
@@ -48,7 +48,92 @@ def fit(**given: Any) -> None:
     training.train(settings(given, multiple=2, compile=compiled))
 
 
+def entered(devices: int = 4, on: str = "jax", **variables: str) -> None:
+    """As a process whose environment says that there are others."""
+    usual = {"JOB_ADDRESSES": "127.0.0.1:1", "NUM_PROCESSES": "2", "PROCESS_ID": "1"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.backend, "backend", lambda: on)
+        for name, value in (usual | variables).items():
+            patch.setenv(f"KERAS_DISTRIBUTION_{name}", value)
+        processes.enter(devices)
+
+
+def some_of_all() -> None:
+    """As a process on JAX that asks for fewer devices than all processes have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.distribution, "list_devices", lambda: [f"cpu:{i}" for i in range(4)])
+        patch.setattr(processes, "count", lambda: 2)
+        with devices._jax(2):
+            pass
+
+
+def fit_left_alone() -> None:
+    """As where the other process is killed meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "are_left", lambda error: "gone" in str(error))
+        one = settings()
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise RuntimeError("gone")
+
+        patch.setattr(one.model, "fit", fail)
+        training.train(one)
+
+
 DEVICES: list[Row] = [
+    (
+        lambda: shared(2, lambda: on("tensorflow", 3)),
+        InputError,
+        "`devices` must be the number of the devices that share batches here already. Received: "
+        "devices=3, within 2",
+    ),
+    (
+        lambda: entered(NUM_PROCESSES="two"),
+        InputError,
+        "`KERAS_DISTRIBUTION_NUM_PROCESSES` must be a number where training has several "
+        "processes. Received: 'two'",
+    ),
+    (
+        lambda: entered(JOB_ADDRESSES=""),
+        InputError,
+        "`KERAS_DISTRIBUTION_JOB_ADDRESSES` must be the address of the first process where "
+        "training has several processes. Received: ''",
+    ),
+    (
+        lambda: entered(PROCESS_ID="2"),
+        InputError,
+        "`KERAS_DISTRIBUTION_PROCESS_ID` must be less than `KERAS_DISTRIBUTION_NUM_PROCESSES`. "
+        "Received: 2, 2",
+    ),
+    (
+        lambda: entered(on="tensorflow"),
+        InputError,
+        "Several processes can train on the JAX backend alone. Received: tensorflow",
+    ),
+    (
+        lambda: entered(5),
+        InputError,
+        "`devices` must be a multiple of the number of processes. Received: devices=5, 2 processes",
+    ),
+    (
+        some_of_all,
+        InputError,
+        "`devices` must be those of all processes, 4. Received: devices=2",
+    ),
+    (
+        fit_left_alone,
+        InputError,
+        "Another process of this training has ended",
+    ),
+    *[
+        (
+            lambda part=part: Batches(coloured(), PREPARE, 8, multiple=4, part=part),
+            ValueError,
+            "`part` must be the number of a part, counted from 0, and that of all parts, which "
+            f"`multiple` is a multiple of. Received: part={part!r}, multiple=4",
+        )
+        for part in ((2, 2), (0, 3), (-1, 2), 1, (0, 1.0))
+    ],
     (
         lambda: on("tensorflow", 0),
         ValueError,

@@ -1,5 +1,9 @@
 # ruff: noqa: T201 (a program)
-"""Trainings on one device and on two: `python -m tests.training.parallel FOLDER CASE ...`."""
+"""Trainings on one device and on several: `python -m tests.training.parallel FOLDER CASE ...`.
+
+`DEVICES` says on how many, in turn. They are those of all processes where Keras' variables say that
+there are some.
+"""
 
 import dataclasses
 import json
@@ -15,12 +19,13 @@ import numpy as np
 from resnet_layers import training
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving.precision import with_dtype
-from resnet_layers.training import checkpoint_files
+from resnet_layers.training import checkpoint_files, processes
 from resnet_layers.training.fine_tuning import Unfreeze, freeze_until
 from resnet_layers.training.fitting import Fitting
 from tests.training.resuming import PREPARE, Ends, network
 
 EPOCHS = 2
+MULTIPLE = int(os.environ.get("MULTIPLE", "2"))
 CASES: dict[str, dict[str, Any]] = {
     "averages, mixing and weights of classes": {
         "recipe": {"ema": 0.9, "mixup": 0.2, "cutmix": 1.0, "smoothing": 0.1, "flip": 0.5},
@@ -72,7 +77,7 @@ def fitting(
             recipe=chosen,
             epochs=EPOCHS,
             batch_size=32,
-            multiple=None if goes_on else 2,
+            multiple=None if goes_on else MULTIPLE,
             seed=3,
             checkpoint=checkpoint,
             callbacks=[*callbacks, *ends],
@@ -109,8 +114,10 @@ def run(folder: Path, devices: int, case: dict[str, Any], *ends: int) -> dict[st
 if __name__ == "__main__":
     folder, *names = sys.argv[1:]
     found: dict[str, Any] = {}
+    numbers = [int(number) for number in os.environ.get("DEVICES", "2,1").split(",")]
+    processes.enter(numbers[0])
     for i, name in enumerate(names):
-        for devices in (2, 1):  # TensorFlow takes the first number for its CPU
+        for devices in numbers:  # TensorFlow takes the first number for its CPU
             found[f"{name}/{devices}"] = run(Path(folder, f"{i}-{devices}"), devices, CASES[name])
     if os.environ.get("RESUMES"):
         case, cut = CASES["AdamW"], Path(folder, "cut")

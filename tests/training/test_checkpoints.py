@@ -245,6 +245,7 @@ LOCKED = (
 )
 
 
+@pytest.mark.share(3)
 def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
     def other() -> str:
         command = [sys.executable, "-c", LOCKED, str(tmp_path)]
@@ -291,6 +292,7 @@ def test_the_rest_of_a_schedule_takes_as_many_steps_as_there_are() -> None:
         np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_other_epochs_stretch_what_is_left(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -394,6 +396,7 @@ def test_models_of_others_go_on_and_their_callbacks(subclassed: bool, tmp_path: 
     assert counts.name == "another"  # what it was given is not what it noted
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_a_checkpoint_before_parts_unfreeze_is_gone_on_from(tmp_path: Path) -> None:
     """And from there into another folder, within an epoch."""

@@ -11,8 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from resnet_layers import training
 from resnet_layers.training import devices
@@ -83,23 +81,6 @@ def test_a_run_goes_on_with_another_number_of_devices(backend: str, tmp_path: Pa
     whole, resumed = found["whole"], found["resumed"]
     assert resumed["multiple"] == 2
     check_equal(whole, {**resumed, "losses": whole["losses"]})
-
-
-@given(st.integers(0, 40), st.integers(1, 12), st.integers(1, 6), st.booleans())
-def test_batches_divide(number: int, batch_size: int, multiple: int, fill: bool) -> None:
-    batch_size = max(batch_size, multiple)
-    if not fill and 0 < number < multiple:
-        number = multiple
-    sizes = training.batches._sizes(number, batch_size, multiple, fill=fill)
-    assert all(size % multiple == 0 and 0 < size <= batch_size for size in sizes)
-    assert max(sizes, default=0) - min(sizes, default=0) <= multiple
-    assert abs(sum(sizes) - number) < multiple
-    assert sum(sizes) >= number if fill else sum(sizes) <= number
-    if multiple == 1:
-        assert (
-            sizes
-            == [len(part) for part in np.array_split(range(number), len(sizes) or 1)][: len(sizes)]
-        )
 
 
 def test_images_that_are_left_over_come_in_other_epochs() -> None:

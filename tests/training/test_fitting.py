@@ -49,6 +49,7 @@ def test_it_returns_model_history_and_paths(tmp_path: Path) -> None:
     assert given.model.evaluate(test.dataset(), verbose=0)[1] == 1.0
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_equal_seeds_train_equally_and_write_nothing_unasked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -93,6 +94,7 @@ def test_a_recipe_is_what_trains() -> None:
     )
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_images_that_grow_and_rates_that_fall() -> None:
     class Seen(keras.callbacks.Callback):

@@ -25,7 +25,7 @@ from resnet_layers.training.policies import RandAugment
 from resnet_layers.training.recipes import Recipe
 from tests.support.messages import ANY, Row, check, ids, missing
 from tests.training.checkpoint_messages import CHECKPOINTS
-from tests.training.device_messages import DEVICES
+from tests.training.device_messages import DEVICES, shared
 from tests.training.fitting import PREPARE, coloured, settings
 from tests.training.messages import IMAGES as IMAGES_AND_FOLDERS
 
@@ -264,9 +264,22 @@ ERRORS: list[Row] = [
                 (8, HALF.format("--batch-size 4 --accumulate 6")),
             ),
             ({"layer_decay": 0.5}, (8, HALF.format("--batch-size 4"))),
+            (
+                {"batch_size": 20, "multiple": 8},
+                (20, HALF.format("--batch-size 16 --accumulate 2")),
+            ),
+            (
+                {"multiple": 8},
+                (8, "more devices, smaller images or a smaller network take less"),
+            ),
             ({"batch_size": 1}, (1, "smaller images or a smaller network take less")),
         )
     ],
+    (
+        lambda: shared(2, exhaust),
+        InputError,
+        TOO_LARGE.format(8, "`--batch-size 4` takes about half of it"),
+    ),
     *IMAGES_AND_FOLDERS,
     *CHECKPOINTS,
     *[(policy(name), ValueError, f"{POLICY}{name!r}") for name in WRONG],

@@ -1,0 +1,144 @@
+"""Several processes train one network as one process does, stop together, and go on apart."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resnet_layers.training import checkpoint_files
+from tests.training.parallel import CASES
+from tests.training.test_devices import QUICK, check_equal
+
+PROCESSES, DEVICES = 2, 4
+pytestmark = [pytest.mark.slow, pytest.mark.share(4)]
+
+
+def started(*arguments: str, processes: int = PROCESSES, **variables: str) -> list[Any]:
+    """The processes of one training on this machine, or the one process of another."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
+    if processes > 1:
+        environment |= {
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": str(processes),
+        }
+    return [
+        subprocess.Popen(
+            [sys.executable, "-u", "-m", *arguments],
+            env={**environment, "KERAS_DISTRIBUTION_PROCESS_ID": str(i)}
+            if processes > 1
+            else environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(processes)
+    ]
+
+
+def ended(running: list[Any]) -> list[tuple[int, str, str]]:
+    """What each came to."""
+    with ThreadPoolExecutor() as pool:  # one that nobody reads from does not end
+        found = list(pool.map(lambda process: process.communicate(timeout=500), running))
+    return [(one.returncode, *said) for one, said in zip(running, found, strict=True)]
+
+
+def trained(folder: Path, *names: str, processes: int, devices: int) -> list[dict[str, Any]]:
+    variables = {"DEVICES": str(devices), "MULTIPLE": str(DEVICES)}
+    found = ended(
+        started("tests.training.parallel", str(folder), *names, processes=processes, **variables)
+    )
+    assert [code for code, _, _ in found] == [0] * processes, found
+    return [json.loads(out.strip().rpartition("\n")[2]) for _, out, _ in found]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What two processes have come to, and what one has."""
+    folder = tmp_path_factory.mktemp("processes")
+    names = (QUICK, "growing")
+    several = trained(folder / "several", *names, processes=PROCESSES, devices=DEVICES)
+    (one,) = trained(folder / "one", *names, processes=1, devices=1)
+    return several, one
+
+
+@pytest.mark.parametrize("name", [QUICK, "growing"])
+def test_several_processes_train_as_one(both: Any, name: str) -> None:
+    several, one = both
+    assert name in CASES
+    for process in several:
+        check_equal(one[f"{name}/1"], process[f"{name}/{DEVICES}"])
+
+
+def test_every_process_has_the_same_variables(both: Any) -> None:
+    several, _ = both
+    for name, found in several[0].items():
+        np.testing.assert_array_equal(found["variables"], several[1][name]["variables"])
+        assert found["table"] == several[1][name]["table"]
+
+
+def until_it_trains(process: Any) -> list[str]:
+    lines = list[str]()
+    while "Epoch 1/" not in (lines or [""])[-1]:
+        lines.append(process.stdout.readline())
+        assert lines[-1], process.stderr.read()
+    return lines
+
+
+def written(folder: Path) -> list[str]:
+    return [path.stem for path in checkpoint_files.files(folder / "checkpoints")]
+
+
+def command(output: Path, *options: str) -> list[str]:
+    return [
+        *("resnet_layers", "train", "--variant", "cifar_resnet20", "--image-size", "8"),
+        *("--batch-size", "256", "--output", str(output), *options),
+    ]
+
+
+def test_all_stop_at_sigterm_to_one_and_go_on(tmp_path: Path) -> None:
+    running = started(*command(tmp_path, "--epochs", "500", "--devices", str(DEVICES)))
+    until_it_trains(running[0])
+    began = time.monotonic()
+    running[1].send_signal(signal.SIGTERM)
+    found = ended(running)
+    assert time.monotonic() - began < 60
+    sentence = (
+        "resnet-layers: interrupted: no unfinished file is left behind; `train --resume "
+        f"{tmp_path}` goes on\n"
+    )
+    assert [code for code, _, _ in found] == [143] * PROCESSES
+    assert all(err.endswith(sentence) for _, _, err in found)
+    _, epoch, _, step = written(tmp_path)[-1].split("-")
+    assert int(epoch) + int(step) > 0
+    epochs = str(int(epoch) + 1)
+    resumed = started("resnet_layers", "train", "--resume", str(tmp_path), "--epochs", epochs)
+    first, second = ended(resumed)
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert f"The training goes on after epoch {int(epoch)} of {epochs}" in first[1]
+    assert "A new process agrees" in first[1]
+    assert not [line for line in second[1].splitlines() if not line.startswith("[Gloo]")]
+
+
+@pytest.mark.parametrize("which", range(PROCESSES))
+def test_the_others_end_when_one_is_killed(which: int, tmp_path: Path) -> None:
+    running = started(*command(tmp_path, "--epochs", "500", "--devices", str(DEVICES)))
+    until_it_trains(running[0])
+    running[which].kill()
+    found = ended(running)
+    code, _, err = found[1 - which]
+    if which == 1:  # without the first, JAX ends the process itself
+        assert (code, err) == (2, "resnet-layers: Another process of this training has ended\n")
+    assert code != 0
+    assert written(tmp_path) == ["epoch-00000-step-0000000"]
