@@ -18,6 +18,7 @@ from resnet_layers.training import devices, history, processes
 from resnet_layers.training.averages import recalibrate
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.fine_tuning import layer_decay
+from resnet_layers.training.forgetting import gradients_forgotten
 from resnet_layers.training.labels import CategoricalAccuracy, MeanAveragePrecision
 from resnet_layers.training.making import make_batches, make_loss, make_optimizer
 from resnet_layers.training.pictures import quiet
@@ -112,7 +113,7 @@ class Fitting:
         sizes = [recipe.size_in(epoch, self.epochs, self.size) for epoch in range(self.epochs)]
         left = range(self.first, self.epochs)
         groups = [list(group) for _, group in itertools.groupby(left, sizes.__getitem__)]
-        with quiet(), devices.synchronized(self.model):
+        with quiet(), devices.synchronized(self.model), gradients_forgotten(self.model):
             # Where nothing is left, `fit` still ends what it does at the end.
             for some in groups or [[]]:
                 self._now = sizes[some[0] if some else -1]

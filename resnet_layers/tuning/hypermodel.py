@@ -13,6 +13,7 @@ from resnet_layers.layers._layout import Layout
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training.arrays import augment
 from resnet_layers.training.augmentation import Augmentation
+from resnet_layers.training.forgetting import gradients_forgotten
 from resnet_layers.training.objective import Objective
 from resnet_layers.training.schedules import WarmUpCosine
 from resnet_layers.tuning import data, network, optimizers, repairs
@@ -212,7 +213,7 @@ class HyperResNet(keras_tuner.HyperModel):
                 sample["augmentation"], sample["mixup"], classes, self.seed, weights
             )
             fit = augment(fit, augmentation)
-        with repairs.gradients_forgotten(model):
+        with gradients_forgotten(model):
             return model.fit(**fit, callbacks=callbacks)
 
 

@@ -626,8 +626,8 @@ MUTATIONS = (
     ),
     Mutation(
         "gradients-of-others-are-forgotten",
-        "tuning",
-        "tuning/repairs.py",
+        "training",
+        "training/forgetting.py",
         "for name in set(registry) - before:",
         "for name in set(registry):",
     ),
