@@ -160,7 +160,7 @@ class Batches:
         # `rebatch` does not know the number, and Keras warns of a wrong one.
         left = len(self) - start if self.seed is None else tf.data.INFINITE_CARDINALITY
         batches = batches.apply(tf.data.experimental.assert_cardinality(left))
-        numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(start), batches))
+        numbered = tf.data.Dataset.zip((tf.data.Dataset.range(start, _ENDLESS), batches))
         return self.clock.around(numbered.map(self._batch).prefetch(_AHEAD))
 
     def batch(self, epoch: int, step: int) -> Any:

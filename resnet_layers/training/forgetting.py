@@ -10,15 +10,17 @@ import keras
 
 @contextlib.contextmanager
 def gradients_forgotten(model: Any) -> Iterator[None]:
-    """Around a training: TensorFlow keeps no graph of it.
+    """Around a training: TensorFlow keeps no graph of it, and no kernel.
 
     Each traced training step leaves functions in TensorFlow's registry of gradients, for ever,
     and with them the graph and the weights of the network. They are needed while it is traced.
-    What somebody else has traced meanwhile, in a callback or another thread, stays.
+    What somebody else has traced meanwhile, in a callback or another thread, stays. Kernels, which
+    are kept as long, are made again when they are needed.
     """
     if keras.backend.backend() != "tensorflow":
         yield
         return
+    from tensorflow.python.eager import context
     from tensorflow.python.framework import ops
 
     registry: dict[str, Any] = ops.gradient_registry._registry
@@ -29,6 +31,7 @@ def gradients_forgotten(model: Any) -> Iterator[None]:
         for name in set(registry) - before:
             if name.startswith("CustomGradient-") and _is_of_training(registry[name], model):
                 del registry[name]
+        context.context().clear_kernel_cache()
 
 
 def _is_of_training(entry: dict[str, Any], model: Any) -> bool:

@@ -4,6 +4,7 @@ from time import monotonic
 from typing import Any
 
 import keras
+import numpy as np
 
 from resnet_layers._support import signals
 
@@ -34,7 +35,7 @@ class Clock:
             return element
 
         # `zip` asks for the time first, then for the element.
-        begun = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
+        begun = tf.data.Dataset.range(np.iinfo(np.int64).max).map(lambda _: tf.timestamp())
         options = tf.data.Options()
         options.experimental_optimization.inject_prefetch = False  # which would wait by itself
         return tf.data.Dataset.zip((begun, dataset)).map(stopped).with_options(options)

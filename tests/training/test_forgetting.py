@@ -5,6 +5,7 @@ import subprocess
 import sys
 import weakref
 
+import numpy as np
 import pytest
 
 from resnet_layers import training
@@ -27,6 +28,16 @@ def test_a_training_leaves_no_graph_behind() -> None:
     del one
     gc.collect()
     assert model() is None
+
+
+def test_what_was_traced_before_keeps_its_gradient() -> None:
+    one = settings(epochs=1)
+    one.model.compile("sgd", "sparse_categorical_crossentropy")
+    one.model.fit(np.zeros((4, 8, 8, 3)), np.zeros(4), verbose=0)
+    before = registry()
+    with gradients_forgotten(one.model):
+        pass
+    assert registry() == before
 
 
 def test_what_others_trace_meanwhile_keeps_its_gradient() -> None:
