@@ -1,5 +1,6 @@
 """Running a command: what it takes, and what is said when it fails."""
 
+import contextlib
 import io
 import os
 import re
@@ -53,8 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ[name] = str(NARROWEST)
     code = _ended(sys.argv[1:] if arguments is None else list(arguments))
     others = sys.modules.get("resnet_layers.training.processes")
-    if others and others.count() > 1:  # for which JAX would wait, and then abort
-        sys.stdout.flush()
+    if others and others.is_bound():  # for which JAX would wait, and then abort
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, AttributeError):  # closed, full, or none
+                stream.flush()
         os._exit(code)
     return code
 

@@ -49,7 +49,7 @@ def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) 
     if not settings.look:
         processes.enter(settings.devices)
     is_first = processes.is_first()
-    with runs.told(quiet=quiet or not is_first, as_json=as_json):
+    with runs.told(quiet=quiet or not is_first, as_json=as_json), processes.named():
         last = train(settings)
         if settings.look:
             print(f"Wrote {LOOK} into '{printable(settings.output)}'; nothing was trained")
@@ -144,6 +144,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             return {**fitting.table[-1]}
         network = _written(fitting)
     except DamagedError as error:
+        if not is_first:  # which alone writes
+            raise
         raise _kept(settings, _written(fitting), fitting, error) from error
     except KeyboardInterrupt:
         there = resuming.goes_on(settings.output)
@@ -204,7 +206,7 @@ def _callbacks(settings: TrainSettings) -> list[keras.callbacks.Callback]:
         found.append(
             keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True)
         )
-    if settings.tensorboard:
+    if settings.tensorboard and processes.is_first():
         found.append(keras.callbacks.TensorBoard(settings.output / "tensorboard"))
     if images.verbosity() == 2:
         found.append(progress.Lines(total=settings.epochs))

@@ -8,7 +8,7 @@ import numpy as np
 from resnet_layers._support import checks
 from resnet_layers._support.errors import InputError
 from resnet_layers.layers.preprocessing import Preprocessing
-from resnet_layers.training import parts
+from resnet_layers.training import parts, processes
 from resnet_layers.training.chance import in_turn
 from resnet_layers.training.crops import RandomResizedCrop
 from resnet_layers.training.decoding import Decoding
@@ -192,6 +192,16 @@ class Batches:
             error = self._decoding.error(int(self._place(i, epoch)))
             if error is not None:
                 yield error
+
+    def tell_all(self) -> None:
+        """Lets each process know what `skip_damaged` has left out in the others."""
+        if not self._decoding.skip:
+            return
+        mine = np.zeros(len(self.images.labels), bool)
+        mine[list(self._decoding.left_out)] = True
+        for place in np.flatnonzero(processes.gathered(mine).any(0) & ~mine).tolist():
+            unreadable = InputError(f"'{self.images.names[place]}' cannot be read")
+            self._decoding.left_out[place] = self._decoding.error(place) or unreadable
 
     def lost(self) -> str | None:
         """The first class of which `skip_damaged` has left out all images."""

@@ -100,7 +100,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._written: Future[None] | None = None
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._deferred = Deferred(self._is_fitting)
-        self._asked = 0  # how often whether a process is to stop
         if state is None and processes.is_first() and files(self.folder):
             raise CheckpointError(
                 "`folder` must hold no checkpoints, with which `training.resume` goes on. "
@@ -136,6 +135,8 @@ class Checkpoint(keras.callbacks.Callback):
         state.epoch, state.step, state.steps = epoch, 0, self.params["steps"] or 0
         if not resumes and self.last is None and self.model.built:
             self._save()
+        if not resumes:
+            self._stop()  # the first step may take a minute to compile
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._skipping:
@@ -144,12 +145,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._remind(self._skipped)
             self._skipped = None
         before, self.state.step = self.state.done, batch + 1
-        self._asked += 1
-        if processes.stop_after(self._asked):
-            self._deferred.number = signal.SIGTERM
-            self._end(together=True)
-        if self._deferred.number:
-            self._end()
+        self._stop()
         is_due = self.every and self.state.done // self.every > before // self.every
         if is_due and self.state.step < self.state.steps:
             if math.isfinite((logs or {}).get("loss", 0.0)):
@@ -161,8 +157,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._metrics = states.taken("metrics", self.model.metrics_variables)
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self._deferred.number:
-            self._end()
+        self._stop()
 
     def on_test_end(self, logs: Any = None) -> None:
         self._metrics = None
@@ -194,6 +189,14 @@ class Checkpoint(keras.callbacks.Callback):
                 return True
             frame = frame.f_back
         return False
+
+    def _stop(self) -> None:
+        """Ends where a signal has come, or where JAX has told all processes of one."""
+        if processes.stop_now():
+            self._deferred.number = signal.SIGTERM
+            self._end(together=True)
+        elif self._deferred.number:
+            self._end()
 
     def _end(self, *, together: bool = False) -> None:
         """Lets the signal act once a checkpoint is there, in all processes if it is theirs."""

@@ -1,4 +1,4 @@
-"""`data_parallel`: training on several devices of one machine, each with its part of a batch."""
+"""`data_parallel`: training on several devices, each with its part of a batch."""
 
 import contextlib
 import functools
@@ -19,6 +19,7 @@ def data_parallel(devices: int) -> Iterator[None]:
     """Around all that makes a network and trains it: each device takes its part of every batch.
 
     On JAX these may be the devices of several processes, after `keras.distribution.initialize()`.
+    All of them enter, and make the same variables in the same order, from the same seed.
 
     Gradients are averaged over the devices before a step. By `tf.distribute.MirroredStrategy` on
     TensorFlow, and by `keras.distribution.DataParallel` on JAX, on the GPUs or TPUs that there are;
@@ -50,7 +51,7 @@ def data_parallel(devices: int) -> Iterator[None]:
             "`devices` must be the number of the devices that share batches here already. "
             f"Received: devices={devices}, within {count()}"
         )
-    if devices in (1, count()):
+    if devices in (1, count()) and (devices > 1 or processes.count() == 1):
         yield
         return
     if backend not in kinds:
@@ -108,8 +109,14 @@ def check_multiple(multiple: int) -> None:
     """Says that a batch does not divide here.
 
     Raises:
+        InputError: If processes do not share their devices.
         ValueError: If it does not.
     """
+    if count() < processes.count():
+        raise InputError(
+            "Several processes must train within `data_parallel`, on all of their devices. "
+            f"Received: {count()} devices, {processes.count()} processes"
+        )
     if multiple % count():
         raise ValueError(
             "`multiple` must be a multiple of the number of devices, between which a batch is "

@@ -78,6 +78,8 @@ class Fitting:
             skip_damaged=skip,
         )
         self.total = self.epochs * len(self.batches(self.size))
+        with processes.named():
+            processes.check_same(self._asked())
         self._planned = self._steps()
         if settings.recipe.accumulate > self.total:
             raise InputError(
@@ -170,11 +172,12 @@ class Fitting:
             recalibrate(self.model, (processes.spread(batch[0]) for batch in some))
 
     def _epochs(self, training: Batches, first: int, last: int) -> None:
-        self._counted = counted = Interruptible()
+        self._counted = counted = Interruptible(asks=self.checkpoint is None)
 
         def add(epoch: int, logs: Any) -> None:
             self.table.append(history.row(logs))
             for batches in (training, self.validation):
+                batches.tell_all()
                 name = batches.lost()
                 if name is not None:
                     raise DamagedError(
@@ -224,14 +227,13 @@ class Fitting:
     def _named(self, damaged: Callable[[], Iterator[InputError]]) -> Iterator[None]:
         """Names the image that a step failed at, if that is what it failed at."""
         try:
-            yield
+            with processes.named():
+                yield
         except Exception as error:
             if hasattr(self.model, "jax_state_sync"):
                 self.model.jax_state_sync()  # within an epoch Keras has the weights elsewhere
             if isinstance(error, DamagedError):
                 raise
-            if processes.are_left(error):
-                raise InputError("Another process of this training has ended") from error
             if lacks_memory(error):
                 raise InputError(self._too_large()) from error
             first = next(damaged(), None)

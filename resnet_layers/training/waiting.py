@@ -1,5 +1,6 @@
 """How long training waited for its data, where it is, and whether it was asked to end."""
 
+import signal
 from time import monotonic
 from typing import Any
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 
 from resnet_layers._support import signals
+from resnet_layers.training import processes
 
 
 class Clock:
@@ -72,14 +74,17 @@ class DataWait(keras.callbacks.Callback):
 class Interruptible(keras.callbacks.Callback):
     """Ends training after a step if a signal has asked for it that went lost.
 
+    Args:
+        asks: Whether it ends all processes where one has got SIGTERM, as `Checkpoint` does.
+
     Attributes:
         steps: How many are done.
         evaluates: Whether images for validation are being evaluated.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, asks: bool = False) -> None:
         super().__init__()
-        self.steps, self.evaluates = 0, False
+        self.asks, self.steps, self.evaluates = asks, 0, False
 
     def on_test_begin(self, logs: Any = None) -> None:
         self.evaluates = True
@@ -89,7 +94,13 @@ class Interruptible(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.steps += 1
-        signals.check()
+        self._check()
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._check()
+
+    def _check(self) -> None:
         signals.check()
+        if self.asks and processes.stop_now():
+            processes.leave()
+            signal.raise_signal(signal.SIGTERM)

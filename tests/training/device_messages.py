@@ -1,10 +1,12 @@
 """Errors of several devices: their types and whole texts."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -67,17 +69,41 @@ def some_of_all() -> None:
             pass
 
 
-def fit_left_alone() -> None:
-    """As where the other process is killed meanwhile."""
+def together(build: Callable[[], Any]) -> None:
+    """As one of two processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "are_left", lambda error: "gone" in str(error))
-        one = settings()
+        patch.setattr(processes, "count", lambda: 2)
+        with processes.named():
+            build()
 
-        def fail(*_: Any, **__: Any) -> None:
-            raise RuntimeError("gone")
 
-        patch.setattr(one.model, "fit", fail)
-        training.train(one)
+def fails(name: str, text: str) -> Callable[[], None]:
+    """As a step does where something is wrong with another process."""
+
+    def build() -> None:
+        raise type(name, (RuntimeError,), {})(text)
+
+    return lambda: together(build)
+
+
+def asked_otherwise() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "gathered", lambda array: np.stack([array, array + 1]))
+        processes.check_same({"epochs": 3})
+
+
+def entered_alone(**changes: Any) -> None:
+    """Where nobody else comes, or nobody can."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes._This, "joins", False)  # and so it is again
+        patch.setattr(processes, "_WAITS", 0.1)
+        patch.setattr(processes, "split_cpu", lambda _: None)
+        patch.setattr(keras.distribution, "initialize", changes["does"])
+        entered()
+
+
+def refused(*_: Any) -> None:
+    raise RuntimeError("Failed to start RPC server\nand more")
 
 
 DEVICES: list[Row] = [
@@ -96,8 +122,14 @@ DEVICES: list[Row] = [
     (
         lambda: entered(JOB_ADDRESSES=""),
         InputError,
-        "`KERAS_DISTRIBUTION_JOB_ADDRESSES` must be the address of the first process where "
-        "training has several processes. Received: ''",
+        "`KERAS_DISTRIBUTION_JOB_ADDRESSES` must be HOST:PORT of the first process where training "
+        "has several processes. Received: ''",
+    ),
+    (
+        lambda: entered(JOB_ADDRESSES="10.0.0.1"),
+        InputError,
+        "`KERAS_DISTRIBUTION_JOB_ADDRESSES` must be HOST:PORT of the first process where training "
+        "has several processes. Received: '10.0.0.1'",
     ),
     (
         lambda: entered(PROCESS_ID="2"),
@@ -120,10 +152,45 @@ DEVICES: list[Row] = [
         InputError,
         "`devices` must be those of all processes, 4. Received: devices=2",
     ),
+    *[
+        (
+            fails(name, text),
+            InputError,
+            said,
+        )
+        for name, text, said in (
+            (
+                "JaxRuntimeError",
+                "Gloo AllGather failed: Connection closed by peer",
+                "Another process of this training has ended",
+            ),
+            (
+                "AssertionError",
+                "passed to device_put is not the same on each process",
+                "All processes must be given the same images, options and seed",
+            ),
+        )
+    ],
     (
-        fit_left_alone,
+        asked_otherwise,
         InputError,
-        "Another process of this training has ended",
+        "All processes must be given the same images, options and seed",
+    ),
+    (
+        lambda: together(lambda: devices.check_multiple(2)),
+        InputError,
+        "Several processes must train within `data_parallel`, on all of their devices. "
+        "Received: 1 devices, 2 processes",
+    ),
+    (
+        lambda: entered_alone(does=lambda *_: time.sleep(1)),
+        InputError,
+        "The other processes of this training have not come to '127.0.0.1:1' within 0 minutes",
+    ),
+    (
+        lambda: entered_alone(does=refused),
+        InputError,
+        "This process cannot join the others at '127.0.0.1:1': Failed to start RPC server",
     ),
     *[
         (

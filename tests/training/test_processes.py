@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from resnet_layers.training import checkpoint_files
 from tests.training.parallel import CASES
@@ -22,8 +24,10 @@ PROCESSES, DEVICES = 2, 4
 pytestmark = [pytest.mark.slow, pytest.mark.share(4)]
 
 
-def started(*arguments: str, processes: int = PROCESSES, **variables: str) -> list[Any]:
-    """The processes of one training on this machine, or the one process of another."""
+def started(
+    *arguments: str, processes: int = PROCESSES, last: Sequence[str] = (), **variables: str
+) -> list[Any]:
+    """The processes of one training, or the one process of another; the last may have options."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -35,7 +39,7 @@ def started(*arguments: str, processes: int = PROCESSES, **variables: str) -> li
         }
     return [
         subprocess.Popen(
-            [sys.executable, "-u", "-m", *arguments],
+            [sys.executable, "-u", "-m", *arguments, *(last if i == processes - 1 else ())],
             env={**environment, "KERAS_DISTRIBUTION_PROCESS_ID": str(i)}
             if processes > 1
             else environment,
@@ -129,6 +133,46 @@ def test_all_stop_at_sigterm_to_one_and_go_on(tmp_path: Path) -> None:
     assert f"The training goes on after epoch {int(epoch)} of {epochs}" in first[1]
     assert "A new process agrees" in first[1]
     assert not [line for line in second[1].splitlines() if not line.startswith("[Gloo]")]
+
+
+def photos(folder: Path, damaged: str = "none") -> Path:
+    """Images of three classes, of which one may have none that can be read."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog", "owl"):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            path = folder / name / f"{i}.png"
+            Image.fromarray(rng.integers(0, 255, (9, 9, 3), dtype=np.uint8)).save(path)
+            if name == damaged:
+                data = path.read_bytes()
+                path.write_bytes(data[: len(data) // 2] + bytes(20) + data[len(data) // 2 + 20 :])
+    return folder
+
+
+@pytest.mark.parametrize("what", ["seeds", "images", "a class"])
+def test_what_is_wrong_in_one_ends_all_with_a_sentence(what: str, tmp_path: Path) -> None:
+    """Other options; other images; a class of which nothing is left, in two parts."""
+    data = photos(tmp_path / "photos", "owl" if what == "a class" else "none")
+    options = ["--epochs", "1", "--devices", "2", "--skip-damaged"]
+    if what != "images":
+        options += ["--data", str(data)]
+    last, said = {
+        "seeds": (("--seed", "1"), "All processes must be given the same images, options and seed"),
+        "images": (
+            ("--data", str(data / "missing")),
+            f"The folder '{data / 'missing'}' cannot be read: No such file or directory",
+        ),
+        "a class": ((), "Too many images are damaged: none is left of 'owl'"),
+    }[what]
+    running = started(*command(tmp_path / "run", *options), last=last)
+    if what == "images":  # the first waits for the other, which does not come
+        running[1].wait()
+        running[0].send_signal(signal.SIGTERM)
+    found = ended(running)
+    assert [code for code, _, _ in found] == [143 if what == "images" else 2, 2], found
+    assert found[1][2].startswith(f"resnet-layers: {said}")
+    if what == "seeds":
+        assert found[0][2] == found[1][2]
 
 
 @pytest.mark.parametrize("which", range(PROCESSES))
