@@ -129,6 +129,34 @@ def test_one_device_is_no_different() -> None:
     assert devices.share(np.ones(3)) == 1.0
 
 
+def accuracy(folder: Path, seed: int, backend: str, *options: str) -> float:
+    """Of the test, after all epochs of the recipe for the digits."""
+    command = [
+        *(sys.executable, "-m", "resnet_layers", "train", "--variant", "cifar_resnet20"),
+        *("--image-size", "8", "--json", "--seed", str(seed), "--output", str(folder), *options),
+    ]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert process.returncode == 0, process.stderr
+    return float(json.loads(process.stdout.splitlines()[-1])["test_accuracy"])
+
+
+def is_within(found: float, seeds: list[float]) -> bool:
+    """Whether an accuracy is one of those of other seeds, as far as one image tells."""
+    return abs(found - float(np.mean(seeds))) <= 3 * max(float(np.std(seeds)), 1 / 179)
+
+
+@pytest.mark.slow
+@pytest.mark.huge
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_whole_run_is_as_accurate_on_two_devices(backend: str, tmp_path: Path) -> None:
+    seeds = [accuracy(tmp_path / str(seed), seed, backend) for seed in range(5)]
+    found = accuracy(tmp_path / "two", 0, backend, "--devices", "2")
+    assert min(seeds) > 0.9
+    assert is_within(found, seeds), (found, seeds)
+
+
 FAULTS = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]

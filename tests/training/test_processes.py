@@ -18,7 +18,7 @@ from PIL import Image
 
 from resnet_layers.training import checkpoint_files
 from tests.training.parallel import CASES
-from tests.training.test_devices import QUICK, check_equal
+from tests.training.test_devices import QUICK, accuracy, check_equal, is_within
 
 PROCESSES, DEVICES = 2, 4
 pytestmark = [pytest.mark.slow, pytest.mark.share(4)]
@@ -90,6 +90,17 @@ def test_every_process_has_the_same_variables(both: Any) -> None:
     for name, found in several[0].items():
         np.testing.assert_array_equal(found["variables"], several[1][name]["variables"])
         assert found["table"] == several[1][name]["table"]
+
+
+@pytest.mark.huge
+@pytest.mark.timeout(3600)
+def test_a_whole_run_is_as_accurate(tmp_path: Path) -> None:
+    seeds = [accuracy(tmp_path / str(seed), seed, "jax") for seed in range(5)]
+    options = ("--variant", "cifar_resnet20", "--image-size", "8", "--json", "--devices", "4")
+    first, _ = ended(started("resnet_layers", "train", *options, "--output", str(tmp_path / "run")))
+    assert first[0] == 0, first[2]
+    found = json.loads(first[1].splitlines()[-1])["test_accuracy"]
+    assert is_within(found, seeds), (found, seeds)
 
 
 def until_it_trains(process: Any) -> list[str]:
