@@ -20,6 +20,8 @@ class Lines(keras.callbacks.Callback):
         total: Number of epochs, if `fit` is called for some of them at a time.
     """
 
+    remembers = False  # times of another process are none of this one
+
     def __init__(self, prefix: str = "", epochs: bool = True, total: int | None = None) -> None:
         super().__init__()
         self._prefix, self._epochs, self._given = prefix, epochs, total

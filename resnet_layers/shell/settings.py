@@ -71,6 +71,8 @@ class TuneSettings(Settings):
         trials: How many networks are trained; Hyperband decides it by itself.
         max_parameters: Most parameters that a network may have.
         max_macs: Most multiply-adds that a network may take for an image.
+        checkpoint_every: Steps between two checkpoints within an epoch of a trial; without it,
+            there is one after each epoch, and before a signal ends the search.
 
     Raises:
         ValueError: If a value is out of range.
@@ -86,9 +88,12 @@ class TuneSettings(Settings):
     trials: Annotated[int, TRAINING, INTEGER] = 12
     epochs: Annotated[int, TRAINING, INTEGER] = 8
     output: Annotated[Path, OUTPUT, PATH] = Path("resnet_search")
+    checkpoint_every: Annotated[int | None, OUTPUT, INTEGER] = None
 
     def __post_init__(self) -> None:
         checks.known_name("preset", self.preset, get_args(Preset))
         checks.choice("tuner", self.tuner, get_args(Tuner))
         checks.integer("trials", self.trials)
+        if self.checkpoint_every is not None:
+            checks.integer("checkpoint_every", self.checkpoint_every)
         super().__post_init__()

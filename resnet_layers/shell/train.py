@@ -173,9 +173,8 @@ def _fitting(settings: TrainSettings, model: ResNet, found: data.Data, reader: R
     unfreezing = start.freeze(settings, model)
     if settings.chosen.precision != "float32":
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
-    callbacks = _callbacks(settings)
-    remembering = [one for one in callbacks if not isinstance(one, progress.Lines)]
-    made = None if settings.look else resuming.checkpoint(settings, [*unfreezing, *remembering])
+    callbacks = [*unfreezing, *_callbacks(settings)]
+    made = None if settings.look else resuming.checkpoint(settings, callbacks)
     return Fitting(
         FitSettings(
             model=model,
@@ -194,7 +193,7 @@ def _fitting(settings: TrainSettings, model: ResNet, found: data.Data, reader: R
             skip_damaged=settings.skip_damaged,
             compile=settings.compile,
             checkpoint=made,
-            callbacks=[*unfreezing, *callbacks],
+            callbacks=callbacks,
             verbose=int(images.verbosity() == 1),
         )
     )

@@ -115,6 +115,13 @@ def name(trial: Any, total: int) -> str:
     return f"Trial {_number(trial)}" + ("" if _of_hyperband(trial) else f" of {total}")
 
 
+def begins(epochs: int, steps: int) -> str:
+    """What is said of a trial of which so much is done."""
+    if not epochs + steps:
+        return "begins"
+    return f"goes on after epoch {epochs}" + (f", step {steps} of the next" if steps else "")
+
+
 def line(trial: Any, best: Any, total: int, seconds: Sequence[float]) -> str:
     """What is said when a trial is over.
 

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import reprlib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ from resnet_layers.training import labelled, tables
 from resnet_layers.training.fitting import DamagedError
 from resnet_layers.training.headers import headers
 from resnet_layers.training.waiting import Interruptible
-from resnet_layers.tuning import HyperResNet
+from resnet_layers.tuning import HyperResNet, continuing
 from resnet_layers.tuning.state import OVER, DamagedSearchWarning
 
 FILES = (MODEL, "trials.csv", "parallel_coordinates.png", "importance.png", SETTINGS)
@@ -95,29 +96,22 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
     print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
     batches = searched.read(settings, every, size)
     with (
+        _damage_told(),
         contextlib.redirect_stdout(io.StringIO()),  # keras-tuner says what it reads
-        warnings.catch_warnings(record=True) as caught,
+        machines.connected(),
     ):
-        warnings.simplefilter("always", DamagedSearchWarning)
-        with machines.connected():
-            tuner = make_tuner(settings, hypermodel, batches.damaged)
+        tuner = make_tuner(settings, hypermodel, batches.damaged)
     print(_announcement(settings, batches), flush=True)
-    for warning in caught:
-        if issubclass(warning.category, DamagedSearchWarning):
-            print(errors.printable(warning.message), flush=True)
-        else:
-            where = warning.filename, warning.lineno
-            warnings.showwarning(warning.message, warning.category, *where)
     known = {} if machines.is_worker() else tuner.oracle.trials  # which the chief has
     if done := sum(trial.status in OVER for trial in known.values()):
         print(f"The search goes on after {_counted(done, 'trial')}", flush=True)
     try:
-        with machines.connected():
+        with _damage_told(), machines.connected():
             tuner.search(
-                batches.training.dataset(),
-                steps_per_epoch=len(batches.training),
+                batches.training,
                 epochs=settings.epochs,
-                validation_data=batches.validation.dataset(),
+                validation_data=batches.validation,
+                checkpoint_every=settings.checkpoint_every,
                 verbose=0,
             )
     except KeyboardInterrupt:
@@ -164,7 +158,8 @@ def make_tuner(
 
         def run_trial(self, trial: Any, *args: Any, **keywords: Any) -> Any:
             name = trials.name(trial, settings.trials)
-            print(f"{name} begins", flush=True)
+            done = continuing.done(self.get_trial_dir(trial.trial_id))
+            print(f"{name} {trials.begins(*done)}", flush=True)
             keywords["callbacks"] = [
                 *keywords.get("callbacks", ()),
                 Interruptible(),
@@ -206,7 +201,7 @@ def _keep_settings(settings: TuneSettings, every: labelled.Labelled) -> None:
     mine = {
         name: value
         for name, value in dataclasses.asdict(settings).items()
-        if name not in ("data", "output", "overwrite", "trials")
+        if name not in ("data", "output", "overwrite", "trials", "checkpoint_every")
     }
     mine |= {"classes": every.class_names, "images": every.digest()}
     try:
@@ -237,6 +232,23 @@ def _keep_settings(settings: TuneSettings, every: labelled.Labelled) -> None:
             new.write_text(json.dumps(mine, indent=1), encoding="utf-8")
     except OSError as error:
         raise errors.not_writable(settings.output, error) from None
+
+
+@contextlib.contextmanager
+def _damage_told() -> Iterator[None]:
+    """Prints what a search cannot read as lines, and not as warnings."""
+    out, show = sys.stdout, warnings.showwarning
+
+    def tell(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        if issubclass(category, DamagedSearchWarning):
+            print(errors.printable(message), file=out, flush=True)
+        else:
+            show(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamagedSearchWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def _announcement(settings: TuneSettings, batches: Searched) -> str:

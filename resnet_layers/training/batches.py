@@ -1,5 +1,6 @@
 """Batches read from disk while a network trains: each a pure function of seed, epoch and place."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -110,6 +111,14 @@ class Batches:
         self.sizes = parts.sizes(len(images.labels), batch_size, multiple, fill=seed is None)
         self._count = sum(self.sizes)  # of images in an epoch
         self.part = parts.checked(part, multiple)
+        self._fills = self._count > len(images.labels)
+        self.repeats = checks.integer("repeats", repeats)
+        self._decoding = Decoding(images.sources, prepare, crop, headers, skip_damaged)
+        self._change(augment, mixing, class_weight)
+
+    def _change(self, augment: Any, mixing: Mixing | None, class_weight: Any) -> None:
+        self.augment, self.mixing, self.clock = tuple(augment), mixing, Clock()
+        self.class_weight = class_weight
         # Per size, where in a batch the images are that are read, and which of these are its own.
         self._rows = {
             size: parts.rows(size, self.part, paired=mixing is not None) for size in set(self.sizes)
@@ -119,14 +128,20 @@ class Batches:
             first + self._rows[size][0] for first, size in zip(firsts, self.sizes, strict=False)
         ]
         self._mine = np.concatenate([*rows, np.arange(0)])  # that are read in an epoch
-        self._fills = self._count > len(images.labels)
-        self.augment, self.mixing, self.clock = tuple(augment), mixing, Clock()
-        self.repeats = checks.integer("repeats", repeats)
-        self.class_weight = class_weight
-        self._decoding = Decoding(images.sources, prepare, crop, headers, skip_damaged)
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def changed(
+        self,
+        augment: Sequence[Callable[[Any, Any], Any]],
+        mixing: Mixing | None,
+        class_weight: Mapping[int, float] | None,
+    ) -> "Batches":
+        """The same images in the same order, to which something else happens."""
+        other = copy.copy(self)
+        other._change(augment, mixing, class_weight)
+        return other
 
     @property
     def left_out(self) -> list[InputError]:

@@ -36,7 +36,8 @@ class Checkpoint(keras.callbacks.Callback):
         keep: How many of the best epochs are kept besides the last checkpoint, at least 0; by
             the first of `val_accuracy`, `val_mean_average_precision`, `val_loss` and `loss`.
         callbacks: Those of `fit` that have something to remember, such as `EarlyStopping` and
-            `Unfreeze`; `None` for none, or for all that `train` is given.
+            `Unfreeze`; `None` for none, or for all that `train` is given. Those with an attribute
+            `remembers` that is false are left out.
         options: What the training was asked for, as JSON takes it, by other names than `every` and
             `keep`; `resume` gives it back.
         state: Where it goes on, as `resume` reads it; `None` for a new training.
@@ -120,7 +121,7 @@ class Checkpoint(keras.callbacks.Callback):
         # Where there are several processes, JAX tells all of them of SIGTERM.
         self._deferred.begin(without=(signal.SIGTERM,) if processes.count() > 1 else ())
         if self._given is None:
-            self._given = [states.attributes(one, "", {}) for one in self.callbacks or ()]
+            self._given = [states.attributes(one, "", {}) for one in self._remembering()]
         if self._resumes:
             self._unfreeze()
             self._restore(self.state)
@@ -230,7 +231,8 @@ class Checkpoint(keras.callbacks.Callback):
             metrics = self._metrics
             tensors |= metrics or states.taken("metrics", self.model.metrics_variables)
         callbacks = []
-        for i, (one, given) in enumerate(zip(self.callbacks or (), self._given or (), strict=True)):
+        both = zip(self._remembering(), self._given or (), strict=True)
+        for i, (one, given) in enumerate(both):
             found = states.attributes(one, f"callback{i}", tensors)
             noted = {name: found[name] for name in found if found[name] != given.get(name, found)}
             callbacks.append([type(one).__name__, noted])
@@ -255,6 +257,9 @@ class Checkpoint(keras.callbacks.Callback):
         write(path, state)
         keep_best(self.folder, state.history, self.keep)
 
+    def _remembering(self) -> list[keras.callbacks.Callback]:
+        return [one for one in self.callbacks or () if getattr(one, "remembers", True)]
+
     def _optimizer(self) -> Any:
         optimizer = self.model.optimizer
         if not optimizer.built:
@@ -276,7 +281,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _remind(self, state: State) -> None:
         """Gives callbacks what they had noted."""
         left = list(state.callbacks)
-        for callback in self.callbacks or ():
+        for callback in self._remembering():
             noted = next((one for one in left if one[0] == type(callback).__name__), None)
             if noted:  # others are new
                 left.remove(noted)

@@ -6,7 +6,9 @@ import keras
 import keras_tuner
 import numpy as np
 
+from resnet_layers._support import checks
 from resnet_layers.training.arrays import is_tf_data
+from resnet_layers.training.batches import Batches
 from resnet_layers.training.objective import Objective
 
 _FatalValueError = keras_tuner.errors.FatalValueError
@@ -30,21 +32,29 @@ def check(fit: dict[str, Any], labels: Objective | None, augments: bool, mixes: 
     """
     x: Any = fit.get("x")
     y: Any = fit.get("y")
+    if isinstance(x, Batches):
+        _check_batches(x, mixes)
+        _check_labels(x.images.labels, labels)
+    held_out = fit.get("validation_data")
+    if isinstance(held_out, Batches):
+        _check_labels(held_out.images.labels, labels)
+        fit["validation_data"] = held_out.dataset()
     if is_tf_data(x):
         fit.setdefault("shuffle", False)  # or Keras warns that it does not shuffle it
         weighted = isinstance(x.element_spec, tuple) and len(x.element_spec) > 2
     else:
         weighted = fit.get("sample_weight") is not None
-        weighted = weighted or (mixes and _is_batches(x) and len(x[0]) > 2)
+        weighted = weighted or (mixes and _is_pydataset(x) and len(x[0]) > 2)
     if mixes and weighted:
         raise _FatalValueError(
             "Weights of samples must be left out with mixup, which mixes the samples: fix it with "
             "mixup=False"
         )
-    if augments and not (hasattr(x, "shape") or is_tf_data(x) or _is_batches(x)):
+    known = isinstance(x, Batches) or is_tf_data(x) or _is_pydataset(x)
+    if augments and not (hasattr(x, "shape") or known):
         raise keras_tuner.errors.FatalTypeError(
-            "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
-            "augmented; others need augmentation='none' and mixup=False. "
+            "Images must be arrays, Batches, a tf.data.Dataset or a keras.utils.PyDataset where "
+            "they are augmented; others need augmentation='none' and mixup=False. "
             f"Received: x={type(x)}"
         )
     if y is not None:
@@ -55,13 +65,46 @@ def check(fit: dict[str, Any], labels: Objective | None, augments: bool, mixes: 
                 f"{len(y)} labels"
             )
         _check_labels(y, labels)
-    held_out = fit.get("validation_data")
     if isinstance(held_out, (tuple, list)) and len(held_out) > 1:
         fit["validation_data"] = (held_out[0], _array(held_out[1]), *held_out[2:])
         _check_labels(fit["validation_data"][1], labels)
 
 
-def _is_batches(x: Any) -> bool:
+def check_every(fit: dict[str, Any], every: Any) -> None:
+    """Checks the steps between two checkpoints.
+
+    Raises:
+        FatalValueError: If they are less than one, or if images do not come as `Batches`.
+        FatalTypeError: If it is no number.
+    """
+    if every is None:
+        return
+    try:
+        checks.integer("checkpoint_every", every)
+    except TypeError as error:
+        raise keras_tuner.errors.FatalTypeError(str(error)) from None
+    except ValueError as error:
+        raise _FatalValueError(str(error)) from None
+    if not isinstance(fit.get("x"), Batches):
+        raise _FatalValueError(
+            "`checkpoint_every` must be left out where images do not come as Batches, which can "
+            f"begin at any step. Received: checkpoint_every={every}, x={type(fit.get('x'))}"
+        )
+
+
+def _check_batches(batches: Batches, mixes: bool) -> None:
+    if batches.seed is None:
+        raise _FatalValueError(
+            "Batches to train on must have a seed. Received: x=Batches with seed=None"
+        )
+    if mixes and batches.mixing is not None:
+        raise _FatalValueError(
+            "Batches must not mix where a sample may: fix it with mixup=False, or leave mixing "
+            f"out. Received: x=Batches with mixing={batches.mixing}"
+        )
+
+
+def _is_pydataset(x: Any) -> bool:
     return isinstance(x, keras.utils.PyDataset)
 
 

@@ -13,10 +13,11 @@ from resnet_layers.layers._layout import Layout
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training.arrays import augment
 from resnet_layers.training.augmentation import Augmentation
+from resnet_layers.training.batches import Batches
 from resnet_layers.training.forgetting import gradients_forgotten
 from resnet_layers.training.objective import Objective
 from resnet_layers.training.schedules import WarmUpCosine
-from resnet_layers.tuning import data, network, optimizers, repairs
+from resnet_layers.tuning import continuing, data, network, optimizers, repairs
 from resnet_layers.tuning.budget import Budget
 from resnet_layers.tuning.parts import Part, complete
 from resnet_layers.tuning.space import Space
@@ -176,15 +177,23 @@ class HyperResNet(keras_tuner.HyperModel):
         )
 
     def fit(
-        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        checkpoint_every: int | None = None,
+        **kwargs: Any,
     ) -> Any:
         """Trains a network as its sample says.
 
         Args:
             hp: The sample.
             model: What `build` made of it.
-            *args: As of `keras.Model.fit`.
-            **kwargs: Likewise.
+            *args: As of `keras.Model.fit`; the images may also be `resnet_layers.training.Batches`,
+                with which a trial of a search that was killed goes on where it was.
+            checkpoint_every: Steps between two checkpoints within an epoch of such a trial,
+                positive; `None` for one after each epoch, and before a signal ends the process.
+            **kwargs: As of `keras.Model.fit`.
 
         Returns:
             The history.
@@ -197,6 +206,7 @@ class HyperResNet(keras_tuner.HyperModel):
         mixes = self.space.may_be("mixup", True)
         augments = mixes or self.space.may_be("augmentation", "flip", "shift", "shift_flip")
         data.check(fit, self.labels if self.loss is None else None, augments, mixes)
+        data.check_every(fit, checkpoint_every)
         if mixes and self.multi_label and fit.get("class_weight") is not None:
             raise keras_tuner.errors.FatalValueError(
                 "Weights of classes must be left out with mixup where an image has several: fix it "
@@ -206,6 +216,13 @@ class HyperResNet(keras_tuner.HyperModel):
         if sample["schedule"] == "cosine":
             callbacks.insert(0, WarmUpCosine(sample["warmup"]))
         callbacks.insert(0, keras.callbacks.TerminateOnNaN())
+        if isinstance(fit["x"], Batches):
+            weights = fit.pop("class_weight", None)
+            drawn = sample["augmentation"], sample["mixup"], weights
+            fit["x"] = continuing.augmented(fit["x"], *drawn)
+            options = {"hyperparameters": hp.values, "hypermodel_seed": self.seed}
+            with gradients_forgotten(model):
+                return continuing.fit(model, fit, options, callbacks, checkpoint_every)
         if sample["augmentation"] != "none" or sample["mixup"]:
             classes = self.classes if self.labels.one_of_several else None
             weights = fit.pop("class_weight", None) if sample["mixup"] else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras_tuner
 
-from resnet_layers.tuning import restart, state
+from resnet_layers.tuning import continuing, restart, state
 
 _GRID = keras_tuner.oracles.GridSearchOracle
 # The versions that the repairs were written for.
@@ -30,6 +30,7 @@ def repair() -> None:
     _repair_failures()
     state.repair_writing()
     restart.repair_restart()
+    continuing.repair_ends()
 
 
 def _repair_grid_search() -> None:

@@ -327,22 +327,24 @@ def test_every_field_of_a_recipe_is_an_option() -> None:
 
 @pytest.mark.slow
 @pytest.mark.huge
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_half_precision_learns_the_digits_as_well(tmp_path: Path, precision: str) -> None:
-    """Within half a point of float32, over three seeds each."""
+@pytest.mark.timeout(3600)
+def test_half_precision_learns_the_digits_as_well(tmp_path: Path) -> None:
+    """Within half a point of float32, over five seeds, on a test of 540 images.
 
-    def accuracy(precision: str) -> float:
+    With a tenth of the images for the test, one of them is half a point.
+    """
+    common = {"variant": "cifar_resnet20", "batch_size": 64, "image_size": 16, "test": 0.3}
+    means = {}
+    for precision in ("float32", "float16", "bfloat16"):
         found = []
-        for seed in range(3):
-            output = tmp_path / f"{precision}{seed}"
-            options = {"precision": precision, "seed": seed, "epochs": 8, "image_size": 16}
-            found.append(
-                trained(output, **{**options, "variant": "cifar_resnet20", "batch_size": 64})
-            )
-        return float(np.mean([one["accuracy"] for one in found]))
-
-    assert accuracy(precision) >= accuracy("float32") - 0.005
+        for seed in range(5):
+            own = {"precision": precision, "seed": seed}
+            found.append(trained(tmp_path / f"{precision}{seed}", **common, **own, epochs=8))
+        accuracies = [one["accuracy"] for one in found]
+        print(precision, accuracies)  # noqa: T201 (for whoever looks at it by night)
+        means[precision] = float(np.mean(accuracies))
+    for precision in ("float16", "bfloat16"):
+        assert means[precision] >= means["float32"] - 0.005, means
 
 
 @uncompiled()

@@ -146,3 +146,47 @@ def test_a_disk_that_is_full_ends_a_search_with_a_sentence(
     assert sentences == [f"resnet-layers: {app.NO_SPACE}"]
     assert "Traceback" not in result.stderr
     assert left == []
+
+
+KILLED = f"""
+import os, signal, sys
+from resnet_layers.__main__ import main
+from resnet_layers.shell import progress
+from resnet_layers.tuning.parts import PRESETS
+from tests.support.uncompiled import uncompiled
+
+PRESETS["small-images"] = {TINY!r}
+step = int(sys.argv[1])
+end, done = progress.Lines.on_train_batch_end, []
+
+def killed(self, batch, logs=None):
+    end(self, batch, logs)
+    done.append(batch)
+    if len(done) == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+progress.Lines.on_train_batch_end = killed
+with uncompiled():
+    sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.share(3)
+def test_a_search_that_is_killed_goes_on_within_the_epoch_of_its_trial(
+    photos: Path, tmp_path: Path
+) -> None:
+    """By the eighth step, of three in each epoch."""
+    options = ["--trials", "1", "--epochs", "3", "--checkpoint-every", "1"]
+    found = []
+    for folder, steps in ((tmp_path / "cut", (8, 0)), (tmp_path / "whole", (0,))):
+        for step in steps:
+            command = [sys.executable, "-c", KILLED, str(step), "tune", "--data", str(photos)]
+            command += [*map(str, OPTIONS[2:]), *options, "--output", str(folder)]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert result.returncode == (-9 if step else 0), result.stderr
+        found.append((folder / "trials.csv").read_text())
+        if len(steps) > 1:
+            assert re.search(r"^Trial 1 of 1 goes on after epoch 2, step 1 of", result.stdout, re.M)
+    assert found[0] == found[1]
+    assert not list(tmp_path.rglob("*.safetensors"))

@@ -1,5 +1,6 @@
 """Every error of the search space: its type and its whole text."""
 
+import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -8,14 +9,20 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras_tuner.errors import FatalTypeError, FatalValueError
 from keras_tuner.src import utils
-from keras_tuner.src.engine.tuner_utils import TunerCallback
+from keras_tuner.src.engine.tuner_utils import SaveBestEpoch, TunerCallback
 
 import resnet_layers as rl
+from resnet_layers import training
+from resnet_layers.training import labelled
+from resnet_layers.training.mixing import Mixing
 from resnet_layers.tuning import HyperResNet, Range, build_model, repairs, state
 from resnet_layers.tuning.budget import OverBudgetError
 from resnet_layers.tuning.parts import KINDS
 from tests.support.messages import Row, check, ids, missing
+from tests.support.uncompiled import uncompiled
+from tests.training.resuming import PREPARE
 from tests.tuning.test_space import ONE
 
 WING = "tuning"
@@ -23,12 +30,41 @@ NOWHERE = "nowhere/oracle.json"
 SHAPE = (8, 8, 3)
 
 
-def fit(*data: Any, validation_data: Any = None, class_weight: Any = None, **changes: Any) -> None:
+KEYWORDS = ("validation_data", "class_weight", "callbacks", "checkpoint_every")
+
+
+def fit(*data: Any, **changes: Any) -> None:
+    keywords = {name: changes.pop(name) for name in KEYWORDS if name in changes}
     hypermodel = HyperResNet(**{"classes": 3, "input_shape": SHAPE, **ONE, **changes})
     model = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
     hp = keras_tuner.HyperParameters()
-    keywords = {"validation_data": validation_data, "class_weight": class_weight}
     hypermodel.fit(hp, model, *data, **keywords)
+
+
+def batches(classes: int = 3, **options: Any) -> training.Batches:
+    images = labelled.digits()
+    chosen = np.flatnonzero(images.labels < classes)[: 4 * classes]
+    return training.Batches(images.select(chosen), PREPARE, 4, **{"seed": 0, **options})
+
+
+def of_a_trial() -> None:
+    """As keras-tuner would do it, in the folder of a trial."""
+    objective = keras_tuner.Objective("val_accuracy", "max")
+    saver = SaveBestEpoch(objective, "trial_0/checkpoint.weights.h5")
+    hypermodel, hp = HyperResNet(3, SHAPE, **ONE), keras_tuner.HyperParameters()
+    with uncompiled():
+        hypermodel.fit(hp, hypermodel.build(hp), batches(), callbacks=[saver])
+
+
+def without_a_folder() -> None:
+    Path("trial_0").touch()
+    of_a_trial()
+
+
+def with_a_full_disk() -> None:
+    full = OSError(28, os.strerror(28))
+    with mock.patch.object(training.checkpoints, "write", side_effect=full):
+        of_a_trial()
 
 
 def written_nowhere() -> None:
@@ -251,70 +287,70 @@ ERRORS: list[Row] = [
     ),
     (
         lambda: fit(IMAGES, np.array([0, 3])),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. "
         "Received: indices from 0 to 3",
     ),
     (
         lambda: fit(IMAGES, np.array([[1], [-1]])),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. "
         "Received: indices from -1 to 1",
     ),
     (
         lambda: fit(IMAGES, [0, 0.5]),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. "
         "Received: numbers that are not whole",
     ),
     (
         lambda: fit(IMAGES, np.eye(2)),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: shape=(2, 2)",
     ),
     (
         lambda: fit(IMAGES, ["a", "b"]),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: an array of <U1",
     ),
     (
         lambda: fit(IMAGES, np.array([0, 1]), validation_data=(IMAGES, np.array([0, 9]))),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. "
         "Received: indices from 0 to 9",
     ),
     (
         lambda: fit(IMAGES, np.array([0, 2]), classes=1),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be numbers from 0 to 1, one for each image. Received: numbers from 0 to 2",
     ),
     (
         lambda: fit(IMAGES, np.array([0, 2]), multi_label=True),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Labels must be rows of 3 numbers from 0 to 1. Received: shape=(2,)",
     ),
     (
         lambda: fit(IMAGES, [0, 1, 2]),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "There must be a label for each image. Received: 2 images, 3 labels",
     ),
     (
         lambda: fit(iter([]), mixup=[False, True]),
-        keras_tuner.errors.FatalTypeError,
-        "Images must be arrays, a tf.data.Dataset or a keras.utils.PyDataset where they are "
-        "augmented; others need augmentation='none' and mixup=False. "
+        FatalTypeError,
+        "Images must be arrays, Batches, a tf.data.Dataset or a keras.utils.PyDataset where they "
+        "are augmented; others need augmentation='none' and mixup=False. "
         "Received: x=<class 'list_iterator'>",
     ),
     (
         lambda: fit(IMAGES, None, mixup=True, multi_label=True, class_weight={0: 2.0}),
-        keras_tuner.errors.FatalValueError,
+        FatalValueError,
         "Weights of classes must be left out with mixup where an image has several: fix it with "
         "mixup=False",
     ),
     *[
         (
             call,
-            keras_tuner.errors.FatalValueError,
+            FatalValueError,
             "Weights of samples must be left out with mixup, which mixes the samples: fix it with "
             "mixup=False",
         )
@@ -328,6 +364,49 @@ ERRORS: list[Row] = [
         (call, OverBudgetError, "Over budget: 298819 parameters, 8368512 multiply-adds")
         for call in (over_budget_in_a_grid, fixed_above_the_budget, built_above_the_budget)
     ],
+    (
+        lambda: fit(batches(seed=None)),
+        FatalValueError,
+        "Batches to train on must have a seed. Received: x=Batches with seed=None",
+    ),
+    (
+        lambda: fit(batches(mixing=Mixing(0.2)), mixup=[False, True]),
+        FatalValueError,
+        "Batches must not mix where a sample may: fix it with mixup=False, or leave mixing out. "
+        f"Received: x=Batches with mixing={Mixing(0.2)}",
+    ),
+    (
+        lambda: fit(batches(classes=4)),
+        FatalValueError,
+        "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: indices from 0 to "
+        "3",
+    ),
+    (
+        lambda: fit(batches(), checkpoint_every=0),
+        FatalValueError,
+        "`checkpoint_every` must be a positive integer. Received: checkpoint_every=0",
+    ),
+    (
+        lambda: fit(batches(), checkpoint_every=0.5),
+        FatalTypeError,
+        "`checkpoint_every` must be a positive integer. Received: checkpoint_every=0.5",
+    ),
+    (
+        lambda: fit(IMAGES, np.zeros(2), checkpoint_every=2),
+        FatalValueError,
+        "`checkpoint_every` must be left out where images do not come as Batches, which can begin "
+        "at any step. Received: checkpoint_every=2, x=<class 'numpy.ndarray'>",
+    ),
+    (
+        without_a_folder,
+        state.SaveError,
+        "[Errno 20] Not a directory: 'trial_0/checkpoints'",
+    ),
+    (
+        with_a_full_disk,
+        state.SaveError,
+        "[Errno 28] No space left on device: 'trial_0/checkpoints'",
+    ),
     (
         written_nowhere,
         state.SaveError,
