@@ -148,8 +148,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             raise
         raise _kept(settings, _written(fitting), fitting, error) from error
     except KeyboardInterrupt:
-        there = resuming.goes_on(settings.output)
-        raise KeyboardInterrupt(f"{signals.INTERRUPTED}{there}") from None
+        raise _interrupted(settings) from None
     except UnwrittenError as error:
         there = resuming.goes_on(settings.output)
         raise InputError(f"{errors.not_writable(settings.output, error)}{there}") from None
@@ -157,6 +156,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     written = classifier.of(network, settings.output / MODEL)
     try:
         test = written.evaluate(found.test, settings.batch_size, skip_damaged=settings.skip_damaged)
+    except KeyboardInterrupt:
+        raise _interrupted(settings) from None
     except InputError as error:
         raise _kept(settings, network, fitting, error) from error
     result = test.result
@@ -167,6 +168,10 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         raise errors.not_writable(settings.output, error) from None
     name = score(result)
     return {**fitting.table[-1], "test_loss": test.loss, f"test_{name}": result[name]}
+
+
+def _interrupted(settings: TrainSettings) -> KeyboardInterrupt:
+    return KeyboardInterrupt(f"{signals.INTERRUPTED}{resuming.goes_on(settings.output)}")
 
 
 def _fitting(settings: TrainSettings, model: ResNet, found: data.Data, reader: Reader) -> Fitting:

@@ -19,7 +19,7 @@ from resnet_layers.training.mixing import Mixing, partners, weighted
 from resnet_layers.training.waiting import Clock
 
 _KEPT = 2**26  # bytes of images that are read once where they are the same in each epoch
-_AHEAD = 2  # batches
+_AHEAD = 2  # batches of pixels; one of them as the network takes it, which is four times as large
 _ENDLESS = np.iinfo(np.int64).max
 
 
@@ -175,8 +175,9 @@ class Batches:
         # `rebatch` does not know the number, and Keras warns of a wrong one.
         left = len(self) - start if self.seed is None else tf.data.INFINITE_CARDINALITY
         batches = batches.apply(tf.data.experimental.assert_cardinality(left))
-        numbered = tf.data.Dataset.zip((tf.data.Dataset.range(start, _ENDLESS), batches))
-        return self.clock.around(numbered.map(self._batch).prefetch(_AHEAD))
+        numbers = tf.data.Dataset.range(start, _ENDLESS)
+        numbered = tf.data.Dataset.zip((numbers, batches.prefetch(_AHEAD - 1)))
+        return self.clock.around(numbered.map(self._batch).prefetch(1))
 
     def batch(self, epoch: int, step: int) -> Any:
         """The images and labels of one step, both counted from 0."""

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import resnet_layers as rl
 from benchmarks import bench_growth
 from benchmarks.harness import growth, plots, roofline, tables
-from benchmarks.harness.report import Comparison, Growth, Memory, Results
+from benchmarks.harness.report import Comparison, Growth, Memory, Reached, Results
 from tests.support.randomize import images
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -76,6 +76,15 @@ def results() -> Results:
                 {"network": "resnet50", "batch": 8},
                 {"plain": [2**20, 3 * 2**20, 2 * 2**20], "rematerialize": [2**20]},
                 {"plain": [1.0, 2.0, 3.0], "rematerialize": [2.5]},
+            )
+        ],
+        reached=[
+            Reached(
+                {"network": "width 16", "accuracy": "99.0%"},
+                10.0,
+                [13.0, 11.0, 10.0],
+                [8, 6, 5],
+                1,
             )
         ],
         roofline={"runs": [run]},
@@ -213,6 +222,14 @@ def test_growth_has_exponents_and_the_time_of_each_size(results: Results) -> Non
         "20: 1.5, 40: 3",
     ]
     assert rows[3][4] == "2.000"
+
+
+def test_seconds_to_an_accuracy_count_those_that_never_came_there(results: Results) -> None:
+    table = cells(tables.reached_table(results.reached))
+    assert table[0] == ["case", "goal", "median s", "quartiles", "epochs", "seeds", "never"]
+    assert table[1] == ["width 16, 99.0%", "≤ 10 s", "11.0", "10.5 – 12.0", "5 – 8", "4", "1"]
+    never = Reached({"network": "width 16"}, 10.0, [], [], 2)
+    assert cells(tables.reached_table([never]))[1] == ["width 16", "≤ 10 s", "", "", "", "2", "2"]
 
 
 def test_memory_has_peaks_beside_the_first(results: Results) -> None:

@@ -62,6 +62,7 @@ from resnet_layers.training.waiting import Interruptible
 from resnet_layers.tuning.parts import PRESETS
 from tests.shell.test_images import picture
 from tests.support.messages import ANY, Row, check, ids, missing
+from tests.support.uncompiled import uncompiled
 from tests.training.resuming import Ends
 from tests.training.test_labelled import counted
 from tests.tuning.test_space import ONE
@@ -1090,6 +1091,17 @@ def train_until_interrupted() -> None:
         train.train(TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8))
 
 
+def train_until_the_test_is_interrupted() -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    settings = TrainSettings(data=write_photos(4, 4), output=Path("run"), image_size=8, epochs=1)
+    with pytest.MonkeyPatch.context() as patch, uncompiled():
+        patch.setattr(train, "_network", two_classes)
+        patch.setattr(classifier, "of", lambda *_: SimpleNamespace(evaluate=interrupt))
+        train.train(settings)
+
+
 def load_any(path: str, *files: str) -> None:
     for name in files:
         Path(path).mkdir()
@@ -1492,11 +1504,14 @@ OTHERS: list[Row] = [
         )
         for where, name in ((runs, "write_settings"), (resuming, "end"))
     ],
-    (
-        train_until_interrupted,
-        KeyboardInterrupt,
-        "interrupted: no unfinished file is left behind; `train --resume run` goes on",
-    ),
+    *[
+        (
+            call,
+            KeyboardInterrupt,
+            "interrupted: no unfinished file is left behind; `train --resume run` goes on",
+        )
+        for call in (train_until_interrupted, train_until_the_test_is_interrupted)
+    ],
     (
         search_that_loses_an_image,
         searched.LostError,

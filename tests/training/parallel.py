@@ -35,6 +35,8 @@ CASES: dict[str, dict[str, Any]] = {
     "clipped": {"recipe": {"optimizer": "lamb", "global_clipnorm": 1.0}, "learning_rate": 1e-3},
     "LAMB": {"recipe": {"optimizer": "lamb"}, "learning_rate": 1e-3},
     "AdamW": {"recipe": {"optimizer": "adamw"}, "learning_rate": 1e-3},
+    "Adam": {"recipe": {"optimizer": "adam"}, "learning_rate": 1e-3},
+    "Nadam": {"recipe": {"optimizer": "nadam"}, "learning_rate": 1e-3},
     "RMSprop": {"recipe": {"optimizer": "rmsprop"}, "learning_rate": 1e-3},
     "Lion": {"recipe": {"optimizer": "lion"}, "learning_rate": 1e-4},
     "layer decay": {"recipe": {"optimizer": "adamw"}, "layer_decay": 0.5, "learning_rate": 1e-3},
@@ -49,6 +51,7 @@ def fitting(
     *ends: Ends,
     recipe: dict[str, Any] | None = None,
     unfreeze: dict[str, int] | None = None,
+    writes: bool = True,
     **settings: Any,
 ) -> Fitting:
     """What trains a small network without chance from the folder's last checkpoint on."""
@@ -79,7 +82,7 @@ def fitting(
             batch_size=32,
             multiple=None if goes_on else MULTIPLE,
             seed=3,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint if writes else None,
             callbacks=[*callbacks, *ends],
         )
     )
@@ -119,6 +122,10 @@ if __name__ == "__main__":
     for i, name in enumerate(names):
         for devices in numbers:  # TensorFlow takes the first number for its CPU
             found[f"{name}/{devices}"] = run(Path(folder, f"{i}-{devices}"), devices, CASES[name])
+    if os.environ.get("STOPS"):  # by a signal to the last process
+        own = [Ends(signal.SIGTERM, 3)] * (processes.index() == processes.count() - 1)
+        with training.data_parallel(numbers[0]):
+            fitting(Path(folder), *own, writes=False).run()
     if os.environ.get("RESUMES"):
         case, cut = CASES["AdamW"], Path(folder, "cut")
         run(cut, 2, case, 3)

@@ -57,8 +57,10 @@ def ended(running: list[Any]) -> list[tuple[int, str, str]]:
     return [(one.returncode, *said) for one, said in zip(running, found, strict=True)]
 
 
-def trained(folder: Path, *names: str, processes: int, devices: int) -> list[dict[str, Any]]:
-    variables = {"DEVICES": str(devices), "MULTIPLE": str(DEVICES)}
+def trained(
+    folder: Path, *names: str, processes: int, devices: int, multiple: int = DEVICES
+) -> list[dict[str, Any]]:
+    variables = {"DEVICES": str(devices), "MULTIPLE": str(multiple)}
     found = ended(
         started("tests.training.parallel", str(folder), *names, processes=processes, **variables)
     )
@@ -92,6 +94,26 @@ def test_every_process_has_the_same_variables(both: Any) -> None:
 
 
 @pytest.mark.huge
+def test_three_processes_train_as_one(tmp_path: Path) -> None:
+    several = trained(tmp_path / "several", QUICK, processes=3, devices=6, multiple=6)
+    (one,) = trained(tmp_path / "one", QUICK, processes=1, devices=1, multiple=6)
+    for process in several:
+        check_equal(one[f"{QUICK}/1"], process[f"{QUICK}/6"])
+
+
+def test_all_stop_at_sigterm_to_one_without_a_checkpoint(tmp_path: Path) -> None:
+    found = ended(
+        started(
+            *("tests.training.parallel", str(tmp_path)),
+            DEVICES=str(DEVICES),
+            MULTIPLE=str(DEVICES),
+            STOPS="1",
+        )
+    )
+    assert [code for code, _, _ in found] == [-signal.SIGTERM] * PROCESSES, found
+
+
+@pytest.mark.huge
 @pytest.mark.timeout(3600)
 def test_a_whole_run_is_as_accurate(tmp_path: Path) -> None:
     seeds = [accuracy(tmp_path / str(seed), seed, "jax") for seed in range(5)]
@@ -120,7 +142,9 @@ def command(output: Path, *options: str) -> list[str]:
     ]
 
 
-def test_all_stop_at_sigterm_to_one_and_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [PROCESSES, 1])
+def test_all_stop_at_sigterm_to_one_and_go_on(processes: int, tmp_path: Path) -> None:
+    """In as many processes as before, or in one of one device."""
     running = started(*command(tmp_path, "--epochs", "500", "--devices", str(DEVICES)))
     until_it_trains(running[0])
     running[1].send_signal(signal.SIGTERM)
@@ -134,12 +158,14 @@ def test_all_stop_at_sigterm_to_one_and_go_on(tmp_path: Path) -> None:
     _, epoch, _, step = written(tmp_path)[-1].split("-")
     assert int(epoch) + int(step) > 0
     epochs = str(int(epoch) + 1)
-    resumed = started("resnet_layers", "train", "--resume", str(tmp_path), "--epochs", epochs)
-    first, second = ended(resumed)
-    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    resume = ["resnet_layers", "train", "--resume", str(tmp_path), "--epochs", epochs]
+    resume += ["--devices", "1"] if processes == 1 else []
+    first, *others = ended(started(*resume, processes=processes))
+    assert [code for code, _, _ in (first, *others)] == [0] * processes, first[2]
     assert f"The training goes on after epoch {int(epoch)} of {epochs}" in first[1]
     assert "A new process agrees" in first[1]
-    assert not [line for line in second[1].splitlines() if not line.startswith("[Gloo]")]
+    for _, out, _ in others:
+        assert not [line for line in out.splitlines() if not line.startswith("[Gloo]")]
 
 
 def photos(folder: Path, damaged: str = "none") -> Path:
