@@ -72,6 +72,25 @@ class Memory:
     seconds: dict[str, list[float]]
 
 
+@dataclass(frozen=True)
+class Reached:
+    """How soon trainings with other seeds reach an accuracy, compilation included.
+
+    Args:
+        case: What was trained, by name.
+        goal: The seconds that it should take; nothing fails by it.
+        seconds: Those of each training that reached it.
+        epochs: Those of the same trainings.
+        missed: How many never reached it.
+    """
+
+    case: dict[str, Any]
+    goal: float
+    seconds: list[float]
+    epochs: list[int]
+    missed: int
+
+
 @dataclass
 class Results:
     """All of a run."""
@@ -81,6 +100,7 @@ class Results:
     comparisons: list[Comparison] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
+    reached: list[Reached] = field(default_factory=list)
     roofline: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -95,6 +115,7 @@ class Results:
         data["comparisons"] = [Comparison(**each) for each in data["comparisons"]]
         data["growth"] = [_growth(each) for each in data["growth"]]
         data["memory"] = [Memory(**each) for each in data["memory"]]
+        data["reached"] = [Reached(**each) for each in data.get("reached", [])]
         return cls(**data)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.harness import roofline
 from benchmarks.harness.growth import exponent
-from benchmarks.harness.report import Comparison, Growth, Memory, Results, markdown
+from benchmarks.harness.report import Comparison, Growth, Memory, Reached, Results, markdown
 from benchmarks.harness.roofline import Run
 
 HEADS = ("contender", "goal", "× as fast", "quartiles", "95 % interval", "rounds", "ms")
@@ -45,6 +45,7 @@ def _parts(results: Results) -> Iterator[tuple[str, list[str]]]:
         yield upper(group), comparison_table(comparisons)
     yield GROWTH, growth_table(results.growth)
     yield "Memory", memory_table(results.memory)
+    yield "Seconds to an accuracy", reached_table(results.reached)
     runs = results.roofline.get("runs", [])
     yield "Peaks of the machine", peak_table(runs)
     yield ROOFLINE, roofline_table(runs)
@@ -142,6 +143,23 @@ def memory_table(memory: Sequence[Memory]) -> list[str]:
             time = "1" if i == 0 else _quotient(*(float(np.median(each)) for each in seconds))
             row = [way, str(len(peaks)), f"{peak / MIB:.1f}", ratio, time]
             rows.append([case if i == 0 else "", *row])
+    return markdown(rows)
+
+
+def reached_table(reached: Sequence[Reached]) -> list[str]:
+    """One line for each training: seconds of the seeds that came there, and how many never did."""
+    if not reached:
+        return []
+    rows = [["case", "goal", "median s", "quartiles", "epochs", "seeds", "never"]]
+    for each in reached:
+        case = ", ".join(map(str, each.case.values()))
+        count = str(len(each.seconds) + each.missed)
+        cells = ["", "", ""]
+        if each.seconds:
+            first, median, third = np.percentile(each.seconds, (25, 50, 75))
+            epochs = f"{min(each.epochs)} – {max(each.epochs)}"
+            cells = [f"{median:.1f}", f"{first:.1f} – {third:.1f}", epochs]
+        rows.append([case, f"≤ {each.goal:g} s", *cells, count, str(each.missed)])
     return markdown(rows)
 
 
