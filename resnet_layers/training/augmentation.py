@@ -7,7 +7,7 @@ import keras
 
 from resnet_layers.training.mixing import weighted
 
-_SHIFT = 0.1  # of the side, both ways
+SHIFT = 0.1  # of the side, both ways
 
 
 class MixUp(keras.layers.MixUp):
@@ -53,7 +53,7 @@ class Augmentation:
         if "flip" in kind:
             self.images.append(layers.RandomFlip("horizontal", **last))
         if "shift" in kind:
-            shift = layers.RandomTranslation(_SHIFT, _SHIFT, fill_mode="nearest", **last)
+            shift = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest", **last)
             self.images.append(shift)
         # Zhang et al., mixup, 2017, section 4: alpha between 0.1 and 0.4 on ImageNet.
         self.pairs = MixUp(alpha=0.2, **last) if mixup else None

@@ -19,7 +19,6 @@ from resnet_layers.training.mixing import Mixing, partners, weighted
 from resnet_layers.training.waiting import Clock
 
 _KEPT = 2**26  # bytes of images that are read once where they are the same in each epoch
-_AHEAD = 2  # batches of pixels; one of them as the network takes it, which is four times as large
 _ENDLESS = np.iinfo(np.int64).max
 
 
@@ -101,6 +100,7 @@ class Batches:
         skip_damaged: bool = False,
     ) -> None:
         self.images, self.prepare, self.seed = images, prepare, seed
+        self.crop, self.multiple = crop, multiple
         if seed is not None:
             checks.seed(seed, 63)
         if crop is not None and crop.size != prepare.image_size:
@@ -131,6 +131,11 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether some of the images may have weight 0."""
+        return self._fills or self._decoding.skip
 
     def changed(
         self,
@@ -176,7 +181,8 @@ class Batches:
         left = len(self) - start if self.seed is None else tf.data.INFINITE_CARDINALITY
         batches = batches.apply(tf.data.experimental.assert_cardinality(left))
         numbers = tf.data.Dataset.range(start, _ENDLESS)
-        numbered = tf.data.Dataset.zip((numbers, batches.prefetch(_AHEAD - 1)))
+        # One batch ahead as pixels, and one as the network takes it, which is four times as large.
+        numbered = tf.data.Dataset.zip((numbers, batches.prefetch(1)))
         return self.clock.around(numbered.map(self._batch).prefetch(1))
 
     def batch(self, epoch: int, step: int) -> Any:
@@ -258,7 +264,7 @@ class Batches:
             pixels = in_turn(self.augment, pixels, rest)
         if self._fills:
             weight = tf.where(is_more, 0.0, weight)
-        return (pixels, label, weight) if self._decoding.skip or self._fills else (pixels, label)
+        return (pixels, label, weight) if self.leaves_out else (pixels, label)
 
     def _batch(self, number: Any, element: tuple[Any, ...]) -> tuple[Any, ...]:
         import tensorflow as tf

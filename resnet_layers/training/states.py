@@ -133,6 +133,17 @@ def given(name: str, variables: list[Any], tensors: Tensors) -> None:
     Raises:
         CheckpointError: If they have other shapes or types, before the first one changes.
     """
+    theirs = matched(name, variables, tensors)
+    for variable, tensor in zip(variables, theirs, strict=True):
+        variable.assign(tensor)
+
+
+def matched(name: str, variables: list[Any], tensors: Tensors) -> list[NDArray[Any]]:
+    """The values that `taken` has taken of variables like these.
+
+    Raises:
+        CheckpointError: If they have other shapes or types.
+    """
     theirs = [tensors[one] for one in sorted(tensors) if one.startswith(f"{name}/")]
     found = [(tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables]
     wanted = [(tensor.shape, str(tensor.dtype)) for tensor in theirs]
@@ -144,8 +155,7 @@ def given(name: str, variables: list[Any], tensors: Tensors) -> None:
             else f"{variables[i].path} with {_kind(found[i])}, in the checkpoint {_kind(wanted[i])}"
         )
         raise CheckpointError(f"The checkpoint must be of the same network. Received: {other}")
-    for variable, tensor in zip(variables, theirs, strict=True):
-        variable.assign(tensor)
+    return theirs
 
 
 def _kind(found: tuple[Any, str]) -> str:

@@ -82,6 +82,8 @@ class Interruptible(keras.callbacks.Callback):
         evaluates: Whether images for validation are being evaluated.
     """
 
+    remembers = False
+
     def __init__(self, *, asks: bool = False) -> None:
         super().__init__()
         self.asks, self.steps, self.evaluates = asks, 0, False

@@ -33,10 +33,11 @@ def check(fit: dict[str, Any], labels: Objective | None, augments: bool, mixes: 
     x: Any = fit.get("x")
     y: Any = fit.get("y")
     if isinstance(x, Batches):
-        _check_batches(x, mixes)
+        _check_batches(x, fit, labels, mixes)
         _check_labels(x.images.labels, labels)
     held_out = fit.get("validation_data")
     if isinstance(held_out, Batches):
+        _check_held_out(held_out)
         _check_labels(held_out.images.labels, labels)
         fit["validation_data"] = held_out.dataset()
     if is_tf_data(x):
@@ -92,15 +93,44 @@ def check_every(fit: dict[str, Any], every: Any) -> None:
         )
 
 
-def _check_batches(batches: Batches, mixes: bool) -> None:
+def _check_batches(
+    batches: Batches, fit: dict[str, Any], labels: Objective | None, mixes: bool
+) -> None:
+    for name in ("y", "sample_weight", "batch_size", "validation_split"):
+        if fit.get(name) is not None and fit[name] != 0.0:
+            raise _FatalValueError(
+                f"`{name}` must be left out with Batches. Received: {name}={fit[name]!r}"
+            )
     if batches.seed is None:
-        raise _FatalValueError(
-            "Batches to train on must have a seed. Received: x=Batches with seed=None"
-        )
+        raise _FatalValueError("`seed` of Batches to train on must be given. Received: seed=None")
     if mixes and batches.mixing is not None:
         raise _FatalValueError(
-            "Batches must not mix where a sample may: fix it with mixup=False, or leave mixing "
-            f"out. Received: x=Batches with mixing={batches.mixing}"
+            "`mixing` of Batches must be left out where a sample may mix. Received: "
+            f"mixing={batches.mixing}"
+        )
+    weights = fit.get("class_weight") or batches.class_weight
+    if batches.images.several and weights is not None:
+        raise _FatalValueError(
+            "`class_weight` must be left out where an image has several classes. Received: "
+            f"class_weight={weights}"
+        )
+    count = len(batches.images.class_names)
+    if mixes and labels is not None and labels.classes != count:
+        raise _FatalValueError(
+            "Batches that a sample may mix must have as many classes as there are outputs. "
+            f"Received: {count} classes, {labels.classes} outputs"
+        )
+
+
+def _check_held_out(batches: Batches) -> None:
+    if batches.seed is not None:
+        raise _FatalValueError(
+            f"`seed` of Batches to validate on must be left out. Received: seed={batches.seed}"
+        )
+    if batches.leaves_out:  # the accuracy that chooses the winner would count them
+        raise _FatalValueError(
+            "Batches to validate on must have no images of weight 0, so neither `multiple` nor "
+            f"`skip_damaged`. Received: multiple={batches.multiple}"
         )
 
 

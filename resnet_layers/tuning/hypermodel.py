@@ -205,6 +205,8 @@ class HyperResNet(keras_tuner.HyperModel):
         self.budget.leave_grid(hp, callbacks)
         mixes = self.space.may_be("mixup", True)
         augments = mixes or self.space.may_be("augmentation", "flip", "shift", "shift_flip")
+        given = fit.get("validation_data")
+        held_out = given if isinstance(given, Batches) else None
         data.check(fit, self.labels if self.loss is None else None, augments, mixes)
         data.check_every(fit, checkpoint_every)
         if mixes and self.multi_label and fit.get("class_weight") is not None:
@@ -220,7 +222,11 @@ class HyperResNet(keras_tuner.HyperModel):
             weights = fit.pop("class_weight", None)
             drawn = sample["augmentation"], sample["mixup"], weights
             fit["x"] = continuing.augmented(fit["x"], *drawn)
-            options = {"hyperparameters": hp.values, "hypermodel_seed": self.seed}
+            options = {
+                "hyperparameters": hp.values,
+                "hypermodel_seed": self.seed,
+                "validation": held_out and continuing.described(held_out),
+            }
             with gradients_forgotten(model):
                 return continuing.fit(model, fit, options, callbacks, checkpoint_every)
         if sample["augmentation"] != "none" or sample["mixup"]:

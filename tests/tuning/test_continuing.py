@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from keras_tuner.src.engine.tuner_utils import SaveBestEpoch
 
+import resnet_layers as rl
 from resnet_layers import training
 from resnet_layers.training import checkpoint_files
 from resnet_layers.tuning import HyperResNet, continuing
@@ -51,7 +53,12 @@ def batches(size: int = 40) -> tuple[training.Batches, training.Batches]:
 
 
 def search(
-    folder: Path, *callbacks: Any, kind: str = "RandomSearch", trials: int = 1, **keywords: Any
+    folder: Path,
+    *callbacks: Any,
+    kind: str = "RandomSearch",
+    trials: int = 1,
+    executions_per_trial: int = 1,
+    **keywords: Any,
 ) -> Any:
     """A search in a folder, or what is left of it."""
     limits = (
@@ -63,6 +70,7 @@ def search(
         seed=1,
         directory=folder,
         project_name="search",
+        executions_per_trial=executions_per_trial,
         **limits,
     )
     shown, held_out = batches()
@@ -221,6 +229,86 @@ def test_a_trial_that_fails_leaves_no_checkpoint(tmp_path: Path) -> None:
 
 
 @uncompiled()
+def test_another_network_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path, Ends(signal.SIGINT, 2))
+    monkeypatch.setattr(HyperResNet, "fit", of_another_network(HyperResNet.fit))
+    text = r"^The checkpoint must be of the same network\. Received: .*: its trial is trained from"
+    with pytest.warns(DamagedSearchWarning, match=text):
+        tuner = search(tmp_path)
+    assert tuner.oracle.trials["0"].status == "COMPLETED"
+
+
+def of_another_network(fit: Any) -> Any:
+    """As an edited subclass would have it."""
+
+    def fitted(self: Any, hp: Any, model: Any, *args: Any, **keywords: Any) -> Any:
+        network = rl.ResNet(rl.Stem(4), [rl.ResNetStage(4, 1)], rl.ClassifierHead(10))
+        network.build((None, 8, 8, 3))
+        self.compile_model(hp, network)
+        network.optimizer.build(network.trainable_variables)
+        return fit(self, hp, network, *args, **keywords)
+
+    return fitted
+
+
+@pytest.mark.share(3)
+@uncompiled()
+def test_a_trial_of_several_trainings_begins_anew(tmp_path: Path) -> None:
+    """Killed in the second, whose checkpoint is not the first one's."""
+    several: dict[str, Any] = {"executions_per_trial": 2, "epochs": 1}
+    ends = Second(signal.SIGINT, 2)
+    Second.begun.clear()
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "cut", ends, **several)
+    with pytest.warns(DamagedSearchWarning, match=r"Received: execution=1, in the .* execution=2:"):
+        cut = search(tmp_path / "cut", **several)
+    assert_same(found(cut), found(search(tmp_path / "whole", **several)))
+
+
+class Second(Ends):
+    """Ends the second training."""
+
+    begun: ClassVar[list[int]] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.begun.append(1)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if len(self.begun) > 1:
+            super().on_train_batch_end(batch, logs)
+
+
+def test_the_end_of_a_trial_removes_checkpoints_alone(tmp_path: Path) -> None:
+    """And none that another process still writes."""
+    fcntl = pytest.importorskip("fcntl")
+    HyperResNet(10, (8, 8, 3), **SPACE)  # which repairs keras-tuner
+    folder = tmp_path / "trial_0" / "checkpoints"
+    folder.mkdir(parents=True)
+    theirs, ours = folder / "mine.keras", folder / "epoch-00000-step-0000002.safetensors"
+    for path in (theirs, ours, folder / "lock"):
+        path.touch()
+    oracle = SimpleNamespace(end_trial=lambda trial: None)
+    tuner = SimpleNamespace(
+        oracle=oracle, save=lambda: None, get_trial_dir=lambda _: str(folder.parent)
+    )
+
+    def end() -> list[str]:
+        keras_tuner.Tuner.on_trial_end(tuner, SimpleNamespace(trial_id="0"))
+        return sorted(path.name for path in folder.glob("*"))
+
+    with (folder / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert end() == ["epoch-00000-step-0000002.safetensors", "lock", "mine.keras"]
+    assert end() == ["mine.keras"]
+    theirs.unlink()
+    end()
+    assert not folder.exists()
+
+
+@uncompiled()
 def test_without_a_search_batches_are_trained_on_as_they_are(tmp_path: Path) -> None:
     """The winner of a search, say; there is no folder to go on from."""
     shown, held_out = batches(16)
@@ -235,10 +323,12 @@ def test_without_a_search_batches_are_trained_on_as_they_are(tmp_path: Path) -> 
             validation_data=held_out,
             initial_epoch=initial_epoch,
             epochs=2,
+            validation_freq=2 - initial_epoch,
             verbose=0,
         )
-        lengths.append(len(history.history["val_loss"]))
-    assert lengths == [2, 1]
+        lengths.append((len(history.history["loss"]), len(history.history["val_loss"])))
+        assert history.epoch == list(range(initial_epoch, 2))
+    assert lengths == [(2, 1), (1, 1)]
 
 
 def test_batches_are_augmented_by_their_numbers() -> None:

@@ -1,5 +1,6 @@
 """Every error of the search space: its type and its whole text."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from resnet_layers.training.mixing import Mixing
 from resnet_layers.tuning import HyperResNet, Range, build_model, repairs, state
 from resnet_layers.tuning.budget import OverBudgetError
 from resnet_layers.tuning.parts import KINDS
-from tests.support.messages import Row, check, ids, missing
+from tests.support.messages import ANY, Row, check, ids, missing
 from tests.support.uncompiled import uncompiled
 from tests.training.resuming import PREPARE
 from tests.tuning.test_space import ONE
@@ -30,7 +31,7 @@ NOWHERE = "nowhere/oracle.json"
 SHAPE = (8, 8, 3)
 
 
-KEYWORDS = ("validation_data", "class_weight", "callbacks", "checkpoint_every")
+KEYWORDS = ("validation_data", "class_weight", "callbacks", "checkpoint_every", "validation_split")
 
 
 def fit(*data: Any, **changes: Any) -> None:
@@ -41,10 +42,20 @@ def fit(*data: Any, **changes: Any) -> None:
     hypermodel.fit(hp, model, *data, **keywords)
 
 
-def batches(classes: int = 3, **options: Any) -> training.Batches:
-    images = labelled.digits()
-    chosen = np.flatnonzero(images.labels < classes)[: 4 * classes]
-    return training.Batches(images.select(chosen), PREPARE, 4, **{"seed": 0, **options})
+def batches(
+    classes: int = 3, class_names: int = 3, several: bool = False, **options: Any
+) -> training.Batches:
+    """Fourteen images."""
+    digits = labelled.digits()
+    images = digits.select(np.flatnonzero(digits.labels < classes)[:14])
+    images = dataclasses.replace(images, class_names=digits.class_names[:class_names])
+    if several:
+        images = dataclasses.replace(images, labels=np.eye(3)[images.labels])
+    return training.Batches(images, PREPARE, **{"seed": 0, "batch_size": 4, **options})
+
+
+def of_several() -> training.Batches:
+    return batches(several=True)
 
 
 def of_a_trial() -> None:
@@ -59,6 +70,16 @@ def of_a_trial() -> None:
 def without_a_folder() -> None:
     Path("trial_0").touch()
     of_a_trial()
+
+
+def with_a_checkpoint_that_cannot_be_read() -> None:
+    """It stays, since it may be whole."""
+    path = Path("trial_0/checkpoints/epoch-00000-step-0000002.safetensors")
+    path.mkdir(parents=True)
+    try:
+        of_a_trial()
+    finally:
+        assert path.exists()
 
 
 def with_a_full_disk() -> None:
@@ -367,13 +388,41 @@ ERRORS: list[Row] = [
     (
         lambda: fit(batches(seed=None)),
         FatalValueError,
-        "Batches to train on must have a seed. Received: x=Batches with seed=None",
+        "`seed` of Batches to train on must be given. Received: seed=None",
     ),
     (
         lambda: fit(batches(mixing=Mixing(0.2)), mixup=[False, True]),
         FatalValueError,
-        "Batches must not mix where a sample may: fix it with mixup=False, or leave mixing out. "
-        f"Received: x=Batches with mixing={Mixing(0.2)}",
+        "`mixing` of Batches must be left out where a sample may mix. Received: "
+        f"mixing={Mixing(0.2)}",
+    ),
+    (
+        lambda: fit(batches(class_names=4), mixup=[False, True]),
+        FatalValueError,
+        "Batches that a sample may mix must have as many classes as there are outputs. "
+        "Received: 4 classes, 3 outputs",
+    ),
+    (
+        lambda: fit(of_several(), multi_label=True, class_weight={0: 2.0}),
+        FatalValueError,
+        "`class_weight` must be left out where an image has several classes. Received: "
+        "class_weight={0: 2.0}",
+    ),
+    (
+        lambda: fit(batches(), validation_split=0.5),
+        FatalValueError,
+        "`validation_split` must be left out with Batches. Received: validation_split=0.5",
+    ),
+    (
+        lambda: fit(batches(), validation_data=batches()),
+        FatalValueError,
+        "`seed` of Batches to validate on must be left out. Received: seed=0",
+    ),
+    (
+        lambda: fit(batches(), validation_data=batches(seed=None, multiple=4, batch_size=8)),
+        FatalValueError,
+        "Batches to validate on must have no images of weight 0, so neither `multiple` nor "
+        "`skip_damaged`. Received: multiple=4",
     ),
     (
         lambda: fit(batches(classes=4)),
@@ -401,6 +450,11 @@ ERRORS: list[Row] = [
         without_a_folder,
         state.SaveError,
         "[Errno 20] Not a directory: 'trial_0/checkpoints'",
+    ),
+    (
+        with_a_checkpoint_that_cannot_be_read,
+        state.SaveError,
+        f"[Errno {ANY}] {ANY}: 'trial_0/checkpoints'",
     ),
     (
         with_a_full_disk,
