@@ -21,7 +21,7 @@ def test_seconds_to_an_accuracy(results: Results, case: Case) -> None:
     results.reached.append(
         Reached(
             {
-                "network": f"three blocks, width {run.width}",
+                "network": f"{run.stages} blocks, width {run.width}",
                 "batch": f"batch {run.batch}",
                 "size": "8 px",
                 "accuracy": f"{goal:.1%} on the test digits",

@@ -145,8 +145,9 @@ def _checkpoint(
     except UnwrittenError as error:
         raise state.SaveError(error.errno, error.strerror, error.filename) from error
     finally:
-        checkpoint_files.unlock(folder)
-        if made is not None:
+        if made is None:
+            checkpoint_files.unlock(folder)
+        else:
             made.close()
 
 
