@@ -14,6 +14,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7
 SAYS = {
     "shell": "what people type",
     "tuning": "searches",
+    "analysis": "understood: costs, fields, twins",
     "training": "what training shares",
     "serving": "made smaller and served",
     "networks": "whole networks",

@@ -14,6 +14,7 @@ if signals.runs_command():  # which imports Keras, some seconds, once it knows t
 else:
     environment.check()
     from resnet_layers._support.errors import DisagreementError as DisagreementError
+    from resnet_layers.analysis.profile import profile as profile
     from resnet_layers.layers.blocks import ConvBlock as ConvBlock
     from resnet_layers.layers.blocks import IdentityBlock as IdentityBlock
     from resnet_layers.layers.conv_norm import ConvNorm as ConvNorm
@@ -65,6 +66,7 @@ __all__ = [
     "load_exported",
     "load_weights_from",
     "preprocessing",
+    "profile",
     "save_torch_weights",
     "with_dtype",
 ]

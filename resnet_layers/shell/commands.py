@@ -25,6 +25,9 @@ PRECISIONS = {
     "litert": ("float32", "int8"),
     "openvino": ("float32", "bfloat16", "int8"),
 }
+# Those of `analysis.conventions`, without importing Keras.
+Convention = Literal["macs", "paper", "flops", "timm", "ptflops", "xla"]
+Table = Literal["text", "csv", "json", "markdown"]
 # A field of settings is an option; so is `--config`, which has others in a file.
 Fields = Parameter(name="*")
 Quiet = Annotated[bool, OUTPUT, FLAG, Parameter(help="Say nothing but what is wrong.")]
@@ -279,6 +282,44 @@ def export(
         errors.check_new("", output)
     how = {"format": format, "precision": precision, "calibration": calibration}
     return int(_module("export").run(model, output, as_json, **how, image_size=image_size))
+
+
+@app.command(sort_key=8)
+def profile(
+    model: str,
+    /,
+    *,
+    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    batch: Annotated[int, INTEGER] = 1,
+    dtype: str | None = None,
+    convention: Convention = "macs",
+    depth: Annotated[int, INTEGER] = 2,
+    all_layers: Annotated[bool, FLAG] = False,
+    format: Table = "text",  # noqa: A002 (the name of the option)
+) -> int:
+    """What a network costs.
+
+    Prints parameters, multiply-adds, activations, memory and receptive fields of a network, by
+    stage and block. Nothing is run.
+
+        resnet-layers profile resnet50
+
+    Args:
+        model: Name from `resnet-layers list`, or file that `train` or `convert` wrote.
+        image_size: Pixels of each axis of the images, or one number for all; without it, those
+            that the network was made or published for.
+        batch: Number of images.
+        dtype: Policy that bytes are counted for, such as mixed_bfloat16; without it, that of the
+            model, or float32.
+        convention: What is counted as an operation.
+        depth: How deep the table goes: 1 for stages, 2 for blocks.
+        all_layers: Show every layer.
+        format: How to print it.
+    """
+    if model.endswith(".keras"):
+        errors.check_there("model file", Path(model))
+    chosen = (image_size, batch, dtype, convention, depth, format, all_layers)
+    return int(_module("profile").run(model, *chosen))
 
 
 @app.command(name="list", sort_key=7)

@@ -1383,6 +1383,12 @@ OTHERS: list[Row] = [
         "`source` must be a file that exists. Received: source='weights.npz'",
     ),
     (
+        lambda: commands.profile("resnet18", image_size=[1, 2, 3]),
+        InputError,
+        "`image_size` must be one number, or one for each of 2 axes. "
+        "Received: image_size=[1, 2, 3]",
+    ),
+    (
         lambda: convert_to("model.h5"),
         InputError,
         "The name of the output must end in '.keras'. Received: 'model.h5'",

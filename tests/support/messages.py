@@ -17,7 +17,10 @@ import resnet_layers as rl
 
 PACKAGE = Path(rl.__file__).parent
 # A wing is a folder of the package, with the folders in it.
-WINGS = ("_support", "layers", "weights", "networks", "training", "serving", "tuning", "shell")
+WINGS = (
+    *("_support", "layers", "weights", "networks", "training", "serving", "analysis", "tuning"),
+    "shell",
+)
 # Where a wing's tests are, if they are not in a folder of its name.
 FOLDERS = {"_support": "package"}
 # What only imports.

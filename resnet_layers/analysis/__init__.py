@@ -1,0 +1,1 @@
+"""Networks understood: what they cost and how far they see."""

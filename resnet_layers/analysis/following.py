@@ -1,0 +1,222 @@
+"""The operations of any Keras model, found without running it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from resnet_layers.networks.operations import Operation, Path, Shape, Walk
+
+# From what is followed, a path, a layer and the indices of what it reads to that of what it makes.
+Handler = Callable[["Following", Path, Any, Sequence[int]], int]
+HANDLERS: dict[type, Handler] = {}
+
+
+def handles(*classes: type) -> Callable[[Handler], Handler]:
+    """Registers what follows the maps through layers of these classes."""
+
+    def register(handler: Handler) -> Handler:
+        HANDLERS.update(dict.fromkeys(classes, handler))
+        return handler
+
+    return register
+
+
+@dataclasses.dataclass
+class Following:
+    """A walk through layers.
+
+    Args:
+        walk: The operations so far.
+        channels_first: Whether the layers have channels first; the walk has them last.
+        unknown: Class of each layer whose multiply-adds nobody knows, by its path.
+    """
+
+    walk: Walk
+    channels_first: bool = False
+    unknown: dict[Path, str] = dataclasses.field(default_factory=dict)
+    _settled: int = 0
+    _counted: set[tuple[int, Path]] = dataclasses.field(default_factory=set)
+
+    def follow(self, path: Path, layer: Any, inputs: Sequence[int], node: Any = None) -> int:
+        """The index of what a layer makes.
+
+        Args:
+            path: Where the layer is.
+            layer: The layer, model or operation.
+            inputs: Indices of what it reads.
+            node: The call in the graph of a model around it, or `None`.
+        """
+        handler = _handler(layer)
+        if handler is not None:
+            index = handler(self, path, layer, inputs)
+        elif isinstance(layer, keras.Layer):
+            graph = _graph(layer, [self.keras_shape(i) for i in inputs])
+            index = (
+                self._unknown(path, layer, inputs, node)
+                if graph is None
+                else self._through(path, graph, inputs)
+            )
+        else:
+            index = _operation(self, path, layer, inputs, node)
+        self._settle(path, layer)
+        return index
+
+    def sequence(self, path: Path, layers: Sequence[Any], inputs: Sequence[int]) -> int:
+        """Layers in turn, each under its name."""
+        (x,) = inputs
+        for layer in layers:
+            x = self.follow((*path, layer.name), layer, [x])
+        return x
+
+    def keras_shape(self, index: int) -> tuple[int | None, ...]:
+        """The shape of a batch, as Keras has it."""
+        *pixels, channels = self.walk.shape(index)
+        if self.channels_first and pixels:
+            return (None, channels, *pixels)
+        return (None, *pixels, channels)
+
+    def walked_shape(self, shape: Sequence[int | None]) -> Shape:
+        """The shape of one image, channels last, for that of a batch."""
+        sizes = tuple(size or 1 for size in shape[1:]) or (1,)
+        return (*sizes[1:], sizes[0]) if self.channels_first else sizes
+
+    def makes(
+        self, kind: str, path: Path, layer: Any, inputs: Sequence[int], node: Any = None, **of: Any
+    ) -> int:
+        """An operation whose shape the layer or operation itself says."""
+        shape = self.walked_shape(_shape(self, layer, inputs, node))
+        return self.walk.add(Operation(path, kind, tuple(inputs), shape, **of))
+
+    def _through(self, path: Path, model: Any, inputs: Sequence[int]) -> int:
+        """The nodes of a graph of Keras, those first that others read."""
+        known = {id(tensor): index for tensor, index in zip(model.inputs, inputs, strict=True)}
+        for depth in sorted(model._nodes_by_depth, reverse=True):
+            for node in model._nodes_by_depth[depth]:
+                if not node.is_input:
+                    read = [known[id(tensor)] for tensor in node.arguments.keras_tensors]
+                    operation = node.operation
+                    index = self.follow((*path, operation.name), operation, read, node)
+                    known |= {id(tensor): index for tensor in node.outputs}
+        return known[id(model.outputs[0])]
+
+    def _unknown(self, path: Path, layer: Any, inputs: Sequence[int], node: Any) -> int:
+        self.unknown[path] = type(layer).__name__
+        weights = layer.count_params() if layer.built else 0
+        return self.makes("unknown", path, layer, inputs, node, weights=weights, sees_all=True)
+
+    def _settle(self, path: Path, layer: Any) -> None:
+        """Counts variables once, also those of a layer that is called twice, and what trains."""
+        operations = self.walk.operations
+        for i in range(self._settled, len(operations)):
+            operation = operations[i]
+            if not (operation.weights or operation.statistics):
+                continue
+            leaf, rest = _leaf(layer, operation.path[len(path) :])
+            if (id(leaf), rest) in self._counted:
+                operations[i] = operation._replace(weights=0, statistics=0)
+            elif not getattr(leaf, "trainable", True):
+                operations[i] = operation._replace(trainable=False)
+            self._counted.add((id(leaf), rest))
+        self._settled = len(operations)
+
+
+def _handler(layer: Any) -> Handler | None:
+    """What is registered for a layer's class, unless that has a `call` of somebody else's."""
+    module = getattr(type(layer).call, "__module__", "")
+    if module.partition(".")[0] not in ("keras", "resnet_layers"):
+        return None
+    return next((HANDLERS[kind] for kind in type(layer).__mro__ if kind in HANDLERS), None)
+
+
+def _leaf(layer: Any, path: Path) -> tuple[Any, Path]:
+    """The innermost layer on a path below a layer, and what is left of the path."""
+    while path:
+        parts = {part.name: part for part in layer._flatten_layers(False, recursive=False)}
+        if path[0] not in parts:
+            break
+        layer, path = parts[path[0]], path[1:]
+    return layer, path
+
+
+def _graph(layer: Any, shapes: Sequence[Any]) -> Any:
+    """The graph of a functional model, or of a built layer of somebody's that calls others."""
+    parts = list(layer._flatten_layers(include_self=False))
+    if hasattr(layer, "_nodes_by_depth") and type(layer).call.__module__.startswith("keras."):
+        return layer
+    if not parts or not all(part.built for part in parts):
+        return None
+    before = [(part, len(part._inbound_nodes)) for part in parts]
+    inputs = [keras.KerasTensor(shape, dtype=layer.compute_dtype) for shape in shapes]
+    try:
+        return keras.Function(inputs, layer.call(*inputs))
+    except Exception:  # whatever somebody's code may raise: then nobody knows what it computes
+        return None
+    finally:
+        for part, nodes in before:
+            del part._inbound_nodes[nodes:]
+
+
+def _shape(following: Following, layer: Any, inputs: Sequence[int], node: Any) -> Any:
+    """The shape of a batch that a layer or an operation makes."""
+    shapes = [following.keras_shape(index) for index in inputs]
+    if node is None:
+        return _shape_alone(layer, shapes)
+    read = node.arguments.keras_tensors
+    tensors = [
+        keras.KerasTensor(shape, dtype=tensor.dtype)
+        for shape, tensor in zip(shapes, read, strict=True)
+    ]
+    given = {id(tensor): new for tensor, new in zip(read, tensors, strict=True)}
+    arguments, keywords = node.arguments.fill_in(given)
+    made = layer.compute_output_spec(*arguments, **keywords)
+    return keras.tree.flatten(made)[0].shape
+
+
+def _shape_alone(layer: Any, shapes: Sequence[Any]) -> Any:
+    """The shape that a layer outside of a graph makes."""
+    try:
+        return layer.compute_output_shape(*shapes)
+    except NotImplementedError:
+        if not layer.built:
+            raise ValueError(
+                f"`model` must be built where a layer does not say what shape it makes, as "
+                f"{type(layer).__name__} '{layer.name}' has no `compute_output_shape`. "
+                f"Received: input_shape={shapes[0]}"
+            ) from None
+    inputs = [keras.KerasTensor(shape, dtype=layer.compute_dtype) for shape in shapes]
+    return keras.tree.flatten(keras.Operation.compute_output_spec(layer, *inputs))[0].shape
+
+
+# Operations of `keras.ops`, by what they do; what is not here is unknown.
+_OPERATIONS = {
+    "addition": ("Add", "AddApart", "Subtract", "Maximum", "Minimum"),
+    "product": ("Multiply", "Divide", "TrueDivide", "Power", "Where"),
+    "activation": (
+        *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Gelu", "Silu", "Sigmoid", "HardSigmoid"),
+        *("HardSilu", "Softmax", "LogSoftmax", "Softplus", "Softsign", "Swish", "Tanh", "Mish"),
+        *("Exp", "Log", "Sqrt", "Rsqrt", "Square", "Abs", "Absolute", "Negative", "Clip", "Sign"),
+    ),
+    "reshape": (
+        *("Reshape", "Moveaxis", "Transpose", "Swapaxes", "Squeeze", "ExpandDims", "Flip"),
+        *("GetItem", "Cast", "Split", "Identity", "StopGradient", "Concatenate", "Stack"),
+    ),
+    "padding": ("Pad",),
+    "pooling": ("MaxPool", "AveragePool", "AdaptiveAveragePool", "AdaptiveMaxPool"),
+    "means": ("Mean", "Max", "Min", "Sum", "Var", "Std"),
+}
+_KINDS = {name: kind for kind, names in _OPERATIONS.items() for name in names}
+
+
+def _operation(
+    following: Following, path: Path, operation: Any, inputs: Sequence[int], node: Any
+) -> int:
+    """An operation of `keras.ops`."""
+    name = type(operation).__name__
+    kind = _KINDS.get(name, "unknown")
+    if kind == "unknown":
+        following.unknown[path] = name
+    # Which pixels it reads is not followed: a network of layers says that.
+    sees_all = kind not in ("addition", "product", "activation")
+    return following.makes(kind, path, operation, inputs, node, sees_all=sees_all)

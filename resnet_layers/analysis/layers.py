@@ -1,0 +1,355 @@
+"""How the maps go through the layers of this package and of Keras."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from resnet_layers.analysis.following import Following, handles
+from resnet_layers.layers.blocks import ConvBlock, ResidualBlock
+from resnet_layers.layers.conv_norm import ConvNorm, NormAct
+from resnet_layers.layers.head import ClassifierHead
+from resnet_layers.layers.preprocessing import Preprocessing
+from resnet_layers.layers.primitives import normalization
+from resnet_layers.layers.primitives.attention import (
+    EfficientChannelAttention,
+    SqueezeExcitation,
+)
+from resnet_layers.layers.primitives.batch_normalization import FrozenBatchNormalization
+from resnet_layers.layers.primitives.convolution import StandardizesKernel
+from resnet_layers.layers.stage import ResNetStage
+from resnet_layers.layers.stem import Stem
+from resnet_layers.networks import walks
+from resnet_layers.networks.model import ResNet
+from resnet_layers.networks.operations import Operation, Path, Window
+
+Inputs = Sequence[int]
+
+
+@handles(ResNet)
+def _resnet(following: Following, path: Path, model: Any, inputs: Inputs) -> int:
+    (x,) = inputs
+    for name, part in named_parts(model):
+        x = following.follow((*path, name), part, [x])
+    return x
+
+
+def named_parts(model: ResNet) -> list[tuple[str, Any]]:
+    """The parts of a network by their places, which need not be their names."""
+    stages = [(f"stage{i}", stage) for i, stage in enumerate(model.stages, start=1)]
+    parts = [("stem", model.stem), *stages, ("norm", model.norm), ("head", model.head)]
+    return [(name, part) for name, part in parts if part is not None]
+
+
+@handles(Stem)
+def _stem(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    _check(following, layer, inputs)
+    return walks.of_stem(following.walk, path, inputs[0], layer._geometry)
+
+
+@handles(ResNetStage)
+def _stage(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    return following.sequence(path, layer.block_layers, inputs)
+
+
+@handles(ResidualBlock)
+def _block(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    _check(following, layer, inputs)
+    converts = isinstance(layer, ConvBlock)
+    return walks.of_block(following.walk, path, inputs[0], layer._geometry, converts)
+
+
+@handles(ConvNorm)
+def _conv_norm(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    _check(following, layer, inputs)
+    unit = walks.unit_of(layer)
+    return walks.of_unit(following.walk, path, inputs[0], unit)
+
+
+@handles(NormAct)
+def _norm_act(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    style = layer.style
+    return walks.of_normalization(following.walk, path, inputs[0], style, style.activation)
+
+
+@handles(ClassifierHead)
+def _head(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    _check(following, layer, inputs)
+    names = ("classes", "pooling", "hidden_units", "activation")
+    arguments = {name: getattr(layer, name) for name in names}
+    walks.of_head(following.walk, path, inputs[0], **arguments)
+    return len(following.walk.operations) - 1
+
+
+@handles(SqueezeExcitation)
+def _squeeze_excitation(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    _check(following, layer, inputs)
+    return walks.of_attention(following.walk, path, inputs[0], squeezed=layer.squeezed)
+
+
+@handles(EfficientChannelAttention)
+def _efficient_attention(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    return walks.of_attention(following.walk, path, inputs[0], kernel_size=layer.kernel_size)
+
+
+def _check(following: Following, layer: Any, inputs: Inputs) -> None:
+    """Has a layer say in words that a shape does not suit it."""
+    layer.compute_output_shape(following.keras_shape(inputs[0]))
+
+
+_NORMALIZATIONS: dict[type, tuple[str, bool]] = {  # kind, and whether statistics are kept
+    layers.BatchNormalization: ("batch_normalization", True),
+    FrozenBatchNormalization: ("frozen_batch_normalization", True),
+    layers.GroupNormalization: ("group_normalization", False),
+    layers.LayerNormalization: ("layer_normalization", False),
+    layers.RMSNormalization: ("rms_normalization", False),
+    layers.UnitNormalization: ("unit_normalization", False),
+    normalization.GroupNormalization: ("group_normalization", False),
+    normalization.EvoNormS0: ("evonorm_s0", False),
+    normalization.FilterResponseNormalization: ("filter_response_normalization", False),
+}
+
+
+@handles(*_NORMALIZATIONS)
+def _normalization(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    kind, keeps = next(_NORMALIZATIONS[c] for c in type(layer).__mro__ if c in _NORMALIZATIONS)
+    channels = following.walk.shape(inputs[0])[-1]
+    initial = getattr(layer, "initial", None)
+    each = len(initial) if initial else sum(getattr(layer, k, True) for k in ("scale", "center"))
+    if kind in ("rms_normalization", "unit_normalization"):
+        each = 1 if kind == "rms_normalization" else 0
+    return following.walk.add(
+        Operation(
+            path,
+            kind,
+            tuple(inputs),
+            following.walk.shape(inputs[0]),
+            weights=each * channels,
+            statistics=2 * channels if keeps else 0,
+            sees_all=not keeps,
+        )
+    )
+
+
+@handles(layers.Conv1D, layers.Conv2D, layers.Conv3D)
+def _convolution(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    _check_channels(following, layer, inputs[0], -2, layer.groups)
+    windows, pixels = _places(following, inputs[0], layer)
+    x = following.walk.convolution(
+        path,
+        inputs[0],
+        layer.filters,
+        windows,
+        pixels,
+        groups=layer.groups,
+        bias=layer.use_bias,
+        standardized=isinstance(layer, StandardizesKernel),
+    )
+    return _activated(following, path, layer, x)
+
+
+@handles(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+def _depthwise(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    windows, pixels = _places(following, inputs[0], layer)
+    channels = following.walk.shape(inputs[0])[-1]
+    filters = channels * layer.depth_multiplier
+    x = following.walk.convolution(
+        path, inputs[0], filters, windows, pixels, groups=channels, bias=layer.use_bias
+    )
+    return _activated(following, path, layer, x)
+
+
+@handles(layers.SeparableConv1D, layers.SeparableConv2D)
+def _separable(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    walk = following.walk
+    windows, pixels = _places(following, inputs[0], layer)
+    channels = walk.shape(inputs[0])[-1]
+    filters = channels * layer.depth_multiplier
+    x = walk.convolution((*path, "depthwise"), inputs[0], filters, windows, pixels, groups=channels)
+    ones = [Window(1)] * len(pixels)
+    x = walk.convolution((*path, "pointwise"), x, layer.filters, ones, pixels, bias=layer.use_bias)
+    return _activated(following, path, layer, x)
+
+
+@handles(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+def _transposed(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    *pixels, channels = following.walk.shape(inputs[0])
+    kernel = channels * layer.filters
+    for size in _spread(layer.kernel_size, len(pixels)):
+        kernel *= size
+    macs = kernel
+    for size in pixels:
+        macs *= size
+    weights = kernel + (layer.filters if layer.use_bias else 0)
+    x = following.makes(
+        "convolution", path, layer, inputs, weights=weights, macs=macs, sees_all=True
+    )
+    return _activated(following, path, layer, x)
+
+
+@handles(layers.Dense)
+def _dense(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    _check_channels(following, layer, inputs[0], 0)
+    x = following.walk.dense(path, inputs[0], layer.units, bias=layer.use_bias)
+    return _activated(following, path, layer, x)
+
+
+@handles(
+    *(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
+    *(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D),
+)
+def _pooling(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    windows, pixels = _places(following, inputs[0], layer)
+    return following.walk.pooling(path, inputs[0], windows, pixels)
+
+
+@handles(
+    *(layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D),
+    *(layers.GlobalAveragePooling3D, layers.GlobalMaxPooling1D),
+    *(layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
+)
+def _global_pooling(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    if not layer.keepdims:
+        return following.walk.all_pixels(path, inputs[0])
+    return following.makes("global_pooling", path, layer, inputs, sees_all=True)
+
+
+@handles(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
+def _padding(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    pads = layer.padding
+    return following.walk.padding(path, inputs[0], [pads] if isinstance(pads[0], int) else pads)
+
+
+@handles(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)
+def _cropping(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    cuts = layer.cropping
+    cuts = [cuts] if isinstance(cuts[0], int) else cuts
+    return following.walk.padding(path, inputs[0], [(-before, -after) for before, after in cuts])
+
+
+@handles(layers.Add, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum)
+def _addition(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    return following.walk.pointwise(path, "addition", *_largest_first(following, inputs))
+
+
+@handles(layers.Multiply)
+def _product(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    return following.walk.pointwise(path, "product", *_largest_first(following, inputs))
+
+
+@handles(layers.Concatenate)
+def _concatenate(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    shape = layer.compute_output_shape([following.keras_shape(i) for i in inputs])
+    walked = following.walked_shape(shape)
+    return following.walk.add(Operation(path, "concatenation", tuple(inputs), walked))
+
+
+@handles(
+    *(layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax),
+    *(Preprocessing, layers.Rescaling),
+)
+def _pointwise(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    if getattr(layer, "activation", None) is keras.activations.linear:
+        return inputs[0]
+    return following.makes("activation", path, layer, inputs)
+
+
+@handles(layers.Normalization)
+def _scaling(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    statistics = layer.count_params() if layer.built else 0
+    return following.makes("scaling", path, layer, inputs, statistics=statistics)
+
+
+@handles(layers.PReLU)
+def _prelu(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    shape, shared = following.keras_shape(inputs[0]), layer.shared_axes or ()
+    weights = 1
+    for axis, size in enumerate(shape[1:], start=1):
+        weights *= 1 if axis in shared else size or 1
+    return following.makes("activation", path, layer, inputs, weights=weights)
+
+
+@handles(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector)
+def _reshape(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    if isinstance(layer, layers.Flatten):
+        return following.walk.flatten(path, inputs[0])
+    return following.makes("reshape", path, layer, inputs, sees_all=True)
+
+
+@handles(layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing)
+def _resizing(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    return following.makes("resizing", path, layer, inputs, sees_all=True)
+
+
+@handles(layers.Sequential if hasattr(layers, "Sequential") else keras.Sequential)
+def _sequential(following: Following, path: Path, model: Any, inputs: Inputs) -> int:
+    return following.sequence(path, model.layers, inputs)
+
+
+@handles(
+    *(layers.InputLayer, layers.Identity, layers.ActivityRegularization, layers.Masking),
+    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
+    *(layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *(layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation, layers.RandomZoom),
+    *(layers.RandomContrast, layers.RandomBrightness),
+)
+def _nothing(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
+    return inputs[0]
+
+
+def _activated(following: Following, path: Path, layer: Any, x: int) -> int:
+    """The activation that a layer has of its own."""
+    if layer.activation in (None, keras.activations.linear):
+        return x
+    return following.walk.pointwise((*path, "activation"), "activation", x)
+
+
+def _largest_first(following: Following, inputs: Inputs) -> list[int]:
+    """The inputs in the order in which the first one has the shape that all are broadcast to."""
+    elements = following.walk.elements
+    return sorted(inputs, key=elements, reverse=True)
+
+
+def _spread(value: Any, rank: int) -> tuple[int, ...]:
+    return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+def _places(following: Following, x: int, layer: Any) -> tuple[list[Window], list[int]]:
+    """The windows of a convolution or a pooling of Keras, and the pixels that it makes."""
+    lengths = following.walk.shape(x)[:-1]
+    rank = len(lengths)
+    sizes = _spread(getattr(layer, "kernel_size", None) or layer.pool_size, rank)
+    strides = _spread(layer.strides, rank)
+    rates = _spread(getattr(layer, "dilation_rate", 1), rank)
+    windows, pixels = [], []
+    for length, place in zip(lengths, zip(sizes, strides, rates, strict=True), strict=True):
+        window = Window(*place)
+        if layer.padding == "same":
+            window = walks.same_window(length, *place)
+            pixels.append(-(-length // window.stride))
+        elif layer.padding == "causal":
+            window = window._replace(before=window.span - 1)
+            pixels.append(-(-length // window.stride))
+        else:
+            pixels.append(max((length - window.span) // window.stride + 1, 0))
+        windows.append(window)
+    if 0 in pixels:
+        raise ValueError(
+            f"The input of {type(layer).__name__} '{layer.name}' must be at least as large as its "
+            f"windows. Received: input_shape={following.keras_shape(x)}"
+        )
+    return windows, pixels
+
+
+def _check_channels(following: Following, layer: Any, x: int, axis: int, groups: int = 1) -> None:
+    """Refuses a shape of which a built layer has no kernel."""
+    if not layer.built:
+        return
+    built = layer.kernel.shape[axis] * groups
+    shape = following.keras_shape(x)
+    if following.walk.shape(x)[-1] != built:
+        raise ValueError(
+            f"The input of {type(layer).__name__} '{layer.name}' must have the {built} channels "
+            f"that it was built for. Received: input_shape={shape}"
+        )

@@ -1,0 +1,193 @@
+"""`profile`: what a network costs, layer by layer, without running it."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from resnet_layers.analysis import conventions, fields, subjects, tables
+from resnet_layers.analysis.fields import Field
+from resnet_layers.analysis.parts import Part
+from resnet_layers.analysis.tables import Shown
+from resnet_layers.networks.cost import live_sets
+from resnet_layers.networks.operations import WEIGHTED, Operation, Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile(Shown):
+    """What a network takes, layer by layer; printed, it is a tree.
+
+    Args:
+        name: Of the network.
+        input_shape: Of an image, in the order of the network's axes.
+        batch: Number of images.
+        dtype: Policy that bytes are counted for.
+        convention: What `macs` counts.
+        total: The whole network, with its parts.
+        unknown: Class of each layer whose multiply-adds are not in the numbers, by its place.
+        sees_all: Attention and normalization over pixels, which see the whole map, and which
+            receptive fields leave out.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    batch: int
+    dtype: str
+    convention: str
+    total: Part
+    unknown: dict[str, str]
+    sees_all: tuple[str, ...]
+
+    @property
+    def params(self) -> int:
+        """Numbers in all variables, without moving statistics."""
+        return self.total.params
+
+    @property
+    def trainable(self) -> int:
+        """Numbers that training changes."""
+        return self.total.trainable
+
+    @property
+    def statistics(self) -> int:
+        """Numbers in moving statistics."""
+        return self.total.statistics
+
+    @property
+    def macs(self) -> int:
+        """Operations as `convention` counts them, for the batch."""
+        return self.total.macs
+
+    @property
+    def activations(self) -> int:
+        """Numbers that convolutions and dense layers write, for the batch."""
+        return self.total.activations
+
+    @property
+    def receptive_field(self) -> tuple[int, ...] | None:
+        """Pixels that a pixel of the last map depends on, along each axis."""
+        return self.total.receptive_field
+
+    def part(self, name: str) -> Part:
+        """The part at a place, such as `"stage1/block2"`."""
+        found = {part.name: part for part in self.total.walk()}
+        if name not in found:
+            tables.refuse_part(name, found)
+        return found[name]
+
+
+def profile(
+    model: Any,
+    input_shape: Sequence[int] | None = None,
+    batch: int = 1,
+    dtype: Any = None,
+    convention: str = "macs",
+) -> Profile:
+    """Parameters, multiply-adds, activations, memory and receptive fields, layer by layer.
+
+    Nothing is run and no variable is made. Of a layer that it does not know, the profile says so,
+    in `unknown` and below its table, in place of counting 0.
+
+    Args:
+        model: Name of a variant, with 1000 classes; or a `ResNet`, any other Keras model or layer.
+        input_shape: Pixels and channels of an image, in the order of the model's axes, such as
+            `(224, 224, 3)`. `None` for the model's own; where that has no sizes, or for a name,
+            for the sizes that the network was published for.
+        batch: Number of images, positive.
+        dtype: Policy that bytes are counted for, such as `"mixed_bfloat16"`; `None` for the
+            model's own, or float32 for a name.
+        convention: What is counted: `"macs"`, multiply-adds of convolutions and dense layers;
+            `"paper"`, the same as the paper has it; `"flops"`, two for each; `"timm"`, with
+            operations of normalization as in timm's tables; `"ptflops"`, with those of
+            activations and pooling, too; `"xla"`, as XLA counts, where taps on padding are left
+            out and everything between convolutions counts.
+
+    Returns:
+        A `Profile`. `print` shows its tree; `rows()` gives it to pandas.
+
+    Raises:
+        ValueError: If the name is unknown, if an image of that size does not suit the model, or
+            if an argument is out of range.
+        TypeError: If `model` is no name, model or layer, or if an argument has the wrong type.
+
+    Example:
+
+    >>> found = profile("resnet50")
+    >>> found.params, found.macs, found.activations
+    (25557032, 4089184256, 11114984)
+    >>> found.part("stage4").receptive_field
+    (427, 427)
+
+    Reference:
+        He et al., Deep Residual Learning for Image Recognition, 2015, table 1; timm 1.0
+        `results/model_metadata-in1k.csv`; Araujo et al., Computing Receptive Fields of
+        Convolutional Neural Networks, 2019.
+    """
+    subject = subjects.find(model, input_shape, batch, dtype)
+    counted = conventions.get(convention)
+    walk, policy = subject.walk, subject.policy
+    item, weight = (_size_of(name) for name in (policy.compute_dtype, policy.variable_dtype))
+    seen, live = fields.fields_of(walk), live_sets(walk)
+    indices = {id(operation): i for i, operation in enumerate(walk)}
+
+    def part(path: Path, operations: list[Operation], parts: tuple[Part, ...]) -> Part:
+        weighted = [o for o in operations if o.kind in WEIGHTED]
+        moved = sum(conventions.bytes_moved(walk, o, batch * item, weight) for o in weighted)
+        params = sum(o.weights for o in operations)
+        statistics = sum(o.statistics for o in operations)
+        field = next(
+            (f for o in reversed(operations) if (f := seen[indices[id(o)]]) is not None), None
+        )
+        return Part(
+            path=path,
+            kind=operations[0].kind if not parts and operations else None,
+            output_shape=subject.shown(operations[-1].shape if operations else walk.image),
+            params=params,
+            trainable=sum(o.weights for o in operations if o.trainable),
+            statistics=statistics,
+            macs=batch * round(sum(counted.of(walk, o) for o in operations)),
+            activations=batch * sum(o.elements for o in operations if o.kind in counted.written),
+            weight_bytes=weight * (params + statistics),
+            live_bytes=batch * item * max((live[indices[id(o)]] for o in operations), default=0),
+            intensity=2 * batch * sum(o.macs for o in weighted) / moved if moved else 0.0,
+            parts=parts,
+            **_of_field(field),
+        )
+
+    def tree(path: Path, operations: list[Operation]) -> Part:
+        depth = len(path)
+        if len(operations) == 1 and operations[0].path == path:
+            return part(path, operations, ())
+        names = dict.fromkeys(operation.path[depth : depth + 1] for operation in operations)
+        inner = tuple(
+            tree(path + name, [o for o in operations if o.path[depth : depth + 1] == name])
+            if name
+            else part((*path, operations[0].kind), operations[:1], ())
+            for name in names
+            if name or len(names) > 1
+        )
+        return part(path, operations, inner)
+
+    return Profile(
+        name=subject.name,
+        input_shape=subject.shown(walk.image),
+        batch=batch,
+        dtype=policy.name,
+        convention=convention,
+        total=tree((), walk.operations),
+        unknown={"/".join(path): kind for path, kind in subject.unknown.items()},
+        sees_all=tuple("/".join(o.path) for o in walk if fields.is_passed_over(o)),
+    )
+
+
+def _of_field(seen: tuple[Field, ...] | None) -> dict[str, Any]:
+    return {
+        "receptive_field": seen and tuple(field.size for field in seen),
+        "stride": seen and tuple(field.stride for field in seen),
+        "centre": seen and tuple(field.centre for field in seen),
+    }
+
+
+def _size_of(dtype: str) -> int:
+    """Bytes of a number."""
+    return int(re.sub(r"\D", "", dtype)) // 8

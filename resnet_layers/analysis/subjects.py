@@ -1,0 +1,153 @@
+"""What is analysed: a name, a row, or any Keras model or layer, as a walk."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from resnet_layers._support import checks
+from resnet_layers.analysis import layers as _layers  # noqa: F401 (registers how to follow them)
+from resnet_layers.analysis.following import Following
+from resnet_layers.layers._layout import Layout
+from resnet_layers.networks import variants, walks
+from resnet_layers.networks.operations import IMAGE, Path, Shape, Walk
+from resnet_layers.networks.variant import Variant
+
+# Classes of a network that is given by its name.
+CLASSES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A network that is analysed.
+
+    Args:
+        name: Its name.
+        walk: Its operations.
+        policy: Its precision.
+        channels_first: Whether its axes have channels first.
+        unknown: Class of each layer that could not be followed.
+    """
+
+    name: str
+    walk: Walk
+    policy: keras.DTypePolicy
+    channels_first: bool
+    unknown: dict[Path, str]
+
+    def shown(self, shape: Shape) -> Shape:
+        """A shape in the order of the network's axes."""
+        return (shape[-1], *shape[:-1]) if self.channels_first else shape
+
+
+def find(model: Any, input_shape: Sequence[int] | None, batch: int, dtype: Any) -> Subject:
+    """The subject for what `profile` is given."""
+    checks.integer("batch", batch)
+    policy = _policy(dtype) if dtype is not None else getattr(model, "dtype_policy", None)
+    policy = policy or keras.DTypePolicy("float32")
+    if isinstance(model, str):
+        return _of_row(model, variants.find(model), input_shape, policy)
+    if isinstance(model, Variant):
+        return _of_row("variant", model, input_shape, policy)
+    if isinstance(model, keras.Layer):
+        return _of_layer(model, input_shape, policy)
+    raise TypeError(
+        "`model` must be the name of a variant, or a Keras model or layer. "
+        f"Received: model={model!r}"
+    )
+
+
+def _of_row(name: str, row: Variant, input_shape: Any, policy: Any) -> Subject:
+    layout = row.layout
+    channels_first = layout.data_format == "channels_first"
+    known = layout.shape(None, (None,) * layout.rank, 3 if input_shape is None else None)[1:]
+    shape = _image(input_shape, known, layout, _reach(row))
+    image = _channels_last(shape) if channels_first else shape
+    return Subject(name, walks.of_row(row, CLASSES, image), policy, channels_first, {})
+
+
+def _of_layer(model: Any, input_shape: Any, policy: Any) -> Subject:
+    channels_first = any(
+        getattr(layer, "data_format", None) == "channels_first"
+        or getattr(getattr(layer, "style", None), "data_format", None) == "channels_first"
+        for layer in (model, *model._flatten_layers(include_self=False))
+    )
+    known = _known_shape(model)
+    if known is None and input_shape is None:
+        raise ValueError(
+            f"`input_shape` must be given, since {type(model).__name__} '{model.name}' does not "
+            "know it. Received: input_shape=None"
+        )
+    data_format = "channels_first" if channels_first else "channels_last"
+    rank = len(known if known is not None else input_shape) - 1
+    layout = Layout(rank, data_format)
+    shape = _image(input_shape, known or (None,) * (rank + 1), layout, _reach_of(model))
+    following = Following(
+        Walk(_channels_last(shape) if channels_first else shape), channels_first=channels_first
+    )
+    following.follow((), model, [IMAGE])
+    return Subject(model.name, following.walk, policy, channels_first, following.unknown)
+
+
+def _known_shape(model: Any) -> tuple[int | None, ...] | None:
+    """What a model or a layer knows of its input, without the batch."""
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, (list, dict)) or shape is None:
+        spec = getattr(model, "input_spec", None)
+        axes = getattr(spec, "axes", None)
+        if spec is None or not axes or not spec.ndim:
+            return None
+        sizes = {axis % spec.ndim: size for axis, size in axes.items()}
+        return tuple(sizes.get(axis) for axis in range(1, spec.ndim))
+    # A `ResNet` leaves the batch out.
+    return tuple(shape) if hasattr(model, "stages") else tuple(shape[1:])
+
+
+def _image(given: Any, known: Sequence[int | None], layout: Layout, reach: int) -> Shape:
+    """The sizes of an image: those given, those known, or what networks of that kind are for."""
+    if given is None:
+        usual = iter(_usual(layout.rank, reach))
+        pixels = {axis - 1 for axis in layout.pixel_axes} if layout.rank else set()
+        return tuple(
+            (next(usual) if i in pixels else 3) if size is None else size
+            for i, size in enumerate(known)
+        )
+    shape = checks.integers("input_shape", given)
+    if not checks.fits(shape, known):
+        raise ValueError(
+            "`input_shape` must have the axes of the model, without the batch: "
+            f"{tuple(known)}, where None is any size. Received: input_shape={shape}"
+        )
+    return shape
+
+
+def _usual(rank: int, reach: int) -> tuple[int, ...]:
+    """Pixels that networks are published for: videos, photographs, and small images."""
+    if rank == 3:
+        return (16, 112, 112)
+    return (224 if reach > 1 else 32,) * rank
+
+
+def _reach(row: Variant) -> int:
+    """Pixels of the image for a pixel of the stem's output; 1 in networks for small images."""
+    return 1 if row.head.get("pooling") == "avg2x2" else max(row.stem_geometry.reach)
+
+
+def _reach_of(model: Any) -> int:
+    geometry = getattr(getattr(model, "stem", None), "_geometry", None)
+    return 2 if geometry is None else max(geometry.reach)
+
+
+def _policy(dtype: Any) -> Any:
+    try:
+        return keras.dtype_policies.get(dtype)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "`dtype` must be a policy that Keras knows, such as 'mixed_bfloat16'. "
+            f"Received: dtype={dtype!r}"
+        ) from None
+
+
+def _channels_last(shape: Shape) -> Shape:
+    return (*shape[1:], shape[0])

@@ -1,0 +1,130 @@
+"""Every error of the analysis: its type and its whole text."""
+
+from typing import Any
+
+import keras
+import pytest
+
+import resnet_layers as rl
+from resnet_layers.analysis.profile import profile
+from tests.support.messages import Row, check, ids, missing
+
+WING = "analysis"
+
+
+def built(layer: Any, shape: tuple[int | None, ...]) -> Any:
+    layer.build(shape)
+    return layer
+
+
+class Silent(keras.layers.Layer):
+    """A layer that does not say what shape it makes."""
+
+    def build(self, input_shape: Any) -> None:
+        self.scale = self.add_weight(shape=(input_shape[-1],))
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.scale
+
+
+ERRORS: list[Row] = [
+    (
+        lambda: profile(18),
+        TypeError,
+        "`model` must be the name of a variant, or a Keras model or layer. Received: model=18",
+    ),
+    (
+        lambda: profile("resnet5"),
+        ValueError,
+        "There is no variant of that name; close names: 'resnet50', 'resnet50t', 'resnet50s', "
+        "'resnet50d', 'resnet50c'. Received: variant='resnet5'",
+    ),
+    (
+        lambda: profile(keras.Sequential([keras.layers.Dense(2)], name="mine")),
+        ValueError,
+        "`input_shape` must be given, since Sequential 'mine' does not know it. "
+        "Received: input_shape=None",
+    ),
+    (
+        lambda: profile("resnet18", (224, 224)),
+        ValueError,
+        "`input_shape` must have the axes of the model, without the batch: (None, None, None), "
+        "where None is any size. Received: input_shape=(224, 224)",
+    ),
+    (
+        lambda: profile(rl.ResNet34(classes=10), (64, 64, 3)),
+        ValueError,
+        "`input_shape` must have the axes of the model, without the batch: (32, 32, 3), "
+        "where None is any size. Received: input_shape=(64, 64, 3)",
+    ),
+    (
+        lambda: profile("resnet18", (224, 0, 3)),
+        ValueError,
+        "`input_shape` must be a list of positive integers. Received: input_shape=(224, 0, 3)",
+    ),
+    (
+        lambda: profile("resnet18", batch=0),
+        ValueError,
+        "`batch` must be a positive integer. Received: batch=0",
+    ),
+    (
+        lambda: profile("resnet18", dtype="float12"),
+        ValueError,
+        "`dtype` must be a policy that Keras knows, such as 'mixed_bfloat16'. "
+        "Received: dtype='float12'",
+    ),
+    (
+        lambda: profile("resnet18", convention="gmacs"),
+        ValueError,
+        "`convention` must be one of 'macs', 'paper', 'flops', 'timm', 'ptflops', 'xla'. "
+        "Received: convention='gmacs'",
+    ),
+    (
+        lambda: profile(keras.layers.Conv2D(2, 5, name="wide"), (4, 9, 3)),
+        ValueError,
+        "The input of Conv2D 'wide' must be at least as large as its windows. "
+        "Received: input_shape=(None, 4, 9, 3)",
+    ),
+    (
+        lambda: profile(
+            keras.Sequential([keras.layers.Flatten(), built(keras.layers.Dense(2), (None, 12))]),
+            (3, 3, 3),
+        ),
+        ValueError,
+        "The input of Dense 'dense' must have the 12 channels that it was built for. "
+        "Received: input_shape=(None, 27)",
+    ),
+    (
+        lambda: profile(keras.Sequential([Silent(name="silent")]), (4, 4, 3)),
+        ValueError,
+        "`model` must be built where a layer does not say what shape it makes, as Silent 'silent' "
+        "has no `compute_output_shape`. Received: input_shape=(None, 4, 4, 3)",
+    ),
+    (
+        lambda: profile("resnet18").part("stage9"),
+        ValueError,
+        "`name` must be that of a part, such as 'stage4', 'stage3', 'stage2', 'stage1', "
+        "'stem'. Received: name='stage9'",
+    ),
+    (
+        lambda: profile("resnet18").part("body"),
+        ValueError,
+        "`name` must be that of a part, such as 'stem', 'stage1', 'stage2', 'stage3', 'stage4', "
+        "'head'. Received: name='body'",
+    ),
+    (
+        lambda: profile("resnet18").text(-1),
+        ValueError,
+        "`depth` must be an integer of at least 0. Received: depth=-1",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
+def test_error_has_type_and_whole_text(row: Row) -> None:
+    keras.backend.clear_session()  # names of layers begin anew
+    check(row)
+
+
+def test_every_raise_is_in_the_table() -> None:
+    assert missing(WING, ERRORS) == []
