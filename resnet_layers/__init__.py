@@ -14,7 +14,10 @@ if signals.runs_command():  # which imports Keras, some seconds, once it knows t
 else:
     environment.check()
     from resnet_layers._support.errors import DisagreementError as DisagreementError
+    from resnet_layers.analysis.comparison import compare as compare
     from resnet_layers.analysis.profile import profile as profile
+    from resnet_layers.analysis.twins import plain_twin as plain_twin
+    from resnet_layers.analysis.twins import vgg_twin as vgg_twin
     from resnet_layers.layers.blocks import ConvBlock as ConvBlock
     from resnet_layers.layers.blocks import IdentityBlock as IdentityBlock
     from resnet_layers.layers.conv_norm import ConvNorm as ConvNorm
@@ -57,6 +60,7 @@ __all__ = [
     "ResNet34",
     "ResNetStage",
     "Stem",
+    "compare",
     "export",
     "fold_batch_norm",
     "from_pretrained",
@@ -65,8 +69,10 @@ __all__ = [
     "list_variants",
     "load_exported",
     "load_weights_from",
+    "plain_twin",
     "preprocessing",
     "profile",
     "save_torch_weights",
+    "vgg_twin",
     "with_dtype",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_layers.analysis import conventions, fields, subjects, tables
+from resnet_layers.analysis.depths import depth_of
 from resnet_layers.analysis.fields import Field
 from resnet_layers.analysis.parts import Part
 from resnet_layers.analysis.tables import Shown
@@ -23,6 +24,7 @@ class Profile(Shown):
         batch: Number of images.
         dtype: Policy that bytes are counted for.
         convention: What `macs` counts.
+        layers: Convolutions and dense layers, one after the other, as names of networks count.
         total: The whole network, with its parts.
         unknown: Class of each layer whose multiply-adds are not in the numbers, by its place.
         sees_all: Attention and normalization over pixels, which see the whole map, and which
@@ -34,6 +36,7 @@ class Profile(Shown):
     batch: int
     dtype: str
     convention: str
+    layers: int
     total: Part
     unknown: dict[str, str]
     sees_all: tuple[str, ...]
@@ -174,6 +177,7 @@ def profile(
         batch=batch,
         dtype=policy.name,
         convention=convention,
+        layers=depth_of(walk),
         total=tree((), walk.operations),
         unknown={"/".join(path): kind for path, kind in subject.unknown.items()},
         sees_all=tuple("/".join(o.path) for o in walk if fields.is_passed_over(o)),

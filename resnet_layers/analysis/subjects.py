@@ -47,9 +47,10 @@ def find(model: Any, input_shape: Sequence[int] | None, batch: int, dtype: Any) 
     policy = _policy(dtype) if dtype is not None else getattr(model, "dtype_policy", None)
     policy = policy or keras.DTypePolicy("float32")
     if isinstance(model, str):
-        return _of_row(model, variants.find(model), input_shape, policy)
+        row, usual = variants.find(model), variants.row(model).image_size
+        return _of_row(model, row, input_shape, usual, policy)
     if isinstance(model, Variant):
-        return _of_row("variant", model, input_shape, policy)
+        return _of_row("variant", model, input_shape, _usual(model), policy)
     if isinstance(model, keras.Layer):
         return _of_layer(model, input_shape, policy)
     raise TypeError(
@@ -58,11 +59,13 @@ def find(model: Any, input_shape: Sequence[int] | None, batch: int, dtype: Any) 
     )
 
 
-def _of_row(name: str, row: Variant, input_shape: Any, policy: Any) -> Subject:
+def _of_row(
+    name: str, row: Variant, input_shape: Any, usual: Sequence[int], policy: Any
+) -> Subject:
     layout = row.layout
     channels_first = layout.data_format == "channels_first"
     known = layout.shape(None, (None,) * layout.rank, 3 if input_shape is None else None)[1:]
-    shape = _image(input_shape, known, layout, _reach(row))
+    shape = _image(input_shape, known, layout, usual)
     image = _channels_last(shape) if channels_first else shape
     return Subject(name, walks.of_row(row, CLASSES, image), policy, channels_first, {})
 
@@ -82,7 +85,12 @@ def _of_layer(model: Any, input_shape: Any, policy: Any) -> Subject:
     data_format = "channels_first" if channels_first else "channels_last"
     rank = len(known if known is not None else input_shape) - 1
     layout = Layout(rank, data_format)
-    shape = _image(input_shape, known or (None,) * (rank + 1), layout, _reach_of(model))
+    shape = _image(
+        input_shape,
+        known or (None,) * (rank + 1),
+        layout,
+        (16, 112, 112) if rank == 3 else (_size_of(model),) * rank,
+    )
     following = Following(
         Walk(_channels_last(shape) if channels_first else shape), channels_first=channels_first
     )
@@ -104,13 +112,13 @@ def _known_shape(model: Any) -> tuple[int | None, ...] | None:
     return tuple(shape) if hasattr(model, "stages") else tuple(shape[1:])
 
 
-def _image(given: Any, known: Sequence[int | None], layout: Layout, reach: int) -> Shape:
+def _image(given: Any, known: Sequence[int | None], layout: Layout, usual: Sequence[int]) -> Shape:
     """The sizes of an image: those given, those known, or what networks of that kind are for."""
     if given is None:
-        usual = iter(_usual(layout.rank, reach))
+        sizes = iter(usual)
         pixels = {axis - 1 for axis in layout.pixel_axes} if layout.rank else set()
         return tuple(
-            (next(usual) if i in pixels else 3) if size is None else size
+            (next(sizes) if i in pixels else 3) if size is None else size
             for i, size in enumerate(known)
         )
     shape = checks.integers("input_shape", given)
@@ -122,21 +130,18 @@ def _image(given: Any, known: Sequence[int | None], layout: Layout, reach: int) 
     return shape
 
 
-def _usual(rank: int, reach: int) -> tuple[int, ...]:
-    """Pixels that networks are published for: videos, photographs, and small images."""
-    if rank == 3:
-        return (16, 112, 112)
-    return (224 if reach > 1 else 32,) * rank
+def _usual(row: Variant) -> tuple[int, ...]:
+    """Pixels for a row of no name: as networks have them whose stems take as large a step."""
+    rank = row.layout.rank
+    return (
+        (16, 112, 112) if rank == 3 else (224 if max(row.stem_geometry.reach) > 1 else 32,) * rank
+    )
 
 
-def _reach(row: Variant) -> int:
-    """Pixels of the image for a pixel of the stem's output; 1 in networks for small images."""
-    return 1 if row.head.get("pooling") == "avg2x2" else max(row.stem_geometry.reach)
-
-
-def _reach_of(model: Any) -> int:
+def _size_of(model: Any) -> int:
+    """The same for a model."""
     geometry = getattr(getattr(model, "stem", None), "_geometry", None)
-    return 2 if geometry is None else max(geometry.reach)
+    return 32 if geometry is not None and max(geometry.reach) == 1 else 224
 
 
 def _policy(dtype: Any) -> Any:

@@ -4,7 +4,7 @@ import csv
 import html
 import io
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -46,7 +46,7 @@ class Shown:
         text = io.StringIO()
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
         writer.writeheader()
-        writer.writerows({key: _joined(value) for key, value in row.items()} for row in rows)
+        writer.writerows({key: joined(value) for key, value in row.items()} for row in rows)
         return text.getvalue()
 
     def to_json(self, depth: int | None = None) -> str:
@@ -71,33 +71,19 @@ class Shown:
 
     def _repr_html_(self) -> str:
         """The tree as a table, for notebooks."""
-        rows = [
-            "<tr>" + "".join(f"<td style='text-align:{_align(i)}'>{cell}</td>" for i, cell in row)
-            for row in map(enumerate, self._cells(DEPTH, "&emsp;", html.escape))
-        ]
-        head = "".join(f"<th>{heading}</th>" for heading in self._headings())
-        notes = "".join(f"<p>{html.escape(line)}</p>" for line in self._footnotes())
-        title = html.escape(self._title())
-        return f"<table><caption>{title}</caption><tr>{head}</tr>{''.join(rows)}</table>{notes}"
+        cells = self._cells(DEPTH, "&emsp;", html.escape)
+        return as_html(self._headings(), cells, 2, self._footnotes(), self._title())
 
     def _title(self) -> str:
         size = "×".join(map(str, self.input_shape))
-        images = "1 image" if self.batch == 1 else f"{self.batch} images"
-        return f"{self.name} · {images} of {size} · {self.dtype}"
+        return f"{self.name} · {images(self.batch)} of {size} · {self.dtype}"
 
     def _headings(self) -> tuple[str, ...]:
         counted = conventions.get(self.convention).heading
         return ("", "output", "params", counted, "activations", "live", "field", "stride")
 
     def _tree(self, depth: int | None) -> Iterator[str]:
-        rows = [self._headings(), *self._cells(_checked(depth), "  ")]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = [
-                cell.ljust(width) if i < 2 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            yield "  ".join(cells).rstrip()
+        return aligned([self._headings(), *self._cells(_checked(depth), "  ")], 2)
 
     def _cells(
         self, depth: int | None, indent: str, escape: Any = str
@@ -110,9 +96,9 @@ class Shown:
                 short(part.params),
                 short(part.macs) + ("+?" if _holds(part, self.unknown) else ""),
                 short(part.activations),
-                _bytes(part.live_bytes),
-                _spread(part.receptive_field, "all"),
-                _spread(part.stride, ""),
+                of_bytes(part.live_bytes),
+                spread(part.receptive_field, "all"),
+                spread(part.stride, ""),
             )
 
     def _footnotes(self) -> Iterator[str]:
@@ -120,12 +106,12 @@ class Shown:
         counted = conventions.get(self.convention)
         yield (
             f"params: {total.params:,} numbers in variables, {total.trainable:,} of them trained; "
-            f"{total.statistics:,} moving statistics apart; {_bytes(total.weight_bytes)} in all"
+            f"{total.statistics:,} moving statistics apart; {of_bytes(total.weight_bytes)} in all"
         )
         yield f"{counted.heading}: {total.macs:,}, {counted.counts}"
         yield f"activations: {total.activations:,} numbers that convolutions and dense layers write"
         yield (
-            f"live: at most {_bytes(total.live_bytes)} of maps at once in inference; what works "
+            f"live: at most {of_bytes(total.live_bytes)} of maps at once in inference; what works "
             "number by number writes over its input"
         )
         yield f"intensity: {total.intensity:.1f} operations for each byte read or written"
@@ -139,6 +125,43 @@ class Shown:
             yield f"unknown: {path} ({kind}), whose operations are not in these numbers"
 
 
+def aligned(rows: Sequence[Sequence[str]], left: int) -> Iterator[str]:
+    """Lines of a table whose first columns are aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def as_html(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    left: int,
+    notes: Iterable[str],
+    title: str = "",
+) -> str:
+    """A table of HTML, whose cells are HTML already, and lines of text below it."""
+    aligns = ["left" if i < left else "right" for i in range(len(headings))]
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        tags = zip(cells, aligns, strict=True)
+        inner = "".join(f"<{tag} style='text-align:{side}'>{cell}</{tag}>" for cell, side in tags)
+        return f"<tr>{inner}</tr>"
+
+    caption = f"<caption>{html.escape(title)}</caption>" if title else ""
+    body = "".join(line(row, "td") for row in rows)
+    below = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    return f"<table>{caption}{line(headings, 'th')}{body}</table>{below}"
+
+
+def images(count: int) -> str:
+    """How many images."""
+    return "1 image" if count == 1 else f"{count} images"
+
+
 def short(number: float) -> str:
     """A number in three digits and a unit: `4.09 G`."""
     unit = 0
@@ -148,7 +171,7 @@ def short(number: float) -> str:
     return f"{number:.{digits}f} {_UNITS[unit]}" if unit else f"{number:.0f}"
 
 
-def _bytes(number: int) -> str:
+def of_bytes(number: int) -> str:
     """A number of bytes: `7.23 MB`."""
     text = short(number)
     return f"{text}B" if " " in text else f"{text} B"
@@ -190,16 +213,13 @@ def _holds(part: Part, unknown: dict[str, str]) -> bool:
     return any(not part.path or f"{path}/".startswith(f"{part.name}/") for path in unknown)
 
 
-def _spread(values: Sequence[int] | None, none: str) -> str:
+def spread(values: Sequence[int] | None, none: str) -> str:
     """One number where all are equal."""
     if values is None:
         return none
     return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
 
 
-def _joined(value: Any) -> Any:
+def joined(value: Any) -> Any:
+    """A cell of a CSV file."""
     return "x".join(map(str, value)) if isinstance(value, tuple) else value
-
-
-def _align(column: int) -> str:
-    return "left" if column < 2 else "right"

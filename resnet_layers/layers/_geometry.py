@@ -108,12 +108,13 @@ class Geometry(Value):
         """The convolutions of the body."""
         style, layout = self.style, self.style.layout
         units: list[Unit] = []
+        steps_apart = self._smooths or self.pools
         for i, (filters, wide) in enumerate(zip(self._widths(), self._wide, strict=True)):
             rate = self._first_rate if i <= self._strided_unit else self.dilation_rate
             unit = Unit(
                 filters=filters,
                 kernel_size=self.kernel_size if wide else 1,
-                strides=self.strides if i == self._strided_unit and not self._smooths else 1,
+                strides=self.strides if i == self._strided_unit and not steps_apart else 1,
                 dilation_rate=rate if wide else 1,
                 groups=self.groups if wide else 1,
                 activation=style.activation,
@@ -148,6 +149,11 @@ class Geometry(Value):
             return None
         before = self._wide[: self._strided_unit + 1]
         return sum(2 if wide and self.style.factorize else 1 for wide in before) - 1
+
+    @property
+    def pools(self) -> bool:
+        """Whether max-pooling before the body makes the step."""
+        return self.strided and self.style.downsample == "max_pool"
 
     @functools.cached_property
     def projection(self) -> Unit | None:

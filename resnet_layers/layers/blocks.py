@@ -81,6 +81,8 @@ class ResidualBlock(Shaped):
     def residual(self, inputs: Any, training: bool | None = None) -> Any:
         """The path through the convolutions."""
         x = inputs
+        if self._geometry.pools:
+            x = pooling.max_pool(x, self.strides, self.style.data_format)
         for i, unit in enumerate(self.body):
             x = unit(x, training=training)  # last: (B, ceil(H/s), ceil(W/s), output_filters)
             if i == self._geometry.smoothed:

@@ -1,6 +1,8 @@
 """`ClassifierHead`: from the last feature map to one number for each class."""
 
 import functools
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +12,9 @@ from resnet_layers.layers import _identifiers, _shapes
 from resnet_layers.layers._batches import takes_none
 from resnet_layers.layers._composite import Composite
 from resnet_layers.layers._layout import Layout
+
+# Poolings that leave pixels, which are flattened.
+_FLAT = ("avg2x2", "max2x2")
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -21,10 +26,13 @@ class ClassifierHead(Composite):
 
     Args:
         classes: Number of outputs, positive.
-        pooling: `"avg"` or `"max"` over all pixels, for images of any size; `"avg2x2"` averages
-            2×2 pixels and flattens what is left, for images of one size.
-        hidden_units: Width of a dense layer with ReLU before the last one, positive, or `None`.
-        dropout: Share of features that training drops before the last layer, in [0, 1).
+        pooling: `"avg"` or `"max"` over all pixels, for images of any size; `"avg2x2"` or
+            `"max2x2"` takes the mean or the maximum of 2×2 pixels and flattens what is left, for
+            images of one size.
+        hidden_units: Width of a dense layer with ReLU before the last one, positive; a list of
+            widths for several, as in VGG; or `None`.
+        dropout: Share of features that training drops before the last layer, and after each of
+            several hidden ones, in [0, 1).
         activation: Of the last layer: `None` for logits, `"softmax"`, `"sigmoid"`, or another
             name or registered function.
         kernel_regularizer: Regularizer of the dense kernels: a name, a config, an object or `None`.
@@ -39,7 +47,7 @@ class ClassifierHead(Composite):
         `(batch, classes)`
 
     Raises:
-        ValueError: If a value is out of range, or if `pooling="avg2x2"` meets unknown sizes.
+        ValueError: If a value is out of range, or if a pooling of 2×2 meets unknown sizes.
         TypeError: If a value has the wrong type.
 
     Example:
@@ -48,7 +56,8 @@ class ClassifierHead(Composite):
     TensorShape([2, 10])
 
     Reference:
-        He et al., Deep Residual Learning for Image Recognition, 2015, table 1 (last row).
+        He et al., Deep Residual Learning for Image Recognition, 2015, table 1 (last row);
+        Simonyan and Zisserman, Very Deep Convolutional Networks, 2014, table 1 (hidden layers).
     """
 
     def __init__(
@@ -56,7 +65,7 @@ class ClassifierHead(Composite):
         classes: int,
         *,
         pooling: str = "avg",
-        hidden_units: int | None = None,
+        hidden_units: int | Sequence[int] | None = None,
         dropout: float = 0.0,
         activation: Any = None,
         kernel_regularizer: Any = None,
@@ -71,10 +80,10 @@ class ClassifierHead(Composite):
         )
         self.layout = Layout(self.rank, self.data_format)
         self.classes = checks.integer("classes", classes)
-        self.pooling = checks.choice("pooling", pooling, ("avg", "max", "avg2x2"))
-        self.hidden_units = (
-            None if hidden_units is None else checks.integer("hidden_units", hidden_units)
-        )
+        self.pooling = checks.choice("pooling", pooling, ("avg", "max", *_FLAT))
+        several = isinstance(hidden_units, list | tuple)
+        check: Any = checks.integers if several else checks.integer
+        self.hidden_units = None if hidden_units is None else check("hidden_units", hidden_units)
         self.dropout = checks.fraction("dropout", dropout)
         self.activation = _identifiers.checked_activation(activation)
         self.kernel_regularizer = _identifiers.checked(
@@ -85,11 +94,11 @@ class ClassifierHead(Composite):
             "trainable": self.trainable,
         }
         layers = keras.layers
-        kinds = {"avg": "GlobalAverage", "max": "GlobalMax", "avg2x2": "Average"}
+        kinds = {"avg": "GlobalAverage", "max": "GlobalMax", "avg2x2": "Average", "max2x2": "Max"}
         pool = getattr(layers, f"{kinds[self.pooling]}Pooling{self.rank}D")
         named: dict[str, Any] = {"data_format": self.data_format, "name": "pool", **exact}
         self.pool: tuple[keras.layers.Layer, ...]
-        if self.pooling == "avg2x2":
+        if self.pooling in _FLAT:
             flatten = layers.Flatten(self.data_format, name="flatten", **exact)
             self.pool = (pool(2, padding="same", **named), flatten)
         else:
@@ -97,26 +106,37 @@ class ClassifierHead(Composite):
         dense = functools.partial(
             layers.Dense, kernel_regularizer=_identifiers.copied(self.kernel_regularizer), **exact
         )
-        self.hidden = (
-            dense(self.hidden_units, activation="relu", name="hidden")
+        widths: Any = self.hidden_units if several else ()
+        self.hidden: Any = (
+            tuple(
+                dense(units, activation="relu", name=f"hidden{i}")
+                for i, units in enumerate(widths, start=1)
+            )
+            if several
+            else dense(self.hidden_units, activation="relu", name="hidden")
             if self.hidden_units
             else None
         )
-        self.drop = layers.Dropout(self.dropout, name="drop", **exact) if self.dropout else None
+        drop = functools.partial(layers.Dropout, self.dropout, **exact)
+        between = range(1, len(widths)) if self.dropout else ()
+        self.hidden_drops = tuple(drop(name=f"drop{i}") for i in between)
+        self.drop = drop(name="drop") if self.dropout else None
         self.dense = dense(
             self.classes, activation=_identifiers.copied(self.activation), name="dense"
         )
         self.input_spec = keras.InputSpec(ndim=self.layout.ndim)
 
     def in_turn(self) -> list[Any]:
-        optional = (layer for layer in (self.hidden, self.drop) if layer is not None)
-        return [*self.pool, *optional, self.dense]
+        hidden = self.hidden if isinstance(self.hidden, tuple) else (self.hidden,)
+        pairs = itertools.zip_longest(hidden, (*self.hidden_drops, self.drop))
+        inner = [layer for pair in pairs for layer in pair if layer is not None]
+        return [*self.pool, *inner, self.dense]
 
     def build(self, input_shape: Any) -> None:
         input_shape = self._check_shape(input_shape)
         super().build(input_shape)
         axes = [self.layout.channel_axis]
-        axes += self.layout.pixel_axes if self.pooling == "avg2x2" else ()
+        axes += self.layout.pixel_axes if self.pooling in _FLAT else ()
         self.input_spec = keras.InputSpec(
             ndim=self.layout.ndim, axes={i: input_shape[i] for i in axes}
         )
@@ -137,11 +157,11 @@ class ClassifierHead(Composite):
 
     def _check_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         input_shape = _shapes.batch_shape(self, input_shape, self.layout)
-        if self.pooling == "avg2x2" and None in input_shape[1:]:
+        if self.pooling in _FLAT and None in input_shape[1:]:
             sizes = " and ".join(self.layout.pixels(self.layout.names))
             raise ValueError(
                 f"The input of ClassifierHead '{self.name}' must have a known {sizes} for "
-                f"pooling='avg2x2'. Received: input_shape={input_shape}"
+                f"pooling={self.pooling!r}. Received: input_shape={input_shape}"
             )
         return input_shape
 

@@ -64,6 +64,8 @@ class BlockStyle:
             squeeze-and-excitation, `"eca"` for efficient channel attention, or `None`.
         attention_ratio: Share of the channels that squeeze-and-excitation keeps in between, in
             (0, 1], rounded to a multiple of 8.
+        downsample: What makes the step of a block: `"strides"` of a convolution, or `"max_pool"`,
+            max-pooling of as many pixels before the block, as in VGG. Needs `shortcut="none"`.
         anti_aliasing: What makes the step of a strided convolution instead, after its
             activation, and of the stem's pooling: `"blur"`, `"average"`, or `None`.
         zero_init_last: Whether the last normalization of each block starts with scale 0, so that
@@ -79,7 +81,8 @@ class BlockStyle:
     Raises:
         ValueError: If a value is not among those listed; if `zero_init_last` meets
             `shortcut="none"`, where every block would output a constant, or no normalization to
-            scale; if `factorize` meets another rank than 3; or if `folded` meets another
+            scale; if `downsample="max_pool"` meets shortcuts or anti-aliasing; if `factorize`
+            meets another rank than 3; or if `folded` meets another
             normalization than that of batches.
         TypeError: If a value has the wrong type.
 
@@ -95,7 +98,8 @@ class BlockStyle:
         of Tricks, 2018, section 4.2 (shortcut D); Hu et al., Squeeze-and-Excitation, 2017; Wang
         et al., ECA-Net, 2019; Zhang, Making Convolutional Networks Shift-Invariant Again, 2019;
         Qiao et al., Weight Standardization, 2019; Tran et al., A Closer Look at Spatiotemporal
-        Convolutions, 2017 (factorized).
+        Convolutions, 2017 (factorized); Simonyan and Zisserman, Very Deep Convolutional Networks,
+        2014, table 1 (max-pooling).
     """
 
     activation: Any = "relu"
@@ -114,6 +118,7 @@ class BlockStyle:
     shortcut: str = "B"
     normalize_shortcut: bool = True
     shortcut_kernel_size: int = 1
+    downsample: str = "strides"
     attention: str | None = None
     attention_ratio: float = 1 / 16
     anti_aliasing: str | None = None
@@ -141,6 +146,7 @@ class BlockStyle:
             "strides_on": ("3x3", "first"),
             "strided_block": ("first", "last"),
             "shortcut": ("A", "B", "C", "D", "none"),
+            "downsample": ("strides", "max_pool"),
             "attention": ("se", "eca", None),
             "anti_aliasing": ("blur", "average", None),
             "rank": (1, 2, 3),
@@ -177,6 +183,13 @@ class BlockStyle:
                 "`folded` must be False where `normalization` is not that of batches, since no "
                 "kernel can hold another one. "
                 f"Received: folded=True, normalization={self.normalization!r}"
+            )
+        if self.downsample == "max_pool" and (self.shortcut != "none" or self.anti_aliasing):
+            raise ValueError(
+                "`downsample` must be 'strides' with shortcuts or anti-aliasing, which make the "
+                "step, too. "
+                f"Received: downsample='max_pool', shortcut={self.shortcut!r}, "
+                f"anti_aliasing={self.anti_aliasing!r}"
             )
         if self.factorize and self.rank != 3:
             raise ValueError(
@@ -284,6 +297,8 @@ STYLES: dict[str, BlockStyle] = {
     ),
     # He et al. 2015, section 4.2: the networks for CIFAR-10.
     "cifar": BlockStyle(shortcut="A"),
+    # Simonyan and Zisserman 2014, section 2.1.
+    "vgg": BlockStyle(normalization=None, use_bias=True, shortcut="none", downsample="max_pool"),
     # Keras defaults, as a network written by hand with stock layers has them.
     "article": BlockStyle(
         epsilon=1e-3,

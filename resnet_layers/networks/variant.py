@@ -196,8 +196,9 @@ class Variant:
                 first_dilation_rate=None if before == rate else _one(before),
                 style=style.child(i + 1),
             )
-            # Where the stem makes the channels already, an identity is the shortcut.
-            projection = i > 0 or bottleneck[i] or channels != width or style.shortcut == "C"
+            # Where the stem makes the shape already, an identity is the shortcut.
+            changes = channels != width or max(step) > 1
+            projection = i > 0 or bottleneck[i] or changes or style.shortcut == "C"
             yield Stage(geometry, blocks[i], projection, widths[i])
 
     def _for_each(self, name: str, one: tuple[type, ...]) -> Sequence[Any]:

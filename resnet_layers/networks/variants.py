@@ -30,6 +30,13 @@ class Row:
     fields: dict[str, Any]
 
     @property
+    def image_size(self) -> tuple[int, ...]:
+        """Pixels along each axis of the images that it was published for."""
+        if self.rank == 3:
+            return (16, 112, 112)
+        return (32 if self.style in ("cifar", "article") else 224,) * self.rank
+
+    @property
     def rank(self) -> int:
         """Number of pixel axes."""
         return int(self.fields.get("rank", 2))
@@ -139,6 +146,13 @@ def _cifar(blocks: int, parameters: int) -> Row:
         filters=(16, 32, 64),
         stem={"filters": 16, "kernel_size": 3, "strides": 1, "pooling": None},
     )
+
+
+def _paper(blocks: tuple[int, ...], parameters: int, **fields: Any) -> Row:
+    """Where torchvision strides in the 3×3, the paper does in the first 1×1."""
+    source = "He et al. 2015, arXiv:1512.03385, table 1"
+    fields = {"bottleneck": True, "strides_on": "first", **fields}
+    return _row(blocks, parameters, "torchvision", source, **fields)
 
 
 # fmt: off
@@ -261,6 +275,20 @@ VARIANTS: dict[str, Row] = {
     "cifar_resnet56": _cifar(9, 917_368),
     "cifar_resnet110": _cifar(18, 1_792_312),
     "cifar_resnet1202": _cifar(200, 19_485_624),
+    # He et al. 2015, table 1 and figure 3, and the network that it is compared with
+    "paper_resnet18": _paper(_18, 11_515_688, **_BASIC, shortcut="A"),
+    "paper_resnet34": _paper(_50, 21_623_848, **_BASIC, shortcut="A"),
+    "paper_resnet50": _paper(_50, 25_557_032),
+    "paper_resnet101": _paper(_101, 44_549_160),
+    "paper_resnet152": _paper(_152, 60_192_808),
+    "plain34": _paper(_50, 21_623_848, **_BASIC, shortcut="none"),
+    "vgg19": _row(
+        (1, 2, 2, 2), 143_667_240, "vgg", "Simonyan and Zisserman 2014, arXiv:1409.1556, table 1, column E",
+        filters=(128, 256, 512, 512),
+        strides=(2, 2, 2, 2),
+        stem={"filters": 64, "kernel_size": 3, "strides": 1, "hidden_filters": (64,), "pooling": None},
+        head={"pooling": "max2x2", "hidden_units": (4096, 4096), "dropout": 0.5},
+    ),
     "article_resnet34": _row(
         _50, 22_067_048, "article", "the network of `resnet_layers.ResNet34`, at 32×32 pixels",
         head={"pooling": "avg2x2", "hidden_units": 512},

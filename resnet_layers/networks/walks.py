@@ -83,6 +83,10 @@ def of_block(walk: Walk, path: Path, x: int, block: Geometry, converts: bool) ->
     if style.preactivation:
         x = of_normalization(walk, (*path, "preactivation"), x, style, style.activation)
     activated = x
+    if block.pools:
+        steps = style.layout.spread(block.strides)
+        pixels = [-(-n // step) for n, step in zip(walk.shape(x)[:-1], steps, strict=True)]
+        x = walk.pooling((*path, "pool"), x, [Window(step, step) for step in steps], pixels)
     for i, unit in enumerate(block.units):
         x = of_unit(walk, (*path, f"conv{i + 1}"), x, unit)
         if i == block.smoothed and (block.strided or style.anti_aliasing == "blur"):
@@ -185,18 +189,21 @@ def of_head(
     *,
     classes: int,
     pooling: str = "avg",
-    hidden_units: int | None = None,
+    hidden_units: int | Sequence[int] | None = None,
     activation: Any = None,
     **_: Any,
 ) -> int:
     """A `ClassifierHead`."""
-    if pooling == "avg2x2":
+    if pooling in ("avg2x2", "max2x2"):
         x = walk.flatten((*path, "flatten"), _pooled(walk, (*path, "pool"), x, 2, 2, "same"))
     else:
         x = walk.all_pixels((*path, "pool"), x)
-    if hidden_units:
-        x = walk.dense((*path, "hidden"), x, hidden_units)
-        x = walk.pointwise((*path, "relu"), "activation", x)
+    hidden = {"hidden": hidden_units} if isinstance(hidden_units, int) else {}
+    if isinstance(hidden_units, Sequence):
+        hidden = {f"hidden{i}": units for i, units in enumerate(hidden_units, start=1)}
+    for name, units in hidden.items():
+        x = walk.dense((*path, name), x, units)
+        x = walk.pointwise((*path, f"{name}_relu"), "activation", x)
     x = walk.dense((*path, "dense"), x, classes)
     return x if activation is None else walk.pointwise((*path, "activation"), "activation", x)
 

@@ -316,10 +316,45 @@ def profile(
         all_layers: Show every layer.
         format: How to print it.
     """
-    if model.endswith(".keras"):
-        errors.check_there("model file", Path(model))
-    chosen = (image_size, batch, dtype, convention, depth, format, all_layers)
-    return int(_module("profile").run(model, *chosen))
+    return _profile(
+        [model], image_size, batch, dtype, convention, format, None if all_layers else depth
+    )
+
+
+@app.command(sort_key=9)
+def compare(
+    *models: str,
+    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    batch: Annotated[int, INTEGER] = 1,
+    dtype: str | None = None,
+    convention: Convention = "macs",
+    format: Table = "text",  # noqa: A002 (the name of the option)
+) -> int:
+    """Networks side by side.
+
+    Prints layers, parameters, multiply-adds, activations, memory and receptive field of each.
+
+        resnet-layers compare vgg19 plain34 resnet34
+
+    Args:
+        models: Names from `resnet-layers list`, or files that `train` or `convert` wrote.
+        image_size: Pixels of each axis of the images, or one number for all; without it, those
+            that each network was made or published for.
+        batch: Number of images.
+        dtype: Policy that bytes are counted for; without it, that of each model, or float32.
+        convention: What is counted as an operation.
+        format: How to print it.
+    """
+    if not models:
+        raise InputError("`MODELS` must be one name or file, or several. Received: none")
+    return _profile(list(models), image_size, batch, dtype, convention, format)
+
+
+def _profile(models: list[str], *how: Any) -> int:
+    for model in models:
+        if model.endswith(".keras"):
+            errors.check_there("model file", Path(model))
+    return int(_module("profile").run(models, *how))
 
 
 @app.command(name="list", sort_key=7)

@@ -1,32 +1,45 @@
 # ruff: noqa: T201 (printing is what commands are for)
-"""`profile`: what a network costs, by its name or from its file."""
+"""`profile` and `compare`: what networks cost, by their names or from their files."""
 
 from pathlib import Path
 from typing import Any
 
+from resnet_layers.analysis.comparison import compare
 from resnet_layers.analysis.profile import profile
 from resnet_layers.networks import variants
 from resnet_layers.shell import classifier, errors
 
 
 def run(
-    model: str,
+    models: list[str],
     image_size: list[int] | None,
     batch: int,
     dtype: str | None,
     convention: str,
-    depth: int,
     format: str,  # noqa: A002 (the name of the option)
-    all_layers: bool,
+    *depth: int | None,
 ) -> int:
-    """Prints a network's parameters, multiply-adds, memory and receptive fields."""
-    network: Any = classifier.open_model(Path(model)) if model.endswith(".keras") else model
+    """Prints parameters, multiply-adds, memory and receptive fields of networks.
+
+    Args:
+        models: Names or files.
+        image_size: Pixels of each axis, or one number for all.
+        batch: Number of images.
+        dtype: Policy, or `None`.
+        convention: What counts as an operation.
+        format: How to print it.
+        *depth: How deep the tree of one network is; nothing to compare several.
+    """
+    networks: list[Any] = [
+        classifier.open_model(Path(model)) if model.endswith(".keras") else model
+        for model in models
+    ]
     with errors.values():
-        shape = None if image_size is None else _shape(network, image_size)
-        found = profile(network, shape, batch, dtype, convention)
-        shown = None if all_layers else depth
+        shape = None if image_size is None else _shape(networks[0], image_size)
+        how = (shape, batch, dtype, convention)
+        found: Any = profile(networks[0], *how) if depth else compare(networks, *how)
         writers = {"csv": found.to_csv, "json": found.to_json, "markdown": found.to_markdown}
-        print(writers.get(format, found.text)(shown).rstrip("\n"))
+        print(writers.get(format, found.text)(*depth).rstrip("\n"))
     return 0
 
 

@@ -29,7 +29,9 @@ class Dialect:
         title: Whose names they are.
         layers: The name of a layer for its role. Fields in braces count: `s` stages, `b` blocks
             and `i` convolutions, from 0 or as the digit behind them says; `slot` and `slot1` are
-            places in a sequence of convolution, normalization and activation.
+            places in a sequence of convolution, normalization and activation; `k1` counts a
+            stage's convolutions from 1, and `place` what comes before one in VGG: convolutions,
+            activations and poolings.
         parts: How the names of a part begin, as regular expressions.
         first_stage: The number of the first stage.
         variables: The name of a variable for that in Keras.
@@ -38,6 +40,7 @@ class Dialect:
         styles: Names of the styles that the networks of this source have.
         varying: Fields of the style that the networks differ in, though not their names.
         told: Fields that its own networks can be told to have otherwise, with equal tensors.
+        biased: Whether its convolutions have biases.
     """
 
     title: str
@@ -50,6 +53,7 @@ class Dialect:
     styles: tuple[str, ...]
     varying: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()
+    biased: bool = False
 
     @property
     def is_torch(self) -> bool:
@@ -174,7 +178,46 @@ KERAS = Dialect(
 )
 KERAS_V2 = dataclasses.replace(KERAS, styles=("keras_v2",))
 
-_OF_KERAS_APPLICATIONS = re.compile(r"(.*/)?(conv1_conv|conv\d_block\d+_\d_conv)/kernel(:0)?")
+TORCHVISION_VGG = Dialect(
+    title="torchvision",
+    layers={
+        "deep_stem_hidden.convolution": "features.{place}",
+        "deep_stem.convolution": "features.{place}",
+        "stem.convolution": "features.{place}",
+        "body.convolution": "features.{place}",
+        "hidden_layer": "classifier.{slot}",
+        "classifier": "classifier.{slot}",
+    },
+    # How many features a stage has is not in their names.
+    parts={"head": r"classifier\."},
+    first_stage=1,
+    variables=TORCH_VARIABLES,
+    separator=".",
+    styles=("vgg",),
+    biased=True,
+)
+
+KERAS_VGG = Dialect(
+    title="keras.applications",
+    layers={
+        "deep_stem_hidden.convolution": "block1_conv{k1}",
+        "deep_stem.convolution": "block1_conv{k1}",
+        "stem.convolution": "block1_conv{k1}",
+        "body.convolution": "block{s}_conv{k1}",
+        "hidden_layer": "fc{i1}",
+        "classifier": "predictions",
+    },
+    parts={"stem": r"block1_", "stage": r"block(\d+)_", "head": r""},
+    first_stage=2,
+    variables=KERAS_VARIABLES,
+    separator="/",
+    styles=("vgg",),
+    biased=True,
+)
+
+_OF_KERAS_APPLICATIONS = re.compile(
+    r"(.*/)?(conv1_conv|conv\d_block\d+_\d_conv|block\d_conv\d)/kernel(:0)?"
+)
 
 
 def looks_like_keras(names: Any) -> bool:

@@ -170,6 +170,8 @@ def _value(row: NamedTensor, value: np.ndarray) -> Any:
     value = np.array(value, dtype, copy=True if order == sorted(order) else None)
     if value.shape != row.shape:
         value = _for_channels(value, row.shape[row.channel_axis], row.channel_axis)
+    if row.pixels:
+        value = row.from_vector(value)
     # The backend transposes on all cores.
     value = keras.ops.transpose(value, row.axes) if row.transposes else value
     shape = row.variable.shape

@@ -1,6 +1,7 @@
 """From the geometry of a model to the tensors that its weights are: names, shapes, variables."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,13 +25,27 @@ _READS_INPUT = ("stem.convolution", "deep_stem_hidden.convolution")
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A layer with variables of its own, its role, and the numbers of stage, block and layer."""
+    """A layer with variables of its own, its role, and its numbers.
+
+    Args:
+        role: What it is in the network.
+        layer: The layer.
+        s: Number of its stage.
+        b: Number of its block.
+        i: Its number in that.
+        k: Number of convolutions before it in the stem or the stage.
+        place: Number of convolutions, activations and poolings before it in VGG.
+        pixels: Sizes of the map that it reads as one vector, or nothing.
+    """
 
     role: str
     layer: Any
     s: int = 0
     b: int = 0
     i: int = 0
+    k: int = 0
+    place: int = 0
+    pixels: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +60,8 @@ class NamedTensor:
         variable: The variable that takes it, or `None` for a counter.
         transposes: Whether the source has the axes of a kernel in torch's order.
         reads_input: Whether it is the kernel that meets the channels of the image.
+        pixels: Sizes of the map that a dense kernel reads as one vector: torch has its channels
+            before them, Keras behind.
     """
 
     name: str
@@ -54,6 +71,7 @@ class NamedTensor:
     variable: Any
     transposes: bool = False
     reads_input: bool = False
+    pixels: tuple[int, ...] = ()
 
     @property
     def is_convolution_bias(self) -> bool:
@@ -82,8 +100,20 @@ class NamedTensor:
         axis = self.channel_axis
         return (*self.shape[:axis], channels, *self.shape[axis + 1 :])
 
+    def from_vector(self, value: np.ndarray) -> np.ndarray:
+        """A kernel in torch's layout with the channels of what it reads behind the pixels."""
+        outputs, inputs = value.shape
+        maps = value.reshape(outputs, inputs // math.prod(self.pixels), *self.pixels)
+        return np.moveaxis(maps, 1, -1).reshape(value.shape)
+
     def to_source(self, value: np.ndarray) -> np.ndarray:
         """A value of the variable in the layout of the source."""
+        if self.pixels:  # (pixels, channels, outputs) to (outputs, channels, pixels)
+            inputs, outputs = value.shape
+            maps = value.reshape(*self.pixels, -1, outputs)
+            return np.ascontiguousarray(
+                np.moveaxis(maps, (-1, -2), (0, 1)).reshape(outputs, inputs)
+            )
         pixels = len(self.shape) - value.ndim  # a dense layer can be a convolution of one pixel
         value = value.reshape((1,) * pixels + value.shape)
         return np.ascontiguousarray(value.transpose(np.argsort(self.axes)))
@@ -91,6 +121,8 @@ class NamedTensor:
 
 def torch_dialect(model: Parts) -> Dialect:
     """The names that torch's users have for the weights of such a network."""
+    if _is_vgg(model):
+        return dialects.TORCHVISION_VGG
     if is_preactivated(model):
         return dialects.TIMM_V2
     return (
@@ -102,12 +134,19 @@ def torch_dialect(model: Parts) -> Dialect:
 
 def keras_dialect(model: Parts) -> Dialect:
     """The names of keras.applications for the weights of such a network."""
+    if _is_vgg(model):
+        return dialects.KERAS_VGG
     return dialects.KERAS_V2 if is_preactivated(model) else dialects.KERAS
 
 
 def is_preactivated(model: Parts) -> bool:
     """Whether its blocks start with normalization and activation."""
     return any(style.preactivation for style in _styles(model))
+
+
+def _is_vgg(model: Parts) -> bool:
+    """Whether max-pooling makes the steps of its stages."""
+    return any(style.downsample == "max_pool" for style in _styles(model))
 
 
 def _styles(model: Parts) -> list[styles.BlockStyle]:
@@ -137,14 +176,36 @@ def named_tensors(model: Parts, dialect: Dialect, skip: tuple[str, ...] = ()) ->
         ValueError: If the dialect has no name for a layer.
     """
     chosen = {name: part for name, part in named_parts(model).items() if name not in skip}
-    rows = []
-    for name, part in chosen.items():
-        if part is not None:
+    rows, before = [], 0
+    for s, (name, part) in enumerate(named_parts(model).items()):
+        if part is not None and name in chosen:
             _check_part(name, part)
-            planned = [row for unit in _units(name, part) for row in _rows(name, unit, dialect)]
+            units = _counted(_units(name, part), before, s)
+            planned = [row for unit in units for row in _rows(name, unit, dialect)]
             _check_complete(name, part, planned)
             rows += planned
+        before += _convolutions(part)
     return rows
+
+
+def _counted(units: Iterator[Unit], before: int, poolings: int) -> Iterator[Unit]:
+    """Units with the numbers of what comes before them."""
+    k = 0
+    for unit in units:
+        if unit.role.endswith(".convolution"):
+            yield dataclasses.replace(unit, k=k, place=2 * (before + k) + poolings)
+            k += 1
+        else:
+            yield unit
+
+
+def _convolutions(part: Any) -> int:
+    """Number of convolutions in a stem or a stage, but for those of shortcuts."""
+    if isinstance(part, Stem):
+        return len(part.hidden) + 1
+    return (
+        sum(len(block.body) for block in part.block_layers) if isinstance(part, ResNetStage) else 0
+    )
 
 
 def _check_part(name: str, part: Any) -> None:
@@ -177,15 +238,31 @@ def _units(name: str, part: Any) -> Iterator[Unit]:
     elif name == "norm":
         yield from _normalization_units("final_norm", part)
     elif name == "head":
-        yield from (
-            Unit(role, layer)
-            for role, layer in (("hidden", part.hidden), ("classifier", part.dense))
-            if layer is not None
-        )
+        yield from _head_units(part)
     else:
         for b, block in enumerate(part.block_layers):
             for unit in _block_units(block):
                 yield dataclasses.replace(unit, b=b, s=int(name.removeprefix("stage")) - 1)
+
+
+def _head_units(head: ClassifierHead) -> Iterator[Unit]:
+    several = head.hidden if isinstance(head.hidden, tuple) else ()
+    pixels = _flattened(head)
+    for i, layer in enumerate(several):
+        yield Unit("hidden_layer", layer, i=i, pixels=() if i else pixels)
+    if head.hidden is not None and not isinstance(head.hidden, tuple):
+        yield Unit("hidden", head.hidden)
+    yield Unit("classifier", head.dense, i=len(several), pixels=() if several else pixels)
+
+
+def _flattened(head: ClassifierHead) -> tuple[int, ...]:
+    """Sizes of the map that is made one vector."""
+    if head.pooling != "max2x2":
+        return ()
+    axes = head.input_spec.axes
+    ndim = head.layout.ndim
+    sizes = {axis % ndim: size for axis, size in axes.items()}
+    return tuple(-(-sizes[axis] // 2) for axis in head.layout.pixel_axes)
 
 
 def _stem_units(stem: Stem) -> Iterator[Unit]:
@@ -243,6 +320,8 @@ def _rows(part: str, unit: Unit, dialect: Dialect) -> Iterator[NamedTensor]:
         b1=unit.b + 1,
         i1=unit.i + 1,
         i2=unit.i + 2,
+        k1=unit.k + 1,
+        place=unit.place,
         slot=3 * unit.i,
         slot1=3 * unit.i + 1,
     )
@@ -259,6 +338,7 @@ def _rows(part: str, unit: Unit, dialect: Dialect) -> Iterator[NamedTensor]:
             role=unit.role,
             variable=variable,
             transposes=transposes,
+            pixels=unit.pixels if transposes else (),
             reads_input=unit.role in _READS_INPUT and unit.i == 0 and variable.name == "kernel",
         )
     if dialect.is_torch and isinstance(unit.layer, keras.layers.BatchNormalization):

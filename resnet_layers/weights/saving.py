@@ -18,12 +18,12 @@ def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:
     """Writes the weights of a network with timm's names and layout, in float32.
 
     timm and torchvision load the file strictly into the network of the same geometry, and
-    `load_weights_from` reads float32 variables back bit for bit. Video networks get
+    `load_weights_from` reads float32 variables back bit for bit. Video networks and VGG get
     torchvision's names.
 
     Args:
-        model: A network of the package's parts, without biases in convolutions and without
-            hidden units in its head, for which torch's networks have no names.
+        model: A network of the package's parts. But for VGG it has no biases in convolutions and
+            no hidden units in its head, for which torch's networks have no names.
         path: File to write, which ends in `.safetensors`. A file that is there already is
             replaced once the new one is whole.
 
@@ -47,7 +47,7 @@ def save_torch_weights(model: Parts, path: str | os.PathLike[str]) -> None:
     dialect = plan.torch_dialect(model)
     rows = plan.named_tensors(model, dialect)
     biases = [row.name for row in rows if row.is_convolution_bias]
-    if biases:
+    if biases and not dialect.biased:
         raise ValueError(
             f"`model` must have no biases in its convolutions, since {dialect.title}'s networks "
             f"have none. Received: {checks.some(biases, str)}"

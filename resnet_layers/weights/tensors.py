@@ -42,7 +42,7 @@ def of_mapping(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def of_keras_model(model: keras.Model) -> dict[str, Tensor]:
-    """The variables of a ResNet of keras.applications, or of a model around one.
+    """The variables of a ResNet or VGG of keras.applications, or of a model around one.
 
     Raises:
         ValueError: If the model holds no such network, or if two names are the same.
@@ -54,8 +54,8 @@ def of_keras_model(model: keras.Model) -> dict[str, Tensor]:
     ]
     if not looks_like_keras(name for name, _ in named):
         raise ValueError(
-            "`source` must hold a ResNet or ResNetV2 of keras.applications where it is a Keras "
-            f"model. Received: source={model!r}"
+            "`source` must hold a ResNet, ResNetV2 or VGG of keras.applications where it is a "
+            f"Keras model. Received: source={model!r}"
         )
     return unique(named)
 

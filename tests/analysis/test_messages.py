@@ -6,7 +6,9 @@ import keras
 import pytest
 
 import resnet_layers as rl
+from resnet_layers.analysis.comparison import compare
 from resnet_layers.analysis.profile import profile
+from resnet_layers.analysis.twins import plain_twin, vgg_twin
 from tests.support.messages import Row, check, ids, missing
 
 WING = "analysis"
@@ -111,6 +113,43 @@ ERRORS: list[Row] = [
         ValueError,
         "`name` must be that of a part, such as 'stem', 'stage1', 'stage2', 'stage3', 'stage4', "
         "'head'. Received: name='body'",
+    ),
+    (
+        lambda: compare("resnet18"),
+        TypeError,
+        "`models` must be a list of models. Received: models='resnet18'",
+    ),
+    (
+        lambda: compare([]),
+        ValueError,
+        "`models` must have at least one model. Received: models=[]",
+    ),
+    (
+        lambda: plain_twin(keras.Sequential(name="mine")),
+        TypeError,
+        "`model` must be a name or a ResNet. Received: model=<Sequential name=mine, built=False>",
+    ),
+    (
+        lambda: plain_twin(rl.ResNet.from_variant("cifar_resnet20"), classes=10),
+        TypeError,
+        "Overrides must be left out with a model, whose twin is as it is. Received: classes",
+    ),
+    (
+        lambda: vgg_twin("resnet18", match="width"),
+        ValueError,
+        "`match` must be one of 'depth', 'parameters', 'macs'. Received: match='width'",
+    ),
+    (
+        lambda: vgg_twin(rl.ResNet.from_variant("resnet18", head=None)),
+        ValueError,
+        "`model` must go from images to a vector, such as a number for each class. "
+        "Received: resnet18, from (224, 224, 3) to (7, 7, 512)",
+    ),
+    (
+        lambda: vgg_twin(rl.ResNet.from_variant("resnet18", blocks=(1,), filters=(64,))),
+        ValueError,
+        "`model` must have at least 8 layers with weights for the 2 poolings of its twin. "
+        "Received: resnet18 with 4",
     ),
     (
         lambda: profile("resnet18").text(-1),

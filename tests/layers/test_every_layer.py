@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 import resnet_layers as rl
-from tests.support.cases import CASES, CASES_BY_NAME, STYLE, Case
+from tests.support.cases import CASES, CASES_BY_NAME, MAX_POOL, STYLE, Case
 from tests.support.randomize import (
     assert_same_weights,
     images,
@@ -83,7 +83,9 @@ def test_cases_leave_no_argument_at_its_default() -> None:
         )
     assert moved == parameters
     fields = rl.BlockStyle.__dataclass_fields__
-    assert {key for key in fields if STYLE[key] != fields[key].default} == set(fields)
+    styles = ({**MAX_POOL.get_config(), **STYLE}, MAX_POOL.get_config())
+    moved_fields = {key for key in fields for style in styles if style[key] != fields[key].default}
+    assert moved_fields == set(fields)
 
 
 @every_case

@@ -256,7 +256,7 @@ ERRORS: list[Row] = [
         lambda: rl.ConvNorm(4, 3, style="zzz"),
         ValueError,
         "There is no style of that name; close names: 'article', 'bit', 'cifar', 'keras', "
-        "'keras_v2', 'timm_v2', 'torchvision'. Received: style='zzz'",
+        "'keras_v2', 'timm_v2', 'torchvision', 'vgg'. Received: style='zzz'",
     ),
     (
         lambda: rl.ConvNorm(4, 3, style=3),
@@ -518,6 +518,12 @@ ERRORS: list[Row] = [
         lambda: rl.BlockStyle(preactivation=1),  # type: ignore[arg-type]
         TypeError,
         "`preactivation` must be True or False. Received: preactivation=1",
+    ),
+    (
+        lambda: rl.BlockStyle(downsample="max_pool"),
+        ValueError,
+        "`downsample` must be 'strides' with shortcuts or anti-aliasing, which make the step, too. "
+        "Received: downsample='max_pool', shortcut='B', anti_aliasing=None",
     ),
     (
         lambda: rl.BlockStyle(factorize=True),

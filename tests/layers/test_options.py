@@ -34,6 +34,7 @@ FIELDS: list[tuple[str, Any, dict[str, Any]]] = [
     ("attention_ratio", 0.5, {"attention": "se"}),
     ("anti_aliasing", "blur", {}),
     ("anti_aliasing", "average", {}),
+    ("downsample", "max_pool", {"shortcut": "none"}),
     ("zero_init_last", True, {}),
     ("kernel_initializer", "zeros", {}),
     ("kernel_regularizer", "l2", {}),

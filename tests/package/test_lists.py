@@ -71,7 +71,7 @@ OTHERS = {
     ("analysis/profile", "'/'.join(path)"),
     ("analysis/profile", "'/'.join(o.path)"),
 }
-LAY_OUT = {"analysis/tables"}  # cells, rows and sizes of tables
+LAY_OUT = {"analysis/tables", "analysis/comparison"}  # cells, rows and sizes of tables
 
 
 def joins(module: str, path: Path) -> set[tuple[str, str]]:

@@ -58,7 +58,17 @@ TINY = Row(
 CHECKING = "A new process opens the network and evaluates it"
 WRITTEN = {"model.keras", "history.csv", "curves.png", "test.json", "report.html", "settings.toml"}
 FILES = {*WRITTEN, "checkpoints"}
-COMMANDS = ("train", "tune", "evaluate", "predict", "export", "convert", "profile", "list")
+COMMANDS = (
+    "train",
+    "tune",
+    "evaluate",
+    "predict",
+    "export",
+    "convert",
+    "profile",
+    "compare",
+    "list",
+)
 COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}
 PREPROCESSING = {"image_size": 8, "mean": [127.0] * 3, "std": [64.0] * 3}
 PUBLISHED = keras.saving.serialize_keras_object(rl.preprocessing("resnet18.a1_in1k"))

@@ -1383,6 +1383,11 @@ OTHERS: list[Row] = [
         "`source` must be a file that exists. Received: source='weights.npz'",
     ),
     (
+        commands.compare,
+        InputError,
+        "`MODELS` must be one name or file, or several. Received: none",
+    ),
+    (
         lambda: commands.profile("resnet18", image_size=[1, 2, 3]),
         InputError,
         "`image_size` must be one number, or one for each of 2 axes. "

@@ -63,6 +63,7 @@ TRAINABLE = VIDEO.replace(
 )
 OPTION_A = TRAINABLE.replace(shortcut="A", padding="symmetric")
 PLAIN = TRAINABLE.replace(shortcut="none", padding="symmetric", activation="gelu")
+MAX_POOL = PLAIN.replace(downsample="max_pool")
 POOLED = OPTION_A.replace(
     shortcut="D", attention="se", anti_aliasing="average", normalization="group"
 )
@@ -185,6 +186,12 @@ CASES = [
     ),
     Case("conv_block_a", rl.ConvBlock, {**BLOCK, "strides": 3, "style": OPTION_A}, (2, 7, 6, 4)),
     Case("conv_block_none", rl.ConvBlock, {**BLOCK, "strides": 3, "style": PLAIN}, (2, 7, 6, 4)),
+    Case(
+        "conv_block_max_pool",
+        rl.ConvBlock,
+        {**BLOCK, "strides": (2, 3), "style": MAX_POOL},
+        (2, 7, 6, 4),
+    ),
     Case("identity_block_pooled", rl.IdentityBlock, {**NEW, "style": POOLED}, (2, 7, 6, 20)),
     Case(
         "identity_block_video",
@@ -327,6 +334,12 @@ CASES = [
             "activation": "softmax",
             "kernel_regularizer": "l2",
         },
+        (2, 3, 5, 6),
+    ),
+    Case(
+        "head_hidden",
+        rl.ClassifierHead,
+        {"classes": 5, "pooling": "max2x2", "hidden_units": (7, 6, 4), "dropout": 0.25},
         (2, 3, 5, 6),
     ),
     Case(

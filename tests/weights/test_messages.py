@@ -218,8 +218,8 @@ TENSORS = (
     "expected, ! does not fit). Received: source=<mapping> with\n"
 )
 FOREIGN = (
-    "`source` must hold a ResNet or ResNetV2 of keras.applications where it is a Keras model. "
-    "Received: source="
+    "`source` must hold a ResNet, ResNetV2 or VGG of keras.applications where it is a Keras "
+    "model. Received: source="
 )
 SOURCE = (
     "`source` must be a path, a mapping from names to arrays, or a Keras model. Received: source="

@@ -102,6 +102,11 @@ def average_dilated(x: Any, rates: Steps, data_format: str) -> Any:
     return x
 
 
+def max_pool(x: Any, strides: Steps, data_format: str) -> Any:
+    """The maximum of each window of `strides` pixels; of what is there, where the last is cut."""
+    return _pool(ops.max_pool, x, strides, strides, "same", data_format=data_format)
+
+
 def max_pool3(x: Any, strides: int, border: float | str | None, data_format: str) -> Any:
     """The maximum of 3 pixels along each axis.
 
