@@ -1,17 +1,14 @@
 """`profile`: what a network costs, layer by layer, without running it."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from resnet_layers.analysis import conventions, fields, subjects, tables
 from resnet_layers.analysis.depths import depth_of
-from resnet_layers.analysis.fields import Field
 from resnet_layers.analysis.parts import Part
 from resnet_layers.analysis.tables import Shown
-from resnet_layers.networks.cost import live_sets
-from resnet_layers.networks.operations import WEIGHTED, Operation, Path
+from resnet_layers.analysis.tree import Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,70 +125,15 @@ def profile(
     """
     subject = subjects.find(model, input_shape, batch, dtype)
     counted = conventions.get(convention)
-    walk, policy = subject.walk, subject.policy
-    item, weight = (_size_of(name) for name in (policy.compute_dtype, policy.variable_dtype))
-    seen, live = fields.fields_of(walk), live_sets(walk)
-    indices = {id(operation): i for i, operation in enumerate(walk)}
-
-    def part(path: Path, operations: list[Operation], parts: tuple[Part, ...]) -> Part:
-        weighted = [o for o in operations if o.kind in WEIGHTED]
-        moved = sum(conventions.bytes_moved(walk, o, batch * item, weight) for o in weighted)
-        params = sum(o.weights for o in operations)
-        statistics = sum(o.statistics for o in operations)
-        field = next(
-            (f for o in reversed(operations) if (f := seen[indices[id(o)]]) is not None), None
-        )
-        return Part(
-            path=path,
-            kind=operations[0].kind if not parts and operations else None,
-            output_shape=subject.shown(operations[-1].shape if operations else walk.image),
-            params=params,
-            trainable=sum(o.weights for o in operations if o.trainable),
-            statistics=statistics,
-            macs=batch * round(sum(counted.of(walk, o) for o in operations)),
-            activations=batch * sum(o.elements for o in operations if o.kind in counted.written),
-            weight_bytes=weight * (params + statistics),
-            live_bytes=batch * item * max((live[indices[id(o)]] for o in operations), default=0),
-            intensity=2 * batch * sum(o.macs for o in weighted) / moved if moved else 0.0,
-            parts=parts,
-            **_of_field(field),
-        )
-
-    def tree(path: Path, operations: list[Operation]) -> Part:
-        depth = len(path)
-        if len(operations) == 1 and operations[0].path == path:
-            return part(path, operations, ())
-        names = dict.fromkeys(operation.path[depth : depth + 1] for operation in operations)
-        inner = tuple(
-            tree(path + name, [o for o in operations if o.path[depth : depth + 1] == name])
-            if name
-            else part((*path, operations[0].kind), operations[:1], ())
-            for name in names
-            if name or len(names) > 1
-        )
-        return part(path, operations, inner)
-
+    walk = subject.walk
     return Profile(
         name=subject.name,
         input_shape=subject.shown(walk.image),
         batch=batch,
-        dtype=policy.name,
+        dtype=subject.policy.name,
         convention=convention,
         layers=depth_of(walk),
-        total=tree((), walk.operations),
+        total=Tree(subject, batch, counted).root(),
         unknown={"/".join(path): kind for path, kind in subject.unknown.items()},
         sees_all=tuple("/".join(o.path) for o in walk if fields.is_passed_over(o)),
     )
-
-
-def _of_field(seen: tuple[Field, ...] | None) -> dict[str, Any]:
-    return {
-        "receptive_field": seen and tuple(field.size for field in seen),
-        "stride": seen and tuple(field.stride for field in seen),
-        "centre": seen and tuple(field.centre for field in seen),
-    }
-
-
-def _size_of(dtype: str) -> int:
-    """Bytes of a number."""
-    return int(re.sub(r"\D", "", dtype)) // 8

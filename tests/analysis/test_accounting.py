@@ -164,7 +164,6 @@ def stock() -> dict[str, Any]:
         "ResNet50": applications.ResNet50(weights=None),
         "VGG19": applications.VGG19(weights=None),
         "MobileNetV2": applications.MobileNetV2(weights=None, alpha=0.35),
-        "DenseNet121": applications.DenseNet121(weights=None),
     }
 
 
@@ -173,7 +172,9 @@ def test_stock_networks_are_followed() -> None:
         found = profile(model)
         assert_counts_variables(found, model)
         assert found.unknown == {}, name
-    assert round(profile(stock()["VGG19"]).macs / 1e9, 1) == 19.6
+        assert (
+            round(found.macs / 1e9, 1) == {"ResNet50": 3.9, "VGG19": 19.6, "MobileNetV2": 0.1}[name]
+        )
 
 
 def test_our_networks_within_others_are_followed() -> None:
@@ -270,8 +271,9 @@ for name, size in json.loads(sys.argv[1]).items():
     shares[name] = profile(model, shape, convention="xla").macs / flops
 print(json.dumps(shares))
 """
-FEW = {"resnet18": 64, "seresnet18": 64, "resnetv2_18d": 64, "cifar_resnet20": 32}
+FEW = {"seresnet18": 64, "cifar_resnet20": 32}
 MANY = {
+    "resnet18": 64, "resnetv2_18d": 64,
     "resnet50": 96,
     "resnet50_gn": 96,
     "resnetv2_50x1_bit": 96,

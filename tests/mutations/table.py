@@ -458,6 +458,27 @@ MUTATIONS = (
         "if (id(leaf), rest) in ():",
     ),
     Mutation(
+        "a-flattened-map-keeps-torchs-order",
+        "weights",
+        "weights/plan.py",
+        "np.moveaxis(maps, 1, -1).reshape(value.shape)",
+        "maps.reshape(value.shape)",
+    ),
+    Mutation(
+        "max-pooling-comes-on-top-of-strides",
+        "layers",
+        "layers/_geometry.py",
+        "steps_apart = self._smooths or self.pools",
+        "steps_apart = self._smooths",
+    ),
+    Mutation(
+        "a-plain-twin-keeps-its-shortcuts",
+        "analysis",
+        "analysis/twins.py",
+        '{**found["style"], "shortcut": "none", "zero_init_last": False}',
+        '{**found["style"], "zero_init_last": False}',
+    ),
+    Mutation(
         "padding-does-not-move-a-field",
         "analysis",
         "analysis/fields.py",

@@ -228,7 +228,8 @@ ERRORS: list[Row] = [
         TypeError,
         "Overrides must be among activation, anti_aliasing, attention, attention_ratio, blocks, "
         "bottleneck, data_format, downsample, dtype, epsilon, factorize, filters, folded, "
-        "group_width, groups, head, kernel_initializer, kernel_regularizer, kernel_size, metadata, momentum, "
+        "group_width, groups, head, kernel_initializer, kernel_regularizer, kernel_size, "
+        "metadata, momentum, "
         "name, normalization, normalize_shortcut, padding, preactivation, rank, reduce_first, "
         "rematerialize, shortcut, shortcut_kernel_size, standardize_kernels, stem, "
         "strided_block, strides, strides_on, style, trainable, use_bias, widths, zero_init_last. "

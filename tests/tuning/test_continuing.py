@@ -144,6 +144,7 @@ def test_a_trial_that_is_killed_goes_on_within_its_epoch(kind: str, tmp_path: Pa
     assert checkpoints(cut) == checkpoints(tmp_path / "whole") == []
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_a_checkpoint_of_something_else_is_not_gone_on_from(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -176,6 +177,7 @@ def test_a_damaged_checkpoint_lets_its_trial_begin_anew(tmp_path: Path) -> None:
     assert Seen.steps[:2] == [(0, 0), (0, 1)]
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_a_trial_of_another_process_is_trained_without_checkpoints(tmp_path: Path) -> None:
     """A chief that was killed gives out again what its workers still train."""
@@ -198,6 +200,7 @@ def test_a_trial_of_another_process_is_trained_without_checkpoints(tmp_path: Pat
     assert checkpoint_files.files(folder) == []
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_a_full_disk_ends_the_search_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -217,6 +220,7 @@ def test_a_full_disk_ends_the_search_and_keeps_the_checkpoint(
     assert search(tmp_path).oracle.trials["0"].status == "COMPLETED"
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_a_trial_that_fails_leaves_no_checkpoint(tmp_path: Path) -> None:
     class Fails(keras.callbacks.Callback):
@@ -228,6 +232,7 @@ def test_a_trial_that_fails_leaves_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoints(tmp_path) == []
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_another_network_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -308,6 +313,7 @@ def test_the_end_of_a_trial_removes_checkpoints_alone(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.share(3)
 @uncompiled()
 def test_without_a_search_batches_are_trained_on_as_they_are(tmp_path: Path) -> None:
     """The winner of a search, say; there is no folder to go on from."""
