@@ -83,8 +83,8 @@ class Comparison:
         counted = conventions.get(first.convention)
         yield f"{counted.heading}: {counted.counts}, for {tables.images(first.batch)}"
         for found in self.profiles:
-            for path, kind in found.unknown.items():
-                yield f"unknown: {path} ({kind}) of {found.name}"
+            for unknown in tables.names_of_unknown(found.unknown):
+                yield f"unknown: {unknown} of {found.name}"
 
 
 def compare(

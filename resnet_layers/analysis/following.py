@@ -1,6 +1,7 @@
 """The operations of any Keras model, found without running it."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class Following:
     walk: Walk
     channels_first: bool = False
     unknown: dict[Path, str] = dataclasses.field(default_factory=dict)
+    _made: list[int] = dataclasses.field(default_factory=list)
     _settled: int = 0
     _counted: set[tuple[int, Path]] = dataclasses.field(default_factory=set)
 
@@ -48,20 +50,18 @@ class Following:
             inputs: Indices of what it reads.
             node: The call in the graph of a model around it, or `None`.
         """
-        handler = _handler(layer)
+        handler, made = _handler(layer), []
         if handler is not None:
-            index = handler(self, path, layer, inputs)
-        elif isinstance(layer, keras.Layer):
-            graph = _graph(layer, [self.keras_shape(i) for i in inputs])
-            index = (
-                self._unknown(path, layer, inputs, node)
-                if graph is None
-                else self._through(path, graph, inputs)
-            )
+            made = [handler(self, path, layer, inputs)]
+        elif not isinstance(layer, keras.Layer):
+            made = [_operation(self, path, layer, inputs, node)]
+        elif _is_functional(layer):
+            made = self._through(path, layer, inputs)
         else:
-            index = _operation(self, path, layer, inputs, node)
+            made = self._traced(path, layer, inputs) or [self._unknown(path, layer, inputs, node)]
         self._settle(path, layer)
-        return index
+        self._made = made
+        return made[0]
 
     def sequence(self, path: Path, layers: Sequence[Any], inputs: Sequence[int]) -> int:
         """Layers in turn, each under its name."""
@@ -89,7 +89,21 @@ class Following:
         shape = self.walked_shape(_shape(self, layer, inputs, node))
         return self.walk.add(Operation(path, kind, tuple(inputs), shape, **of))
 
-    def _through(self, path: Path, model: Any, inputs: Sequence[int]) -> int:
+    def _traced(self, path: Path, layer: Any, inputs: Sequence[int]) -> list[int]:
+        """Through what a layer of somebody's calls; nothing if that is not all of the layer."""
+        graph = _graph(layer, [self.keras_shape(i) for i in inputs])
+        if graph is None:
+            return []
+        walk = Walk(self.walk.image, [*self.walk.operations])
+        alone = Following(walk, self.channels_first, _settled=len(walk.operations))
+        alone._through(path, graph, inputs)
+        alone._settle(path, layer)
+        new = walk.operations[len(self.walk.operations) :]
+        reached = sum(operation.weights + operation.statistics for operation in new)
+        held = sum(math.prod(variable.shape) for variable in layer.weights)
+        return self._through(path, graph, inputs) if reached == held else []
+
+    def _through(self, path: Path, model: Any, inputs: Sequence[int]) -> list[int]:
         """The nodes of a graph of Keras, those first that others read."""
         known = {id(tensor): index for tensor, index in zip(model.inputs, inputs, strict=True)}
         for depth in sorted(model._nodes_by_depth, reverse=True):
@@ -98,8 +112,10 @@ class Following:
                     read = [known[id(tensor)] for tensor in node.arguments.keras_tensors]
                     operation = node.operation
                     index = self.follow((*path, operation.name), operation, read, node)
-                    known |= {id(tensor): index for tensor in node.outputs}
-        return known[id(model.outputs[0])]
+                    several = len(self._made) == len(node.outputs)
+                    made = self._made if several else [index] * len(node.outputs)
+                    known |= dict(zip(map(id, node.outputs), made, strict=True))
+        return [known[id(tensor)] for tensor in model.outputs]
 
     def _unknown(self, path: Path, layer: Any, inputs: Sequence[int], node: Any) -> int:
         self.unknown[path] = type(layer).__name__
@@ -140,11 +156,14 @@ def _leaf(layer: Any, path: Path) -> tuple[Any, Path]:
     return layer, path
 
 
+def _is_functional(layer: Any) -> bool:
+    """Whether a model computes as its graph says."""
+    return hasattr(layer, "_nodes_by_depth") and type(layer).call.__module__.startswith("keras.")
+
+
 def _graph(layer: Any, shapes: Sequence[Any]) -> Any:
-    """The graph of a functional model, or of a built layer of somebody's that calls others."""
+    """The graph of a built layer of somebody's that calls others, or `None`."""
     parts = list(layer._flatten_layers(include_self=False))
-    if hasattr(layer, "_nodes_by_depth") and type(layer).call.__module__.startswith("keras."):
-        return layer
     if not parts or not all(part.built for part in parts):
         return None
     before = [(part, len(part._inbound_nodes)) for part in parts]

@@ -11,7 +11,7 @@ from resnet_layers.analysis import layers as _layers  # noqa: F401 (registers ho
 from resnet_layers.analysis.following import Following
 from resnet_layers.layers._layout import Layout
 from resnet_layers.networks import variants, walks
-from resnet_layers.networks.operations import IMAGE, Path, Shape, Walk
+from resnet_layers.networks.operations import IMAGE, Operation, Path, Shape, Walk
 from resnet_layers.networks.variant import Variant
 
 # Classes of a network that is given by its name.
@@ -76,6 +76,9 @@ def _of_layer(model: Any, input_shape: Any, policy: Any) -> Subject:
         or getattr(getattr(layer, "style", None), "data_format", None) == "channels_first"
         for layer in (model, *model._flatten_layers(include_self=False))
     )
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) > 1 and input_shape is None:
+        return _of_inputs(model, [tuple(x.shape[1:]) for x in inputs], policy, channels_first)
     known = _known_shape(model)
     if known is None and input_shape is None:
         raise ValueError(
@@ -96,6 +99,24 @@ def _of_layer(model: Any, input_shape: Any, policy: Any) -> Subject:
     )
     following.follow((), model, [IMAGE])
     return Subject(model.name, following.walk, policy, channels_first, following.unknown)
+
+
+def _of_inputs(model: Any, shapes: Any, policy: Any, channels_first: bool) -> Subject:
+    """A model of several inputs, the first of which is the image of fields."""
+    if any(None in shape for shape in shapes):
+        raise ValueError(
+            "`model` must have inputs of known sizes where it has several. "
+            f"Received: {model.name}, with inputs of {checks.some(shapes, str)}"
+        )
+    images = [_channels_last(s) if channels_first and len(s) > 1 else s for s in shapes]
+    walk = Walk(images[0])
+    others = [
+        walk.add(Operation((f"input{i}",), "input", (), shape))
+        for i, shape in enumerate(images[1:], start=2)
+    ]
+    following = Following(walk, channels_first=channels_first)
+    following.follow((), model, [IMAGE, *others])
+    return Subject(model.name, walk, policy, channels_first, following.unknown)
 
 
 def _known_shape(model: Any) -> tuple[int | None, ...] | None:

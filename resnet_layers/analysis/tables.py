@@ -121,8 +121,8 @@ class Shown:
                 f"field: without {count} operations that see the whole map, such as "
                 f"{self.sees_all[0]}"
             )
-        for path, kind in self.unknown.items():
-            yield f"unknown: {path} ({kind}), whose operations are not in these numbers"
+        for unknown in names_of_unknown(self.unknown):
+            yield f"unknown: {unknown}, whose operations are not in these numbers"
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int) -> Iterator[str]:
@@ -160,6 +160,13 @@ def as_html(
 def images(count: int) -> str:
     """How many images."""
     return "1 image" if count == 1 else f"{count} images"
+
+
+def names_of_unknown(unknown: dict[str, str]) -> Iterator[str]:
+    """The first layer of each class that nobody knows, and how many there are besides."""
+    for kind in dict.fromkeys(unknown.values()):
+        first, *others = [path for path, its in unknown.items() if its == kind]
+        yield f"{first} ({kind})" + (f" and {len(others)} more" if others else "")
 
 
 def short(number: float) -> str:

@@ -240,6 +240,27 @@ def test_an_unknown_layer_is_named() -> None:
     assert "0+?" in str(found)
 
 
+def test_a_model_of_several_inputs_and_outputs_is_followed() -> None:
+    layers = keras.layers
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    x = layers.Conv2D(4, 3, use_bias=False)(a)
+    inner = keras.Model(a, [x, layers.Flatten()(x)])
+    first, second = inner(b)
+    outer = keras.Model([a, b], [layers.Conv2D(2, 1)(first), layers.Dense(3)(second), x])
+    found = profile(outer)
+    assert found.params == outer.count_params() == 108 + 10 + 144 * 3 + 3
+    assert found.macs == 36 * (108 + 108 + 8) + 144 * 3
+
+
+def test_a_layer_whose_trace_loses_variables_is_unknown() -> None:
+    """Keras' wrapper calls its layer past `__call__`."""
+    images = keras.Input((7, 5))
+    model = keras.Model(images, keras.layers.TimeDistributed(keras.layers.Dense(3))(images))
+    found = profile(model)
+    assert found.unknown == {"time_distributed": "TimeDistributed"}
+    assert found.params == 18
+
+
 def test_nothing_is_made_of_a_network_that_is_not_built() -> None:
     model = keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()])
     found = profile(model, (8, 8, 3))
@@ -273,7 +294,8 @@ print(json.dumps(shares))
 """
 FEW = {"seresnet18": 64, "cifar_resnet20": 32}
 MANY = {
-    "resnet18": 64, "resnetv2_18d": 64,
+    "resnet18": 64,
+    "resnetv2_18d": 64,
     "resnet50": 96,
     "resnet50_gn": 96,
     "resnetv2_50x1_bit": 96,

@@ -48,6 +48,18 @@ ERRORS: list[Row] = [
         "Received: input_shape=None",
     ),
     (
+        lambda: profile(
+            keras.Model(
+                [x := keras.Input((None, 4, 3)), y := keras.Input((4, 4, 3))],
+                keras.layers.Add()([x, y]),
+                name="two",
+            )
+        ),
+        ValueError,
+        "`model` must have inputs of known sizes where it has several. "
+        "Received: two, with inputs of (None, 4, 3), (4, 4, 3)",
+    ),
+    (
         lambda: profile("resnet18", (224, 224)),
         ValueError,
         "`input_shape` must have the axes of the model, without the batch: (None, None, None), "
