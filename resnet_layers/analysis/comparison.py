@@ -75,7 +75,7 @@ class Comparison:
                 tables.short(total.activations),
                 tables.of_bytes(total.weight_bytes),
                 tables.of_bytes(total.live_bytes),
-                tables.spread(total.receptive_field, "all"),
+                tables.spread(total.receptive_field, "-"),
             )
 
     def _notes(self) -> Iterator[str]:

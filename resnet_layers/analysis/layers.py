@@ -247,7 +247,7 @@ def _concatenate(following: Following, path: Path, layer: Any, inputs: Inputs) -
 
 @handles(
     *(layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax),
-    *(Preprocessing, layers.Rescaling),
+    layers.Rescaling,
 )
 def _pointwise(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
     if getattr(layer, "activation", None) is keras.activations.linear:
@@ -277,12 +277,15 @@ def _reshape(following: Following, path: Path, layer: Any, inputs: Inputs) -> in
     return following.makes("reshape", path, layer, inputs, sees_all=True)
 
 
-@handles(layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing)
+@handles(
+    *(layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D),
+    *(layers.Resizing, Preprocessing),
+)
 def _resizing(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
     return following.makes("resizing", path, layer, inputs, sees_all=True)
 
 
-@handles(layers.Sequential if hasattr(layers, "Sequential") else keras.Sequential)
+@handles(keras.Sequential)
 def _sequential(following: Following, path: Path, model: Any, inputs: Inputs) -> int:
     return following.sequence(path, model.layers, inputs)
 

@@ -22,7 +22,7 @@ class Part:
         weight_bytes: Bytes of its variables.
         live_bytes: Most bytes of maps that are kept at once while it runs, for the batch.
         receptive_field: Pixels of the image that a pixel of its last map depends on, along each
-            axis; `None` behind what sees the whole image.
+            axis; `None` behind what sees the whole image or resizes it.
         stride: Pixels of the image from one pixel of that map to the next, along each axis.
         centre: The middle of the first one's receptive field, in pixels from the image's first.
         intensity: Operations, 2 × multiply-adds, of its convolutions and dense layers for each

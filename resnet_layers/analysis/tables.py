@@ -97,7 +97,7 @@ class Shown:
                 short(part.macs) + ("+?" if _holds(part, self.unknown) else ""),
                 short(part.activations),
                 of_bytes(part.live_bytes),
-                spread(part.receptive_field, "all"),
+                spread(part.receptive_field, "-"),
                 spread(part.stride, ""),
             )
 

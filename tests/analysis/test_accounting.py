@@ -252,6 +252,14 @@ def test_a_model_of_several_inputs_and_outputs_is_followed() -> None:
     assert found.macs == 36 * (108 + 108 + 8) + 144 * 3
 
 
+def test_images_are_resized_before_they_are_seen() -> None:
+    layers = [keras.Input((40, 60, 3)), rl.Preprocessing(image_size=32), rl.ConvNorm(4, 3)]
+    found = profile(keras.Sequential(layers))
+    assert found.total.output_shape == (32, 32, 4)
+    assert found.receptive_field is None
+    assert "  -" in found.text(1)
+
+
 def test_a_layer_whose_trace_loses_variables_is_unknown() -> None:
     """Keras' wrapper calls its layer past `__call__`."""
     images = keras.Input((7, 5))
