@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -51,12 +52,14 @@ class Comparison:
     def to_markdown(self) -> str:
         """The table in Markdown."""
         rule = ["---", *["---:"] * (len(self._headings()) - 1)]
-        lines = [f"| {' | '.join(row)} |" for row in (self._headings(), rule, *self._cells())]
+        rows = (self._headings(), rule, *self._cells())
+        lines = [tables.markdown_row(row) for row in rows]
         return "\n".join([*lines, "", *self._notes()])
 
     def _repr_html_(self) -> str:
         """The table for notebooks."""
-        return tables.as_html(self._headings(), self._cells(), 1, self._notes())
+        cells = ((html.escape(name), *others) for name, *others in self._cells())
+        return tables.as_html(self._headings(), cells, 1, self._notes())
 
     def _headings(self) -> tuple[str, ...]:
         counted = conventions.get(self.profiles[0].convention).heading

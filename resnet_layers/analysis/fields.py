@@ -50,7 +50,9 @@ def fields_of(walk: Walk) -> list[Fields]:
         return (Field(0, 1, 1),) * rank if index == IMAGE else found[index]
 
     for operation in walk:
-        read = [of(index) for index in operation.inputs if len(walk.shape(index)) == rank + 1]
+        # What a map is multiplied by weighs it, as attention does.
+        inputs = operation.inputs[:1] if operation.kind == "product" else operation.inputs
+        read = [of(index) for index in inputs if len(walk.shape(index)) == rank + 1]
         if len(operation.shape) != rank + 1 or None in read or not read:
             found.append(None)
         else:

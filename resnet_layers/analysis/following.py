@@ -63,6 +63,11 @@ class Following:
         self._made = made
         return made[0]
 
+    def whole(self, model: Any, inputs: Sequence[int]) -> None:
+        """A whole model, whose outputs are kept."""
+        self.follow((), model, inputs)
+        self.walk.outputs = tuple(self._made)
+
     def sequence(self, path: Path, layers: Sequence[Any], inputs: Sequence[int]) -> int:
         """Layers in turn, each under its name."""
         (x,) = inputs
@@ -217,9 +222,10 @@ _OPERATIONS = {
         *("HardSilu", "Softmax", "LogSoftmax", "Softplus", "Softsign", "Swish", "Tanh", "Mish"),
         *("Exp", "Log", "Sqrt", "Rsqrt", "Square", "Abs", "Absolute", "Negative", "Clip", "Sign"),
     ),
-    "reshape": (
-        *("Reshape", "Moveaxis", "Transpose", "Swapaxes", "Squeeze", "ExpandDims", "Flip"),
-        *("GetItem", "Cast", "Split", "Identity", "StopGradient", "Concatenate", "Stack"),
+    "reshape": ("Reshape", "Squeeze", "ExpandDims", "Identity", "StopGradient"),
+    "rearrangement": (
+        *("Moveaxis", "Transpose", "Swapaxes", "Flip", "GetItem", "Cast", "Split"),
+        *("Concatenate", "Stack"),
     ),
     "padding": ("Pad",),
     "pooling": ("MaxPool", "AveragePool", "AdaptiveAveragePool", "AdaptiveMaxPool"),

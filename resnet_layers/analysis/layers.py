@@ -1,9 +1,11 @@
 """How the maps go through the layers of this package and of Keras."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from resnet_layers.analysis.following import Following, handles
@@ -78,8 +80,7 @@ def _head(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
     _check(following, layer, inputs)
     names = ("classes", "pooling", "hidden_units", "activation")
     arguments = {name: getattr(layer, name) for name in names}
-    walks.of_head(following.walk, path, inputs[0], **arguments)
-    return len(following.walk.operations) - 1
+    return walks.of_head(following.walk, path, inputs[0], **arguments)
 
 
 @handles(SqueezeExcitation)
@@ -114,7 +115,9 @@ _NORMALIZATIONS: dict[type, tuple[str, bool]] = {  # kind, and whether statistic
 @handles(*_NORMALIZATIONS)
 def _normalization(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
     kind, keeps = next(_NORMALIZATIONS[c] for c in type(layer).__mro__ if c in _NORMALIZATIONS)
-    channels = following.walk.shape(inputs[0])[-1]
+    axes = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
+    shape = following.keras_shape(inputs[0])
+    channels = math.prod(shape[axis] or 1 for axis in axes)
     initial = getattr(layer, "initial", None)
     each = len(initial) if initial else sum(getattr(layer, k, True) for k in ("scale", "center"))
     if kind in ("rms_normalization", "unit_normalization"):
@@ -230,12 +233,12 @@ def _cropping(following: Following, path: Path, layer: Any, inputs: Inputs) -> i
 
 @handles(layers.Add, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum)
 def _addition(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
-    return following.walk.pointwise(path, "addition", *_largest_first(following, inputs))
+    return _elementwise(following, "addition", path, inputs)
 
 
 @handles(layers.Multiply)
 def _product(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
-    return following.walk.pointwise(path, "product", *_largest_first(following, inputs))
+    return _elementwise(following, "product", path, inputs)
 
 
 @handles(layers.Concatenate)
@@ -274,7 +277,8 @@ def _prelu(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
 def _reshape(following: Following, path: Path, layer: Any, inputs: Inputs) -> int:
     if isinstance(layer, layers.Flatten):
         return following.walk.flatten(path, inputs[0])
-    return following.makes("reshape", path, layer, inputs, sees_all=True)
+    kind = "reshape" if isinstance(layer, layers.Reshape) else "rearrangement"
+    return following.makes(kind, path, layer, inputs, sees_all=True)
 
 
 @handles(
@@ -308,10 +312,12 @@ def _activated(following: Following, path: Path, layer: Any, x: int) -> int:
     return following.walk.pointwise((*path, "activation"), "activation", x)
 
 
-def _largest_first(following: Following, inputs: Inputs) -> list[int]:
-    """The inputs in the order in which the first one has the shape that all are broadcast to."""
-    elements = following.walk.elements
-    return sorted(inputs, key=elements, reverse=True)
+def _elementwise(following: Following, kind: str, path: Path, inputs: Inputs) -> int:
+    """What is broadcast, the largest input first."""
+    walk = following.walk
+    shape = np.broadcast_shapes(*(walk.shape(index) for index in inputs))
+    largest_first = tuple(sorted(inputs, key=walk.elements, reverse=True))
+    return walk.add(Operation(path, kind, largest_first, tuple(map(int, shape))))
 
 
 def _spread(value: Any, rank: int) -> tuple[int, ...]:

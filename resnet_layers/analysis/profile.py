@@ -11,7 +11,7 @@ from resnet_layers.analysis.tables import Shown
 from resnet_layers.analysis.tree import Tree
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Profile(Shown):
     """What a network takes, layer by layer; printed, it is a tree.
 
@@ -71,7 +71,7 @@ class Profile(Shown):
     def part(self, name: str) -> Part:
         """The part at a place, such as `"stage1/block2"`."""
         found = {part.name: part for part in self.total.walk()}
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             tables.refuse_part(name, found)
         return found[name]
 

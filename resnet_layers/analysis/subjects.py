@@ -16,6 +16,7 @@ from resnet_layers.networks.variant import Variant
 
 # Classes of a network that is given by its name.
 CLASSES = 1000
+_POLICIES = ("float32", "float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _of_layer(model: Any, input_shape: Any, policy: Any) -> Subject:
     following = Following(
         Walk(_channels_last(shape) if channels_first else shape), channels_first=channels_first
     )
-    following.follow((), model, [IMAGE])
+    following.whole(model, [IMAGE])
     return Subject(model.name, following.walk, policy, channels_first, following.unknown)
 
 
@@ -115,7 +116,7 @@ def _of_inputs(model: Any, shapes: Any, policy: Any, channels_first: bool) -> Su
         for i, shape in enumerate(images[1:], start=2)
     ]
     following = Following(walk, channels_first=channels_first)
-    following.follow((), model, [IMAGE, *others])
+    following.whole(model, [IMAGE, *others])
     return Subject(model.name, walk, policy, channels_first, following.unknown)
 
 
@@ -167,12 +168,14 @@ def _size_of(model: Any) -> int:
 
 def _policy(dtype: Any) -> Any:
     try:
-        return keras.dtype_policies.get(dtype)
+        policy = keras.dtype_policies.get(dtype)
     except (TypeError, ValueError):
+        policy = None
+    if policy is None or policy.name not in _POLICIES:
         raise ValueError(
-            "`dtype` must be a policy that Keras knows, such as 'mixed_bfloat16'. "
-            f"Received: dtype={dtype!r}"
-        ) from None
+            f"`dtype` must be one of {checks.some(_POLICIES)}. Received: dtype={dtype!r}"
+        )
+    return policy
 
 
 def _channels_last(shape: Shape) -> Shape:

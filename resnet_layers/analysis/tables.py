@@ -32,6 +32,9 @@ class Shown:
     def __str__(self) -> str:
         return self.text()
 
+    def __repr__(self) -> str:  # what a prompt shows
+        return self.text()
+
     def text(self, depth: int | None = DEPTH) -> str:
         """An aligned tree down to a depth: 1 for stages, 2 for blocks, `None` for every layer."""
         return "\n".join([self._title(), *self._tree(depth), *self._footnotes()])
@@ -66,7 +69,7 @@ class Shown:
         """The tree as a table in Markdown, and below it what it counts."""
         cells = [self._headings(), *self._cells(_checked(depth), "&nbsp;&nbsp;")]
         rule = ["---", "---", *["---:"] * (len(cells[0]) - 2)]
-        lines = [f"| {' | '.join(row)} |" for row in [cells[0], rule, *cells[1:]]]
+        lines = [markdown_row(row) for row in (cells[0], rule, *cells[1:])]
         return "\n".join([*lines, "", self._title(), *self._footnotes()])
 
     def _repr_html_(self) -> str:
@@ -157,6 +160,12 @@ def as_html(
     return f"<table>{caption}{line(headings, 'th')}{body}</table>{below}"
 
 
+def markdown_row(cells: Iterable[str]) -> str:
+    """A line of a table in Markdown."""
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
 def images(count: int) -> str:
     """How many images."""
     return "1 image" if count == 1 else f"{count} images"
@@ -186,7 +195,7 @@ def of_bytes(number: int) -> str:
 
 def refuse_part(name: str, names: Collection[str]) -> NoReturn:
     """Says which parts there are."""
-    close = get_close_matches(name, names, n=5) or [found for found in names if "/" not in found]
+    close = get_close_matches(str(name), names, n=5) or [n for n in names if "/" not in n]
     listed = checks.some([found for found in close if found])
     raise ValueError(f"`name` must be that of a part, such as {listed}. Received: name={name!r}")
 

@@ -28,13 +28,14 @@ _NOTHING = _Tally(0, 0, 0, 0, 0, 0, 0)
 
 
 class _Found(NamedTuple):
-    """A part, and what the parts around it need of its operations."""
+    """A part, and what the parts around it need: also whether it makes a map of pixels."""
 
     part: Part
     tally: _Tally
     live: int
     shape: Shape
     field: Fields
+    maps: bool
 
 
 class Tree:
@@ -87,7 +88,8 @@ class Tree:
             macs=operation.macs if weighted else 0,
             moved=conventions.bytes_moved(walk, operation, item, self.weight) if weighted else 0,
         )
-        made = (operation.kind, tally, self.live[i], operation.shape, self.fields[i])
+        maps = len(operation.shape) == len(walk.image)
+        made = (operation.kind, tally, self.live[i], operation.shape, self.fields[i], maps)
         return self._made(path, *made)
 
     def _together(self, path: Path, found: list[_Found]) -> _Found:
@@ -95,9 +97,10 @@ class Tree:
         tally = _Tally(*map(sum, zip(*tallies, strict=True))) if tallies else _NOTHING
         live = max((one.live for one in found), default=0)
         shape = found[-1].shape if found else self.subject.walk.image
-        seen = next((one.field for one in reversed(found) if one.field), None)
+        seen = next((one.field for one in reversed(found) if one.maps), None)
         parts = tuple(one.part for one in found)
-        return self._made(path, None, tally, live, shape, seen, parts)
+        maps = any(one.maps for one in found)
+        return self._made(path, None, tally, live, shape, seen, maps, parts)
 
     def _made(
         self,
@@ -107,6 +110,7 @@ class Tree:
         live: int,
         shape: Shape,
         seen: Fields,
+        maps: bool,
         parts: tuple[Part, ...] = (),
     ) -> _Found:
         part = Part(
@@ -126,7 +130,7 @@ class Tree:
             intensity=2 * self.batch * tally.macs / tally.moved if tally.moved else 0.0,
             parts=parts,
         )
-        return _Found(part, tally, live, shape, seen)
+        return _Found(part, tally, live, shape, seen, maps)
 
 
 def _size_of(dtype: str) -> int:

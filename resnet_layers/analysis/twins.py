@@ -30,7 +30,7 @@ def plain_twin(model: Any, **overrides: Any) -> ResNet:
 
     Raises:
         TypeError: If `model` is neither, or if overrides are given with a model.
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or if `shortcut` is overridden.
 
     Example:
 
@@ -42,6 +42,11 @@ def plain_twin(model: Any, **overrides: Any) -> ResNet:
         He et al., Deep Residual Learning for Image Recognition, 2015, section 3.3.
     """
     if isinstance(model, str):
+        if "shortcut" in overrides:
+            raise ValueError(
+                "`shortcut` must be left out, since a plain twin has none. "
+                f"Received: shortcut={overrides['shortcut']!r}"
+            )
         plain = {"shortcut": "none", "zero_init_last": False, "name": f"plain_{model}"}
         return ResNet.from_variant(model, **{**plain, **overrides})
     if not isinstance(model, ResNet):
@@ -70,7 +75,7 @@ def vgg_twin(model: Any, match: str = "depth") -> ResNet:
             `"macs"`, as closely as whole channels allow, with at most 19 layers.
 
     Returns:
-        A `ResNet` with fresh weights, as many outputs, and the name `vgg_…`.
+        A `ResNet` with fresh weights, as many outputs, the same precision, and the name `vgg_…`.
 
     Raises:
         ValueError: If `match` is something else, if the name is unknown, or if the network is not
@@ -95,11 +100,12 @@ def vgg_twin(model: Any, match: str = "depth") -> ResNet:
     else:
         width = _width(plan, match, _size(subject.walk, match))
     row = plan.row(width)
-    stem = row.make_stem()
+    stem = row.make_stem(dtype=subject.policy)
+    activation = getattr(getattr(model, "head", None), "activation", None)
     return ResNet(
         stem,
-        row.make_stages(stem, output_stride=32, drop_path=0.0),
-        row.make_head(plan.classes, None),
+        row.make_stages(stem, output_stride=32, drop_path=0.0, dtype=subject.policy),
+        row.make_head(plan.classes, activation, dtype=subject.policy),
         input_shape=subject.shown(subject.walk.image),
         name=f"vgg_{subject.name}",
     )
@@ -131,14 +137,16 @@ class _Plan:
     def of(cls, subject: Subject, match: str) -> "_Plan":
         """For the twin of a network."""
         walk = subject.walk
-        seen = next((field for field in reversed(fields.fields_of(walk)) if field), None)
+        maps = zip(walk.operations, fields.fields_of(walk), strict=True)
+        seen = [field for o, field in maps if len(o.shape) == len(walk.image)][-1:] or [None]
         output = walk.shape(len(walk.operations) - 1)
-        if seen is None or len(output) != 1:
+        if seen[0] is None or len(output) != 1:
             raise ValueError(
-                "`model` must go from images to a vector, such as a number for each class. "
+                "`model` must go from images to a vector, such as a number for each class, by maps "
+                "whose steps are known. "
                 f"Received: {subject.name}, from {walk.image} to {output}"
             )
-        poolings = round(math.log2(max(field.stride for field in seen)))
+        poolings = round(math.log2(max(field.stride for field in seen[0])))
         flattens = poolings >= 4
         stages = max(poolings - flattens, 1)
         depth = depth_of(walk) if match == "depth" else min(depth_of(walk), _DEEPEST)
@@ -188,7 +196,10 @@ def _without_shortcuts(config: Any) -> Any:
     found = {
         key: value if key == "metadata" else _without_shortcuts(value)
         for key, value in config.items()
+        if key != "trainable_changes"  # the weights are fresh
     }
+    if "trainable" in found:
+        found["trainable"] = True
     if isinstance(found.get("style"), dict):
         found["style"] = {**found["style"], "shortcut": "none", "zero_init_last": False}
     return found

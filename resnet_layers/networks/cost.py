@@ -48,6 +48,7 @@ def live_sets(walk: Walk) -> list[int]:
     number by number writes over its input, where nothing else reads that.
     """
     last = {index: i for i, operation in enumerate(walk) for index in operation.inputs}
+    last |= dict.fromkeys(walk.outputs, len(walk.operations))
     alive = {IMAGE: math.prod(walk.image)}
     size, sizes = alive[IMAGE], []
     for i, operation in enumerate(walk):

@@ -81,10 +81,13 @@ class Walk:
 
     Args:
         image: The shape of the image, channels last.
+        operations: Those that were met.
+        outputs: Indices of what is kept to the end; nothing for what nobody reads.
     """
 
     image: Shape
     operations: list[Operation] = dataclasses.field(default_factory=list)
+    outputs: tuple[int, ...] = ()
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations)

@@ -4,7 +4,7 @@
 from pathlib import Path
 from typing import Any
 
-from resnet_layers.analysis.comparison import compare
+from resnet_layers.analysis.comparison import Comparison
 from resnet_layers.analysis.profile import profile
 from resnet_layers.networks import variants
 from resnet_layers.shell import classifier, errors
@@ -35,9 +35,11 @@ def run(
         for model in models
     ]
     with errors.values():
-        shape = None if image_size is None else _shape(networks[0], image_size)
-        how = (shape, batch, dtype, convention)
-        found: Any = profile(networks[0], *how) if depth else compare(networks, *how)
+        profiles = [
+            profile(network, image_size and _shape(network, image_size), batch, dtype, convention)
+            for network in networks
+        ]
+        found: Any = profiles[0] if depth else Comparison(tuple(profiles))
         writers = {"csv": found.to_csv, "json": found.to_json, "markdown": found.to_markdown}
         print(writers.get(format, found.text)(*depth).rstrip("\n"))
     return 0

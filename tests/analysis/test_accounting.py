@@ -252,6 +252,47 @@ def test_a_model_of_several_inputs_and_outputs_is_followed() -> None:
     assert found.macs == 36 * (108 + 108 + 8) + 144 * 3
 
 
+L = keras.layers
+NORMALIZATIONS = {
+    "all axes": lambda: L.LayerNormalization(axis=[1, 2, 3]),
+    "pixels": lambda: L.LayerNormalization(axis=[1, 2]),
+    "root mean square": lambda: L.RMSNormalization(axis=[1, 2, 3]),
+    "rows": lambda: L.BatchNormalization(axis=1),
+    "groups of rows": lambda: L.GroupNormalization(groups=2, axis=1),
+}
+
+
+@pytest.mark.parametrize("make", NORMALIZATIONS.values(), ids=NORMALIZATIONS)
+def test_normalization_has_variables_for_its_axes(make: Any) -> None:
+    model = keras.Sequential([keras.Input((8, 6, 4)), make()])
+    assert_counts_variables(profile(model), model)
+
+
+def test_what_is_broadcast_has_the_shape_of_both() -> None:
+    images = keras.Input((8, 6, 3))
+    parts = [L.AveragePooling2D((8, 1))(images), L.AveragePooling2D((1, 6))(images)]
+    found = profile(keras.Model(images, L.Add()(parts)))
+    assert found.total.output_shape == (8, 6, 3)
+
+
+def test_the_field_of_a_network_is_that_of_its_last_map_or_unknown() -> None:
+    images = keras.Input((16, 16, 3))
+    x = L.Conv2D(4, 3, 2, padding="same")(images)
+    weighed = L.Multiply()([x, L.Reshape((1, 1, 4))(L.GlobalAveragePooling2D()(x))])
+    assert profile(keras.Model(images, L.Conv2D(2, 3)(weighed))).receptive_field == (7, 7)
+    enlarged = keras.Model(images, L.Conv2D(2, 3)(L.UpSampling2D()(x)))
+    assert profile(enlarged).receptive_field is None
+
+
+def test_outputs_and_what_is_moved_are_alive() -> None:
+    images = keras.Input((8, 8, 3))
+    x = L.Conv2D(4, 1)(images)
+    both = profile(keras.Model(images, [x, L.ReLU()(x)]))
+    assert both.total.live_bytes == 4 * 64 * (4 + 4)
+    joined = keras.ops.concatenate([images, images * 2], -1)
+    assert profile(keras.Model(images, joined)).total.live_bytes == 4 * 64 * (3 + 3 + 6)
+
+
 def test_images_are_resized_before_they_are_seen() -> None:
     layers = [keras.Input((40, 60, 3)), rl.Preprocessing(image_size=32), rl.ConvNorm(4, 3)]
     found = profile(keras.Sequential(layers))

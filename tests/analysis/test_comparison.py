@@ -46,6 +46,14 @@ def test_a_comparison_is_a_table_in_every_format() -> None:
     assert found._repr_html_().count("<tr>") == 3
 
 
+def test_names_are_escaped() -> None:
+    model = rl.ResNet.from_variant("cifar_resnet20", name="a.b")
+    found = compare([model])
+    object.__setattr__(found.profiles[0], "name", "<i>|")
+    assert "&lt;i&gt;|" in found._repr_html_()
+    assert "| <i>\\| |" in found.to_markdown()
+
+
 def test_networks_are_compared_at_one_size() -> None:
     found = compare(["resnet18", rl.ResNet.from_variant("resnet18", classes=10)], (64, 96, 3))
     assert {row["input_shape"] for row in found.rows()} == {(64, 96, 3)}

@@ -84,8 +84,25 @@ ERRORS: list[Row] = [
     (
         lambda: profile("resnet18", dtype="float12"),
         ValueError,
-        "`dtype` must be a policy that Keras knows, such as 'mixed_bfloat16'. "
-        "Received: dtype='float12'",
+        "`dtype` must be one of 'float32', 'float16', 'bfloat16', 'float64', 'mixed_float16', "
+        "'mixed_bfloat16'. Received: dtype='float12'",
+    ),
+    (
+        lambda: profile("resnet18", dtype="int8_from_float32"),
+        ValueError,
+        "`dtype` must be one of 'float32', 'float16', 'bfloat16', 'float64', 'mixed_float16', "
+        "'mixed_bfloat16'. Received: dtype='int8_from_float32'",
+    ),
+    (
+        lambda: plain_twin("resnet18", shortcut="B"),
+        ValueError,
+        "`shortcut` must be left out, since a plain twin has none. Received: shortcut='B'",
+    ),
+    (
+        lambda: profile("resnet18").part(3),  # type: ignore[arg-type]
+        ValueError,
+        "`name` must be that of a part, such as 'stem', 'stage1', 'stage2', 'stage3', 'stage4', "
+        "'head'. Received: name=3",
     ),
     (
         lambda: profile("resnet18", convention="gmacs"),
@@ -154,8 +171,8 @@ ERRORS: list[Row] = [
     (
         lambda: vgg_twin(rl.ResNet.from_variant("resnet18", head=None)),
         ValueError,
-        "`model` must go from images to a vector, such as a number for each class. "
-        "Received: resnet18, from (224, 224, 3) to (7, 7, 512)",
+        "`model` must go from images to a vector, such as a number for each class, by maps whose "
+        "steps are known. Received: resnet18, from (224, 224, 3) to (7, 7, 512)",
     ),
     (
         lambda: vgg_twin(rl.ResNet.from_variant("resnet18", blocks=(1,), filters=(64,))),

@@ -129,6 +129,24 @@ def test_twins_train_save_fold_and_export(tmp_path: Path) -> None:
         assert report.path.exists()
 
 
+def test_a_twin_learns_where_its_network_was_frozen() -> None:
+    model = rl.ResNet.from_variant("cifar_resnet20", classes=3)
+    model.stages[0].trainable = False
+    model.stages[1].block_layers[0].body[0].trainable = False
+    twin = plain_twin(model)
+    assert rl.profile(twin).trainable == rl.profile(twin).params
+
+
+def test_a_twin_of_vgg_has_the_precision_and_the_last_activation() -> None:
+    model = rl.ResNet.from_variant(
+        "cifar_resnet20", classes=3, classifier_activation="softmax", dtype="mixed_bfloat16"
+    )
+    twin = vgg_twin(model)
+    assert twin.dtype_policy.name == "mixed_bfloat16"
+    assert twin.head is not None
+    assert twin.head.activation == "softmax"
+
+
 def test_a_twin_of_vgg_has_the_axes_of_the_network() -> None:
     model: Any = rl.ResNet.from_variant(
         "cifar_resnet20", classes=3, input_shape=(3, 16, 24), data_format="channels_first"

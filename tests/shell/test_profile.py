@@ -40,6 +40,12 @@ def test_it_is_read_by_other_programs(capsys: Any, arguments: tuple[str, ...]) -
     assert markdown.count("|\n") == len(rows) + 2
 
 
+def test_networks_of_several_ranks_are_compared(capsys: Any) -> None:
+    code, out, _ = run(capsys, "compare", "resnet18", "r3d_18", "--image-size", "32")
+    assert code == 0
+    assert [line.split()[1] for line in out.splitlines()[1:3]] == ["32×32×3", "32×32×32×3"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,8 +62,8 @@ def test_it_is_read_by_other_programs(capsys: Any, arguments: tuple[str, ...]) -
         (("resnet18", "--batch", "0"), "`batch` must be a positive integer. Received: batch=0"),
         (
             ("resnet18", "--dtype", "x"),
-            "`dtype` must be a policy that Keras knows, such as 'mixed_bfloat16'. "
-            "Received: dtype='x'",
+            "`dtype` must be one of 'float32', 'float16', 'bfloat16', 'float64', 'mixed_float16', "
+            "'mixed_bfloat16'. Received: dtype='x'",
         ),
         (("none.keras",), "The model file 'none.keras' cannot be read: No such file or directory"),
     ],
