@@ -56,6 +56,8 @@ ALL = [
     ["predict", "model.keras", "photos", "--csv"],
     ["predict", "model.keras", "photos", "--json"],
     ["convert", "model.keras", "--to", "torch", "--output", "new.safetensors"],
+    ["profile", "model.keras", "--format", "markdown"],
+    ["compare", "vgg19", "model.keras"],
 ]
 ODD = [b"\xff\xe9", "猫".encode(), b"a\x1b[31mb\nc\x9b"]  # names of classes
 CODES = {0, 1, 2, 141}

@@ -1638,9 +1638,9 @@ OTHERS: list[Row] = [
         ]
     ],
     (
-        lambda: listing.run("vgg*", False),
+        lambda: listing.run("vit*", False),
         InputError,
-        "There is no variant that matches 'vgg*'",
+        "There is no variant that matches 'vit*'",
     ),
 ]
 ERRORS = [*MODELS, *IMAGES, *OUTPUTS, *TRAIN, *TUNE, *OTHERS]
