@@ -1,9 +1,7 @@
 """`compare`: networks side by side."""
 
-import csv
 import dataclasses
 import html
-import io
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -35,12 +33,7 @@ class Comparison:
 
     def to_csv(self) -> str:
         """The rows as CSV."""
-        text = io.StringIO()
-        rows = self.rows()
-        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: tables.joined(value) for key, value in r.items()} for r in rows)
-        return text.getvalue()
+        return tables.as_csv(self.rows())
 
     def to_json(self) -> str:
         """The rows as JSON."""

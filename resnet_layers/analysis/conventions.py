@@ -34,7 +34,7 @@ def _twice(walk: Walk, operation: Operation) -> float:
     return 2 * operation.macs
 
 
-# For each number of the output, as fvcore 0.1.5 has them (`nn/jit_handles.py`).
+# For each number of the output, as fvcore has them (`nn/flop_count.py`, `nn/jit_handles.py`).
 _FVCORE = {
     "batch_normalization": 2,
     "frozen_batch_normalization": 2,
@@ -51,19 +51,24 @@ def _timm(walk: Walk, operation: Operation) -> float:
     return count + (_read(walk, operation) if operation.kind == "global_pooling" else 0)
 
 
-# For each number of the output, as ptflops 0.7 has them (`pytorch_ops.py`).
-_PTFLOPS = {"batch_normalization": 2, "frozen_batch_normalization": 2, "activation": 1}
+# For each number of the output, as ptflops has them (`pytorch_ops.py`).
+_PTFLOPS = {
+    "batch_normalization": 2,
+    "frozen_batch_normalization": 2,
+    "group_normalization": 2,
+    "layer_normalization": 2,
+    "activation": 1,
+}
 
 
 def _ptflops(walk: Walk, operation: Operation) -> float:
     count = operation.macs + _PTFLOPS.get(operation.kind, 0) * operation.elements
-    if operation.kind in ("convolution", "dense") and operation.weights > _kernel(walk, operation):
-        count += operation.elements  # the bias
+    count += operation.elements if operation.bias else 0
     pools = operation.kind in ("pooling", "blur", "global_pooling")
     return count + (_read(walk, operation) if pools else 0)
 
 
-# For each number of the output, as the layers' formulas have them.
+# For each number of the output: those with which XLA's analysis of whole networks is met.
 _ELEMENTWISE = {
     "batch_normalization": 2,
     "frozen_batch_normalization": 2,
@@ -82,8 +87,7 @@ def _xla(walk: Walk, operation: Operation) -> float:
     count = 2.0 * operation.macs * _share_inside(walk, operation)
     count += _ELEMENTWISE.get(operation.kind, 0) * operation.elements
     count += 7 * operation.standardized
-    if operation.kind in ("convolution", "dense") and operation.weights > _kernel(walk, operation):
-        count += operation.elements
+    count += operation.elements if operation.bias else 0
     if operation.kind in ("global_pooling", "means"):
         return count + _read(walk, operation)
     if operation.kind in ("pooling", "blur") and operation.windows:
@@ -94,12 +98,6 @@ def _xla(walk: Walk, operation: Operation) -> float:
 def _read(walk: Walk, operation: Operation) -> int:
     """Numbers in what an operation reads."""
     return sum(walk.elements(index) for index in operation.inputs)
-
-
-def _kernel(walk: Walk, operation: Operation) -> int:
-    """Numbers in the kernel of a convolution or a dense layer: what is multiplied at each place."""
-    places = operation.elements // operation.shape[-1]
-    return operation.macs // places if places else 0
 
 
 def _share_inside(walk: Walk, operation: Operation) -> float:

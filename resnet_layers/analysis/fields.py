@@ -60,6 +60,13 @@ def fields_of(walk: Walk) -> list[Fields]:
     return found
 
 
+def of_last_map(walk: Walk) -> Fields:
+    """The field of the last output that has pixels."""
+    found = zip(walk.operations, fields_of(walk), strict=True)
+    maps = [field for operation, field in found if len(operation.shape) == len(walk.image)]
+    return maps[-1] if maps else None
+
+
 def _field(operation: Operation, read: list[tuple[Field, ...]]) -> Fields:
     if operation.sees_all and not is_passed_over(operation):
         return None

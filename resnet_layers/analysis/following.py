@@ -50,7 +50,7 @@ class Following:
             inputs: Indices of what it reads.
             node: The call in the graph of a model around it, or `None`.
         """
-        handler, made = _handler(layer), []
+        handler = _handler(layer)
         if handler is not None:
             made = [handler(self, path, layer, inputs)]
         elif not isinstance(layer, keras.Layer):

@@ -1,6 +1,5 @@
 """`profile`: what a network costs, layer by layer, without running it."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,32 +10,8 @@ from resnet_layers.analysis.tables import Shown
 from resnet_layers.analysis.tree import Tree
 
 
-@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Profile(Shown):
-    """What a network takes, layer by layer; printed, it is a tree.
-
-    Args:
-        name: Of the network.
-        input_shape: Of an image, in the order of the network's axes.
-        batch: Number of images.
-        dtype: Policy that bytes are counted for.
-        convention: What `macs` counts.
-        layers: Convolutions and dense layers, one after the other, as names of networks count.
-        total: The whole network, with its parts.
-        unknown: Class of each layer whose multiply-adds are not in the numbers, by its place.
-        sees_all: Attention and normalization over pixels, which see the whole map, and which
-            receptive fields leave out.
-    """
-
-    name: str
-    input_shape: tuple[int, ...]
-    batch: int
-    dtype: str
-    convention: str
-    layers: int
-    total: Part
-    unknown: dict[str, str]
-    sees_all: tuple[str, ...]
+    """What a network takes, layer by layer; printed, it is a tree."""
 
     @property
     def params(self) -> int:

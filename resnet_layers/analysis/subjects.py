@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from resnet_layers._support import checks
-from resnet_layers.analysis import layers as _layers  # noqa: F401 (registers how to follow them)
+from resnet_layers.analysis import layers, stock  # noqa: F401 (they register how to follow them)
 from resnet_layers.analysis.following import Following
 from resnet_layers.layers._layout import Layout
 from resnet_layers.networks import variants, walks
@@ -51,7 +51,9 @@ def find(model: Any, input_shape: Sequence[int] | None, batch: int, dtype: Any) 
         row, usual = variants.find(model), variants.row(model).image_size
         return _of_row(model, row, input_shape, usual, policy)
     if isinstance(model, Variant):
-        return _of_row("variant", model, input_shape, _usual(model), policy)
+        return _of_row(
+            "variant", model, input_shape, _usual(model.stem_geometry, model.layout.rank), policy
+        )
     if isinstance(model, keras.Layer):
         return _of_layer(model, input_shape, policy)
     raise TypeError(
@@ -89,12 +91,8 @@ def _of_layer(model: Any, input_shape: Any, policy: Any) -> Subject:
     data_format = "channels_first" if channels_first else "channels_last"
     rank = len(known if known is not None else input_shape) - 1
     layout = Layout(rank, data_format)
-    shape = _image(
-        input_shape,
-        known or (None,) * (rank + 1),
-        layout,
-        (16, 112, 112) if rank == 3 else (_size_of(model),) * rank,
-    )
+    usual = _usual(getattr(getattr(model, "stem", None), "_geometry", None), rank)
+    shape = _image(input_shape, known or (None,) * (rank + 1), layout, usual)
     following = Following(
         Walk(_channels_last(shape) if channels_first else shape), channels_first=channels_first
     )
@@ -152,18 +150,9 @@ def _image(given: Any, known: Sequence[int | None], layout: Layout, usual: Seque
     return shape
 
 
-def _usual(row: Variant) -> tuple[int, ...]:
-    """Pixels for a row of no name: as networks have them whose stems take as large a step."""
-    rank = row.layout.rank
-    return (
-        (16, 112, 112) if rank == 3 else (224 if max(row.stem_geometry.reach) > 1 else 32,) * rank
-    )
-
-
-def _size_of(model: Any) -> int:
-    """The same for a model."""
-    geometry = getattr(getattr(model, "stem", None), "_geometry", None)
-    return 32 if geometry is not None and max(geometry.reach) == 1 else 224
+def _usual(stem: Any, rank: int) -> tuple[int, ...]:
+    """Pixels for a network of no name: small images where the stem makes no step."""
+    return variants.usual_size(rank, small=stem is not None and max(stem.reach) == 1)
 
 
 def _policy(dtype: Any) -> Any:

@@ -1,6 +1,7 @@
 """A profile for people and for other programs: a tree, rows, CSV, JSON, Markdown, HTML."""
 
 import csv
+import dataclasses
 import html
 import io
 import json
@@ -17,14 +18,29 @@ _UNITS = ("", "k", "M", "G", "T", "P")
 DEPTH = 2
 
 
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Shown:
-    """What a profile and its parts are shown as."""
+    """What a profile holds, and what that is shown as.
+
+    Args:
+        name: Of the network.
+        input_shape: Of an image, in the order of the network's axes.
+        batch: Number of images.
+        dtype: Policy that bytes are counted for.
+        convention: What `macs` counts.
+        layers: Convolutions and dense layers, one after the other, as names of networks count.
+        total: The whole network, with its parts.
+        unknown: Class of each layer whose multiply-adds are not in the numbers, by its place.
+        sees_all: Attention and normalization over pixels, which see the whole map, and which
+            receptive fields leave out.
+    """
 
     name: str
     input_shape: tuple[int, ...]
     batch: int
     dtype: str
     convention: str
+    layers: int
     total: Part
     unknown: dict[str, str]
     sees_all: tuple[str, ...]
@@ -45,12 +61,7 @@ class Shown:
 
     def to_csv(self, depth: int | None = None) -> str:
         """The rows as CSV."""
-        rows = self.rows(depth)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: joined(value) for key, value in row.items()} for row in rows)
-        return text.getvalue()
+        return as_csv(self.rows(depth))
 
     def to_json(self, depth: int | None = None) -> str:
         """The rows, and what they count, as JSON."""
@@ -137,6 +148,18 @@ def aligned(rows: Sequence[Sequence[str]], left: int) -> Iterator[str]:
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of equal keys as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {k: "x".join(map(str, v)) if isinstance(v, tuple) else v for k, v in row.items()}
+        )
+    return text.getvalue()
 
 
 def as_html(
@@ -234,8 +257,3 @@ def spread(values: Sequence[int] | None, none: str) -> str:
     if values is None:
         return none
     return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
-
-
-def joined(value: Any) -> Any:
-    """A cell of a CSV file."""
-    return "x".join(map(str, value)) if isinstance(value, tuple) else value

@@ -137,16 +137,15 @@ class _Plan:
     def of(cls, subject: Subject, match: str) -> "_Plan":
         """For the twin of a network."""
         walk = subject.walk
-        maps = zip(walk.operations, fields.fields_of(walk), strict=True)
-        seen = [field for o, field in maps if len(o.shape) == len(walk.image)][-1:] or [None]
+        seen = fields.of_last_map(walk)
         output = walk.shape(len(walk.operations) - 1)
-        if seen[0] is None or len(output) != 1:
+        if seen is None or len(output) != 1:
             raise ValueError(
                 "`model` must go from images to a vector, such as a number for each class, by maps "
                 "whose steps are known. "
                 f"Received: {subject.name}, from {walk.image} to {output}"
             )
-        poolings = round(math.log2(max(field.stride for field in seen[0])))
+        poolings = round(math.log2(max(field.stride for field in seen)))
         flattens = poolings >= 4
         stages = max(poolings - flattens, 1)
         depth = depth_of(walk) if match == "depth" else min(depth_of(walk), _DEEPEST)

@@ -31,10 +31,6 @@ class Window(NamedTuple):
         """Pixels from the first to the last, both counted."""
         return (self.size - 1) * self.rate + 1
 
-    def positions(self, length: int) -> int:
-        """How many windows have no pixel after the map, if as much as before it may be outside."""
-        return (length + 2 * self.before - self.span) // self.stride + 1
-
 
 class Operation(NamedTuple):
     """One step from tensors to a tensor, for one image.
@@ -50,6 +46,7 @@ class Operation(NamedTuple):
         windows: For each axis what one pixel reads; `None` where it reads its own place alone.
         sees_all: Whether each output depends on all pixels of the input.
         standardized: Numbers of a kernel that is standardized at each call.
+        bias: Whether it adds one.
         trainable: Whether training changes its weights.
     """
 
@@ -63,6 +60,7 @@ class Operation(NamedTuple):
     windows: tuple[Window, ...] | None = None
     sees_all: bool = False
     standardized: int = 0
+    bias: bool = False
     trainable: bool = True
 
     @property
@@ -146,6 +144,7 @@ class Walk:
                 macs=kernel * math.prod(pixels),
                 windows=tuple(windows),
                 standardized=kernel if standardized else 0,
+                bias=bias,
             )
         )
 
@@ -161,6 +160,7 @@ class Walk:
                 (*places, units),
                 weights=weights + (units if bias else 0),
                 macs=weights * math.prod(places),
+                bias=bias,
             )
         )
 

@@ -32,14 +32,17 @@ class Row:
     @property
     def image_size(self) -> tuple[int, ...]:
         """Pixels along each axis of the images that it was published for."""
-        if self.rank == 3:
-            return (16, 112, 112)
-        return (32 if self.style in ("cifar", "article") else 224,) * self.rank
+        return usual_size(self.rank, small=self.style in ("cifar", "article"))
 
     @property
     def rank(self) -> int:
         """Number of pixel axes."""
         return int(self.fields.get("rank", 2))
+
+
+def usual_size(rank: int, *, small: bool) -> tuple[int, ...]:
+    """Pixels along each axis: of videos, of small images as CIFAR's, or of photographs."""
+    return (16, 112, 112) if rank == 3 else (32 if small else 224,) * rank
 
 
 # Blocks of each stage, by the usual names of the depths of bottleneck networks.

@@ -198,6 +198,13 @@ def test_a_shared_layer_is_counted_once() -> None:
     assert (found.params, found.macs) == (81, 2 * 81 * 64)
 
 
+def test_each_call_of_a_shared_layer_adds_its_bias() -> None:
+    images = keras.Input((8, 8, 3))
+    shared = keras.layers.Conv2D(3, 1)
+    found = profile(keras.Model(images, shared(shared(images))), convention="ptflops")
+    assert found.macs == 2 * 64 * (9 + 3)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Doubled(keras.Model):
     """Somebody's model with a `call` of its own."""
