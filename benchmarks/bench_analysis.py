@@ -1,6 +1,7 @@
-"""Profiles of networks by name and built, beside constructing the network that they are of."""
+"""Profiles and drawings of networks by name and built, beside constructing these networks."""
 
 import gc
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,12 @@ Case = tuple[str]
 CASES: list[Case] = [("resnet152",), ("ResNet50",)]
 SMOKE: list[Case] = [("cifar_resnet20",)]
 FULL: list[Case] = [*CASES, ("resnet50",), ("VGG19",)]
+
+
+def save(model: Any) -> None:
+    """Draws a network, and writes the picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        rl.draw(model, detail="layers").save(f"{folder}/a.png")
 
 
 def test_analysis(compare: Callable[..., Any], case: Case) -> None:
@@ -30,4 +37,5 @@ def test_analysis(compare: Callable[..., Any], case: Case) -> None:
     if stock is None:
         assert rl.profile(model).macs == rl.profile(name).macs
         ways["profile, by name"] = stopwatch(lambda: rl.profile(name), before=gc.collect)
+    ways["drawing"] = stopwatch(lambda: save(model), before=gc.collect)
     compare("analysis", {"network": name}, ways, "construction")

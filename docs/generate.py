@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,25 @@ def architecture_picture() -> str:
     return architecture.picture()
 
 
+def drawings() -> dict[str, Callable[[], str]]:
+    """Drawings of networks, by their files; they are what notebooks show."""
+    from resnet_layers.analysis.drawing import draw
+    from resnet_layers.analysis.profile import profile
+
+    figure = ["vgg19", "plain34", "paper_resnet34"]
+    made = {
+        "vgg19-plain34-resnet34": lambda: draw(figure),
+        "resnet50-blocks": lambda: draw("resnet50", detail="blocks", horizontal=True),
+        "resnet50-macs": lambda: profile("resnet50").bars(),
+    }
+    return {
+        f"images/{name}.svg": lambda make=make: make()._repr_svg_()  # type: ignore[misc]
+        for name, make in made.items()
+    }
+
+
 PAGES = {
+    **drawings(),
     "images/architecture.svg": architecture_picture,
     "variants.md": variants_page,
     "recipes.md": recipes_page,

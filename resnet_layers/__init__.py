@@ -15,7 +15,10 @@ else:
     environment.check()
     from resnet_layers._support.errors import DisagreementError as DisagreementError
     from resnet_layers.analysis.comparison import compare as compare
+    from resnet_layers.analysis.drawing import draw as draw
     from resnet_layers.analysis.profile import profile as profile
+    from resnet_layers.analysis.sheets import draw_features as draw_features
+    from resnet_layers.analysis.sheets import draw_kernels as draw_kernels
     from resnet_layers.analysis.twins import plain_twin as plain_twin
     from resnet_layers.analysis.twins import vgg_twin as vgg_twin
     from resnet_layers.layers.blocks import ConvBlock as ConvBlock
@@ -61,6 +64,9 @@ __all__ = [
     "ResNetStage",
     "Stem",
     "compare",
+    "draw",
+    "draw_features",
+    "draw_kernels",
     "export",
     "fold_batch_norm",
     "from_pretrained",

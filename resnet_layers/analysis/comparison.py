@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from resnet_layers._support import checks
 from resnet_layers.analysis import conventions, tables
+from resnet_layers.analysis.drawing import Detail, draw
+from resnet_layers.analysis.picture import Picture
 from resnet_layers.analysis.profile import Profile, profile
 
 
@@ -16,9 +19,14 @@ class Comparison:
 
     Args:
         profiles: What each of them takes.
+        models: The networks.
+        image: The images that all of them are given, in the order of their axes; `None` for the
+            size of each.
     """
 
     profiles: tuple[Profile, ...]
+    models: tuple[Any, ...] = ()
+    image: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         return self.text()
@@ -48,6 +56,10 @@ class Comparison:
         rows = (self._headings(), rule, *self._cells())
         lines = [tables.markdown_row(row) for row in rows]
         return "\n".join([*lines, "", *self._notes()])
+
+    def draw(self, *, detail: Detail | None = None, horizontal: bool = False) -> Picture:
+        """Draws the networks side by side, as `draw` does."""
+        return draw(self.models, self.image, detail=detail, horizontal=horizontal)
 
     def _repr_html_(self) -> str:
         """The table for notebooks."""
@@ -100,7 +112,8 @@ def compare(
         convention: As of `profile`.
 
     Returns:
-        A `Comparison`. `print` shows its table; `rows()` gives it to pandas.
+        A `Comparison`. `print` shows its table; `rows()` gives it to pandas, and `draw()` draws
+        the networks side by side.
 
     Raises:
         ValueError: If there is no model, and as of `profile`.
@@ -121,8 +134,9 @@ def compare(
         raise TypeError(f"`models` must be a list of models. Received: models={models!r}")
     if not models:
         raise ValueError("`models` must have at least one model. Received: models=[]")
-    found = [profile(model, input_shape, batch, dtype, convention) for model in models]
-    return Comparison(tuple(found))
+    image = None if input_shape is None else checks.integers("input_shape", input_shape)
+    found = [profile(model, image, batch, dtype, convention) for model in models]
+    return Comparison(tuple(found), tuple(models), image)
 
 
 def _row(found: Profile) -> dict[str, Any]:

@@ -3,11 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from resnet_layers.analysis import conventions, fields, subjects, tables
+from resnet_layers._support import checks
+from resnet_layers.analysis import bars, conventions, fields, subjects, tables
 from resnet_layers.analysis.depths import depth_of
 from resnet_layers.analysis.parts import Part
+from resnet_layers.analysis.picture import Picture
 from resnet_layers.analysis.tables import Shown
 from resnet_layers.analysis.tree import Tree
+
+# The columns that are drawn, and what they count.
+_COUNTED = {
+    "macs": "",
+    "params": "numbers in variables, without moving statistics",
+    "activations": "numbers that convolutions and dense layers write",
+    "weight_bytes": "bytes of variables",
+    "live_bytes": "most bytes of maps that are kept at once",
+    "intensity": "operations for each byte that is read or written",
+}
 
 
 class Profile(Shown):
@@ -49,6 +61,32 @@ class Profile(Shown):
         if not isinstance(name, str) or name not in found:
             tables.refuse_part(name, found)
         return found[name]
+
+    def bars(self, column: str = "macs", depth: int = tables.DEPTH) -> Picture:
+        """Draws a number of each part as a bar, in the colour of its stage.
+
+        Args:
+            column: `"macs"`, `"params"`, `"activations"`, `"weight_bytes"`, `"live_bytes"` or
+                `"intensity"`.
+            depth: Which parts: 1 for stages, 2 for blocks, and more for what they are made of.
+
+        Raises:
+            ValueError: If `column` is something else, or if `depth` is not positive.
+            TypeError: If `depth` is no integer.
+        """
+        checks.choice("column", column, tuple(_COUNTED))
+        checks.integer("depth", depth)
+        parts = [
+            part
+            for part in self.total.walk(depth)
+            if len(part.path) == depth or (part.path and not part.parts)
+        ]
+        counted = conventions.get(self.convention)
+        what = _COUNTED[column] or f"{counted.heading}: {counted.counts}"
+        shown = tables.of_bytes if column.endswith("bytes") else tables.short
+        numbers = [shown(getattr(part, column)) for part in parts]
+        title = f"{column} of {self.name}"
+        return Picture(bars.scene_of(parts, column, numbers, title, what))
 
 
 def profile(

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -316,9 +317,8 @@ def profile(
         all_layers: Show every layer.
         format: How to print it.
     """
-    return _profile(
-        [model], image_size, batch, dtype, convention, format, None if all_layers else depth
-    )
+    how = (batch, dtype, convention, format, None if all_layers else depth)
+    return int(_module("profile").run(_networks([model]), image_size, *how))
 
 
 @app.command(sort_key=9)
@@ -345,16 +345,55 @@ def compare(
         convention: What is counted as an operation.
         format: How to print it.
     """
+    how = (batch, dtype, convention, format)
+    return int(_module("profile").run(_networks(models), image_size, *how))
+
+
+@app.command(sort_key=10)
+def draw(
+    *models: str,
+    output: Annotated[Path | None, PATH, Parameter(alias="-o")] = None,
+    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    detail: Literal["layers", "blocks"] | None = None,
+    horizontal: Annotated[bool, FLAG] = False,
+    theme: Literal["light", "dark"] | None = None,
+) -> int:
+    """A picture of networks.
+
+    Draws boxes for layers, coloured by stage, and arcs for shortcuts: solid ones pass the input on
+    as it is, dotted ones project it. Several networks stand side by side.
+
+        resnet-layers draw vgg19 plain34 paper_resnet34
+
+    Args:
+        models: Names from `resnet-layers list`, or files that `train` or `convert` wrote.
+        output: File to write, ending in .svg, .png or .pdf; without it, the name of the network,
+            or networks.svg.
+        image_size: Pixels of each axis of the images, or one number for all; without it, those
+            that each network was made or published for.
+        detail: What is a box; without it, layers, or blocks of networks with more than 64.
+        horizontal: Draw from left to right.
+        theme: Colours; without it, light, in SVG those of the reader.
+    """
+    networks = _networks(models)
+    if output is None:
+        output = Path(models[0] if len(models) == 1 else "networks").with_suffix(".svg")
+    if output.suffix.lower() not in (".svg", ".png", ".pdf"):
+        raise InputError(
+            f"The name of the output must end in '.svg', '.png' or '.pdf'. Received: '{output}'"
+        )
+    errors.check_new("", output)
+    return int(_module("draw").run(networks, output, image_size, detail, horizontal, theme))
+
+
+def _networks(models: Sequence[str]) -> list[str]:
+    """Names and files, of which there must be one."""
     if not models:
         raise InputError("`MODELS` must be one name or file, or several. Received: none")
-    return _profile(list(models), image_size, batch, dtype, convention, format)
-
-
-def _profile(models: list[str], *how: Any) -> int:
     for model in models:
         if model.endswith(".keras"):
             errors.check_there("model file", Path(model))
-    return int(_module("profile").run(models, *how))
+    return list(models)
 
 
 @app.command(name="list", sort_key=7)

@@ -30,13 +30,10 @@ def run(
         format: How to print it.
         *depth: How deep the tree of one network is; nothing to compare several.
     """
-    networks: list[Any] = [
-        classifier.open_model(Path(model)) if model.endswith(".keras") else model
-        for model in models
-    ]
+    networks = networks_of(models)
     with errors.values():
         profiles = [
-            profile(network, image_size and _shape(network, image_size), batch, dtype, convention)
+            profile(network, shape_of(network, image_size), batch, dtype, convention)
             for network in networks
         ]
         found: Any = profiles[0] if depth else Comparison(tuple(profiles))
@@ -45,8 +42,18 @@ def run(
     return 0
 
 
-def _shape(network: Any, image_size: list[int]) -> tuple[int, ...]:
+def networks_of(models: list[str]) -> list[Any]:
+    """What is analysed: names as they are, and the models of files."""
+    return [
+        classifier.open_model(Path(model)) if model.endswith(".keras") else model
+        for model in models
+    ]
+
+
+def shape_of(network: Any, image_size: list[int] | None) -> tuple[int, ...] | None:
     """An image of that size with the channels of the network, in the order of its axes."""
+    if not image_size:
+        return None
     if isinstance(network, str):
         layout, channels = variants.find(network).layout, 3
     else:

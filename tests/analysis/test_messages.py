@@ -1,13 +1,16 @@
 """Every error of the analysis: its type and its whole text."""
 
-from typing import Any
+from typing import Any, cast
 
 import keras
+import numpy as np
 import pytest
 
 import resnet_layers as rl
 from resnet_layers.analysis.comparison import compare
+from resnet_layers.analysis.drawing import draw
 from resnet_layers.analysis.profile import profile
+from resnet_layers.analysis.sheets import draw_features, draw_kernels
 from resnet_layers.analysis.twins import plain_twin, vgg_twin
 from tests.support.messages import Row, check, ids, missing
 
@@ -17,6 +20,10 @@ WING = "analysis"
 def built(layer: Any, shape: tuple[int | None, ...]) -> Any:
     layer.build(shape)
     return layer
+
+
+def small() -> rl.ResNet:
+    return rl.ResNet.from_variant("cifar_resnet20")
 
 
 class Silent(keras.layers.Layer):
@@ -184,6 +191,99 @@ ERRORS: list[Row] = [
         lambda: profile("resnet18").text(-1),
         ValueError,
         "`depth` must be an integer of at least 0. Received: depth=-1",
+    ),
+    (
+        lambda: draw([]),
+        ValueError,
+        "`models` must have at least one model. Received: models=[]",
+    ),
+    (
+        lambda: draw("resnet18", detail=cast(Any, "stages")),
+        ValueError,
+        "`detail` must be one of 'layers', 'blocks'. Received: detail='stages'",
+    ),
+    (
+        lambda: draw("resnet18", horizontal=cast(Any, 1)),
+        TypeError,
+        "`horizontal` must be True or False. Received: horizontal=1",
+    ),
+    (
+        lambda: draw("resnet18").save(3),
+        TypeError,
+        "`path` must be a path. Received: path=3",
+    ),
+    (
+        lambda: draw("resnet18").save("resnet18.gif"),
+        ValueError,
+        "`path` must end in .svg, .png, .pdf. Received: path='resnet18.gif'",
+    ),
+    (
+        lambda: draw("resnet18").save("none/resnet18.svg"),
+        ValueError,
+        "`path` must be in a folder that exists. Received: path='none/resnet18.svg'",
+    ),
+    (
+        lambda: draw("resnet18").save("resnet18.svg", theme=cast(Any, "blue")),
+        ValueError,
+        "`theme` must be one of 'light', 'dark'. Received: theme='blue'",
+    ),
+    (
+        lambda: draw("resnet18").save("resnet18.svg", scale=0),
+        ValueError,
+        "`scale` must be a positive number. Received: scale=0",
+    ),
+    (
+        lambda: profile("resnet18").bars("stride"),
+        ValueError,
+        "`column` must be one of 'macs', 'params', 'activations', 'weight_bytes', 'live_bytes', "
+        "'intensity'. Received: column='stride'",
+    ),
+    (
+        lambda: profile("resnet18").bars(depth=0),
+        ValueError,
+        "`depth` must be a positive integer. Received: depth=0",
+    ),
+    (
+        lambda: draw_kernels("resnet18"),
+        TypeError,
+        "`model` must be a Keras model. Received: model='resnet18'",
+    ),
+    (
+        lambda: draw_kernels(small(), "stem/convolution"),
+        ValueError,
+        "`layer` must be one of those of cifar_resnet20, such as 'stem/conv/convolution', "
+        "'stage3/block3/conv2/convolution', 'stage3/block3/conv1/convolution'. "
+        "Received: layer='stem/convolution'",
+    ),
+    (
+        lambda: draw_kernels(small(), "stage1/block1/conv1/convolution"),
+        ValueError,
+        "`layer` must read one channel or three, which are drawn as colours. "
+        "Received: layer='stage1/block1/conv1/convolution', whose kernels have 16",
+    ),
+    (
+        lambda: draw_kernels(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])),
+        ValueError,
+        "`model` must have layers of maps with two axes of pixels. "
+        "Received: sequential, which has none",
+    ),
+    (
+        lambda: draw_features(small(), np.ones((32, 32, 3)), "stage4"),
+        ValueError,
+        "`layer` must be one of those of cifar_resnet20, such as 'stage3', 'stage2', 'stage1'. "
+        "Received: layer='stage4'",
+    ),
+    (
+        lambda: draw_features(small(), np.ones((2, 32, 32, 3))),
+        ValueError,
+        "`image` must have the shape (None, None, 3), where None is any size, or be a batch with "
+        "one such image. Received: image.shape=(2, 32, 32, 3)",
+    ),
+    (
+        lambda: draw_features(rl.ResNet.from_variant("r3d_18"), np.ones((4, 16, 16, 3))),
+        ValueError,
+        "`model` must be of images with two axes of pixels. "
+        "Received: r3d_18, whose maps have the shape (4, 8, 8, 64)",
     ),
 ]
 

@@ -57,7 +57,7 @@ ALL = [
     ["predict", "model.keras", "photos", "--json"],
     ["convert", "model.keras", "--to", "torch", "--output", "new.safetensors"],
     ["profile", "model.keras", "--format", "markdown"],
-    ["compare", "vgg19", "model.keras"],
+    ["draw", "vgg19", "model.keras", "--output", "drawn.svg"],
 ]
 ODD = [b"\xff\xe9", "猫".encode(), b"a\x1b[31mb\nc\x9b"]  # names of classes
 CODES = {0, 1, 2, 141}

@@ -37,6 +37,9 @@ ROUNDS = [
 TUNE = ["--trials", "2", "--epochs", "1", "--max-parameters", "200000"]
 COMMANDS = [
     ["list", "resnet*"],
+    ["profile", "model.keras"],
+    ["compare", "model.keras", "resnet152"],
+    ["draw", "model.keras", "--output", "drawn.png"],
     ["train", "--data", "photos", "--image-size", "8", "--epochs", "2", "--output", "run"],
     ["tune", "--data", "photos", "--image-size", "8", *TUNE, "--output", "search"],
     ["evaluate", "model.keras", "--data", "photos", "--all"],

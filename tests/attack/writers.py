@@ -81,12 +81,29 @@ def _convert() -> list[Writer]:
     return found
 
 
+def _draw() -> list[Writer]:
+    found = []
+    for ending in ("svg", "png", "pdf"):
+        output = f"drawn.{ending}"
+        new, old = (("draw", f"{model}.keras", "--output", output) for model in ("new", "old"))
+        found += _pair(f"draw {ending}", new, old, (output,))
+    return found
+
+
 # What writes by the name of the command; the others only read, by the arguments that show it.
-WRITERS = {"train": _train(), "tune": _tune(), "export": _export(), "convert": _convert()}
+WRITERS = {
+    "train": _train(),
+    "tune": _tune(),
+    "export": _export(),
+    "convert": _convert(),
+    "draw": _draw(),
+}
 READERS = {
     "evaluate": ("evaluate", "new.keras", "--data", "photos", "--all"),
     "predict": ("predict", "new.keras", "photos"),
     "list": ("list", "tiny"),
+    "profile": ("profile", "tiny"),
+    "compare": ("compare", "tiny", "new.keras"),
 }
 CASES = [case for cases in WRITERS.values() for case in cases]
 
@@ -108,8 +125,11 @@ def check_whole(path: Path) -> None:
         tomllib.loads(path.read_text(encoding="utf-8"))
     elif path.suffix == ".json":
         json.loads(path.read_text(encoding="utf-8"))
-    elif path.suffix == ".html":
-        if not path.read_text(encoding="utf-8").endswith("</html>\n"):
+    elif path.suffix in (".html", ".svg"):
+        if not path.read_text(encoding="utf-8").endswith(f"</{path.suffix[1:]}>\n"):
+            raise ValueError("it has no end")
+    elif path.suffix == ".pdf":
+        if not path.read_bytes().rstrip().endswith(b"%%EOF"):
             raise ValueError("it has no end")
     elif path.suffix == ".csv":
         rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))

@@ -493,6 +493,27 @@ MUTATIONS = (
         "start + tap * window.rate < length",
     ),
     Mutation(
+        "an-arc-begins-a-box-late",
+        "analysis",
+        "analysis/schematic.py",
+        "place_of = place[source], place[end]",
+        "place_of = place[source] + 1, place[end]",
+    ),
+    Mutation(
+        "every-shortcut-is-solid",
+        "analysis",
+        "analysis/schematic.py",
+        "return Arc(start, end, not changed, tuple(layers))",
+        "return Arc(start, end, True, tuple(layers))",
+    ),
+    Mutation(
+        "maps-of-one-size-stand-where-they-come",
+        "analysis",
+        "analysis/layout.py",
+        "starts[size] + i - its.index(size) for",
+        "i for",
+    ),
+    Mutation(
         "maps-that-wait-are-not-alive",
         "analysis",
         "networks/cost.py",

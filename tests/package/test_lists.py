@@ -71,7 +71,11 @@ OTHERS = {
     ("analysis/profile", "'/'.join(path)"),
     ("analysis/profile", "'/'.join(o.path)"),
 }
-LAY_OUT = {"analysis/tables", "analysis/comparison"}  # cells, rows and sizes of tables
+# Cells, rows and sizes of tables; labels and titles of drawings.
+LAY_OUT = {
+    *("analysis/tables", "analysis/comparison"),
+    *("analysis/labels", "analysis/layout", "analysis/schematic", "analysis/svg"),
+}
 
 
 def joins(module: str, path: Path) -> set[tuple[str, str]]:

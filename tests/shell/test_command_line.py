@@ -67,6 +67,7 @@ COMMANDS = (
     "convert",
     "profile",
     "compare",
+    "draw",
     "list",
 )
 COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}
