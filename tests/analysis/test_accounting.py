@@ -371,6 +371,7 @@ MANY = {
 }
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     "networks", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
 )

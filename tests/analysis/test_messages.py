@@ -288,6 +288,7 @@ ERRORS: list[Row] = [
 ]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
 def test_error_has_type_and_whole_text(row: Row) -> None:
     keras.backend.clear_session()  # names of layers begin anew

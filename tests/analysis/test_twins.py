@@ -10,6 +10,7 @@ import pytest
 import resnet_layers as rl
 from resnet_layers.analysis.twins import plain_twin, vgg_twin
 from resnet_layers.networks import variants
+from resnet_layers.serving.formats import FORMATS
 from tests.support.randomize import randomize
 
 
@@ -17,7 +18,7 @@ def noise(shape: Any) -> Any:
     return np.random.RandomState(0).normal(size=shape).astype("float32")
 
 
-@pytest.mark.share(8)
+@pytest.mark.share(24)
 @pytest.mark.parametrize("name", [n for n, row in variants.VARIANTS.items() if row.style != "vgg"])
 def test_every_variant_has_a_plain_twin(name: str) -> None:
     row = variants.row(name)
@@ -81,6 +82,7 @@ def test_a_twin_of_vgg_is_as_large_or_as_costly(name: str, match: str, within: f
     assert found.layers == min(expected.layers, 19)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "cifar_resnet20", "resnet50t"])
 def test_a_twin_of_vgg_is_as_deep(name: str) -> None:
     model = rl.ResNet.from_variant(name, classes=10, input_shape=(32, 32, 3))
@@ -108,6 +110,18 @@ def test_twins_of_other_libraries_models() -> None:
     assert rl.profile(twin).layers == rl.profile(model).layers == 8
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("format_", ["onnx", "litert", "openvino"])
+def test_twins_are_exported_for_every_runtime(tmp_path: Path, format_: Any) -> None:
+    original = rl.ResNet.from_variant("cifar_resnet20", classes=3, input_shape=(32, 32, 3))
+    for model in (plain_twin(original), vgg_twin(original, "macs")):
+        randomize(model)
+        path = tmp_path / f"{model.name}{FORMATS[format_].endings[0]}"
+        report = rl.export(model, path, format=format_)
+        assert report.path.exists()
+
+
+@pytest.mark.share(4)
 def test_twins_train_save_fold_and_export(tmp_path: Path) -> None:
     original = rl.ResNet.from_variant("cifar_resnet20", classes=3, input_shape=(16, 16, 3))
     photographs = rl.ResNet.from_variant(

@@ -27,6 +27,7 @@ def test_skipped():
 """
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_figures_are_merged(workers: str, tmp_path: Path) -> None:
     for name in ("a", "b"):

@@ -295,6 +295,7 @@ def test_twins_that_learn_differently_are_refused() -> None:
         twins.assert_same_change(pair, ours, stock)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
 def test_a_step_learns_what_a_tape_says(mode: str) -> None:
     """Momentum after two steps from nearly the same place: 1.9 times the first."""

@@ -21,11 +21,36 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 NEEDS = {"clusters.md": "ray"}  # which the tests do not install
+LONG = [
+    ROOT / "docs" / f"{name}.md"
+    for name in (
+        "tuning",
+        "serving",
+        "resuming",
+        "photographs",
+        "fine_tuning",
+        "weights",
+        "devices",
+    )
+]
+SHORT = [path for path in PAGES if path not in LONG]
 TRAINS = [ROOT / "docs" / name for name in ("photographs.md", "fine_tuning.md")]
 
 
-@page
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: path.name)
 def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_page(path, tmp_path, monkeypatch)
+
+
+@pytest.mark.share(3)
+@pytest.mark.parametrize("path", LONG, ids=lambda path: path.name)
+def test_code_blocks_of_long_pages_run(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_page(path, tmp_path, monkeypatch)
+
+
+def run_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of many short trainings operation by operation, which is over in half of the time."""
     if path.name in NEEDS:
         pytest.importorskip(NEEDS[path.name])
@@ -101,6 +126,8 @@ def test_generated_pages_are_current() -> None:
 MODULES = [module.name for module in pkgutil.walk_packages(rl.__path__, "resnet_layers.")]
 
 
+@pytest.mark.share(6)
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples_run(name: str, request: pytest.FixtureRequest) -> None:
     module = importlib.import_module(name)

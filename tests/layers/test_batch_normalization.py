@@ -84,6 +84,7 @@ def cast(x: np.ndarray, policy: str) -> Any:
     return tf.cast(x, keras.DTypePolicy(policy).compute_dtype)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("mode", ["eager", "graph", "unknown"])
 @pytest.mark.parametrize("policy", BOUNDS)
 @pytest.mark.parametrize("name", INPUTS)

@@ -231,6 +231,7 @@ def test_xla_on_a_layer_that_was_not_called_before_equals_eager(case: Case) -> N
     assert relative_difference(compiled(x), layer(x, training=False)) < 1e-5
 
 
+@pytest.mark.share(4)
 @every_case
 def test_file_round_trip(case: Case, tmp_path: Path) -> None:
     inputs = keras.Input(batch_shape=(None, *case.input_shape[1:]))
@@ -335,6 +336,7 @@ def test_names_do_not_depend_on_what_was_built_before(case: Case) -> None:
     assert relative_paths(build(case)) == first
 
 
+@pytest.mark.share(3)
 @every_case
 @pytest.mark.parametrize(
     ("policy", "compute"),
@@ -417,6 +419,7 @@ def test_training_flag_reaches_every_normalization(case: Case) -> None:
         assert (a != b).any()
 
 
+@pytest.mark.share(2)
 @normalized_case
 def test_frozen_layer_normalizes_by_its_statistics(case: Case) -> None:
     for layer in (build(case), build(case, trainable=False)):

@@ -119,6 +119,7 @@ def test_identity_block_equals_reference(body: str) -> None:
     check(layer, expect, channels=layer.output_filters)
 
 
+@pytest.mark.share(2)
 @DIALECTS
 @pytest.mark.parametrize(
     ("body", "strides"),

@@ -60,6 +60,7 @@ def test_every_field_of_a_style_is_listed() -> None:
     assert {field for field, _, _ in FIELDS} == set(rl.BlockStyle.__dataclass_fields__)
 
 
+@pytest.mark.share(6)
 @pytest.mark.parametrize(("field", "other", "beside"), FIELDS)
 def test_every_field_of_a_style_does_something(
     field: str, other: Any, beside: dict[str, Any]
@@ -171,6 +172,7 @@ def test_drop_path_drops_whole_images_and_scales_the_others() -> None:
     np.testing.assert_allclose(dropped[~is_dropped], kept[~is_dropped] / 0.75, atol=1e-5)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("variant", ["resnet50", "resnet18", "resnetv2_50", "keras_resnet50"])
 @pytest.mark.parametrize("output_stride", [8, pytest.param(16, marks=pytest.mark.slow)])
 def test_dilated_network_sees_what_the_strided_one_sees(variant: str, output_stride: int) -> None:

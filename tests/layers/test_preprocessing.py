@@ -91,6 +91,7 @@ def test_nearest_takes_the_pixel_that_a_centre_lies_in(image_size: tuple[int, in
     np.testing.assert_allclose(value(layer(image)), reference, atol=2e-3)
 
 
+@pytest.mark.share(5)
 @pytest.mark.parametrize("interpolation", METHODS)
 @pytest.mark.parametrize("size", [64, 16, 150])
 @pytest.mark.parametrize("image_size", [*SIZES[:6], (32, 32), (31, 200), (8, 13)])

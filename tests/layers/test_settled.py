@@ -177,6 +177,7 @@ OF_VARIABLES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.share(2)
 @every_case
 @pytest.mark.parametrize("trainable", [True, False])
 def test_no_config_lacks_what_was_set_on_a_variable(case: Case, trainable: bool) -> None:

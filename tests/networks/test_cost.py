@@ -43,7 +43,7 @@ def _moving_statistics(row: Variant) -> int:
     return normalization // 2
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(
     "name",
     [

@@ -80,7 +80,7 @@ def test_channels_of_pruned_networks_are_those_of_the_original(name: str) -> Non
             assert tuple(shape[0] for shape in shapes) == tuple(block)
 
 
-@pytest.mark.share(5)
+@pytest.mark.share(10)
 @networks()
 def test_outputs_equal_those_of_the_original(name: str) -> None:
     reference, limit = load(name), tolerance(name)

@@ -126,7 +126,7 @@ def read(
 Read = tuple[str, subprocess.CompletedProcess[str]]
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(12)
 @pytest.mark.parametrize("name", ["whole", "made"])
 def test_files_open_in_another_process_and_on_another_backend(
     read: Read, written: tuple[Path, rl.ResNet], name: str
@@ -143,6 +143,7 @@ def test_files_open_in_another_process_and_on_another_backend(
             assert relative_difference(y[size], model(x[size])) < 1e-4
 
 
+@pytest.mark.share(2)
 def test_file_without_the_import_names_the_class_that_is_missing(read: Read) -> None:
     result = read[1]
     assert result.returncode == 0, result.stderr

@@ -71,7 +71,7 @@ def logits(model: Any, x: np.ndarray) -> np.ndarray:
     return value(model(x, training=False))
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(
     ("format", "precision"),
     [pytest.param(*way, marks=pytest.mark.slow if way[1] == "bfloat16" else ()) for way in WAYS],
@@ -466,6 +466,7 @@ def test_int8_agrees_where_calibration_is_right(
     assert report.size < 4 * model.count_params() / 2
 
 
+@pytest.mark.share(5)
 def test_float32_tells_accuracy_as_well(
     tmp_path: Path, classifier: tuple[rl.ResNet, np.ndarray, np.ndarray]
 ) -> None:
@@ -808,7 +809,7 @@ MODELS: dict[str, tuple[Callable[[], Any], int, bool]] = {
 }
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(16)
 @pytest.mark.parametrize(
     ("kind", "format"),
     [

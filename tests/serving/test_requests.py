@@ -50,6 +50,7 @@ def test_a_request_that_fails_is_the_only_one(path: Path, model: Any) -> None:
     assert agrees(artifact, model)
 
 
+@pytest.mark.share(4)
 def test_what_is_no_number_is_no_number_or_refused(path: Path) -> None:
     artifact = rl.load_exported(path)
     x = images(3, 32, 32, 3)

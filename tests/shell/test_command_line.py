@@ -187,6 +187,7 @@ def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> N
     assert all(0.0 <= float(row["data_wait"]) <= 1.0 for row in rows)
 
 
+@pytest.mark.share(2)
 def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) -> None:
     model = keras.saving.load_model(trained / "model.keras")
     assert type(model) is rl.ResNet
@@ -565,6 +566,7 @@ def test_curves_need_nothing_of_the_users_matplotlib(
     assert matplotlib.rcParams["text.usetex"]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @uncompiled()
 def test_signals_while_writing_leave_the_old_files(

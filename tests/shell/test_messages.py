@@ -1646,6 +1646,7 @@ OTHERS: list[Row] = [
 ERRORS = [*MODELS, *IMAGES, *OUTPUTS, *TRAIN, *TUNE, *OTHERS]
 
 
+@pytest.mark.share(6)
 @pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
 def test_error_has_type_and_whole_text(row: Row) -> None:
     check(row)

@@ -41,7 +41,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 @uncompiled()
-@pytest.mark.share(3)
+@pytest.mark.share(18)
 @pytest.mark.parametrize(
     ("how", "step", "where"),
     [
@@ -98,6 +98,7 @@ def test_a_run_that_was_interrupted_goes_on(
     assert len(checkpoint_files.files(folder / resuming.FOLDER)) == 1
 
 
+@pytest.mark.share(4)
 @uncompiled()
 def test_another_run_takes_the_place_of_an_unfinished_one_when_it_is_told_to(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

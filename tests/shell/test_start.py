@@ -76,6 +76,7 @@ def trained(path: Path, **chosen: Any) -> Any:
     return model
 
 
+@pytest.mark.share(2)
 @uncompiled()
 @pytest.mark.parametrize("source", ["known.keras", "known.safetensors"])
 def test_known_weights_come_with_all_but_their_classifier(
@@ -112,6 +113,7 @@ def test_the_same_classes_keep_their_classifier(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.head.get_weights()[0], again.head.get_weights()[0])
 
 
+@pytest.mark.share(3)
 @uncompiled()
 @pytest.mark.parametrize(
     ("chosen", "expected"),

@@ -155,6 +155,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[
     return folder / "run", path, result
 
 
+@pytest.mark.share(2)
 def test_several_labels_of_an_image_are_learnt(
     several: tuple[Path, Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,6 +237,7 @@ def test_a_sheet_is_looked_at_before_anything_is_trained(
         assert image.size == (78, 78)  # 9 images, 2 pixels between them
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("check", [False, True])
 @uncompiled()
 def test_damaged_images_are_named_and_left_out(
@@ -378,6 +380,7 @@ def digits_of_three(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_a_run_of_the_release_before_is_read_evaluated_and_predicted_with(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -99,6 +99,7 @@ def test_batches_hold_every_image_once_with_its_label(batch_size: int, seed: int
     assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("count", [12, 13])  # of equal and of other sizes
 def test_a_batch_is_a_function_of_seed_epoch_and_place(count: int) -> None:
     def made(seed: int = 3) -> Batches:

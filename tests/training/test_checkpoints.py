@@ -396,7 +396,7 @@ def test_models_of_others_go_on_and_their_callbacks(subclassed: bool, tmp_path: 
     assert counts.name == "another"  # what it was given is not what it noted
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(12)
 @uncompiled()
 def test_a_checkpoint_before_parts_unfreeze_is_gone_on_from(tmp_path: Path) -> None:
     """And from there into another folder, within an epoch."""

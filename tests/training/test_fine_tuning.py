@@ -97,7 +97,7 @@ def test_parts_before_one_are_frozen_and_others_train(part: str) -> None:
 
 
 @optimizers
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 def test_unfreezing_while_training_is_unfreezing_between_two_runs(optimizer: Any) -> None:
     both = []
     for by_callback in (False, True):
@@ -128,7 +128,7 @@ def averaging(model: rl.ResNet) -> Any:
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS.values(), averaging], ids=[*OPTIMIZERS, "ema"])
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 def test_what_trains_on_trains_as_it_would_have(optimizer: Any) -> None:
     """Compiling again in between, with nothing changed, changes nothing."""
     both = []

@@ -27,6 +27,7 @@ def outputs(model: Any) -> Any:
     return value(model(np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")))
 
 
+@pytest.mark.share(2)
 def test_it_returns_model_history_and_paths(tmp_path: Path) -> None:
     images, validation = coloured(60).split(0, 0.2)
     given = settings(images=images, validation=validation, epochs=12, output=tmp_path / "a" / "run")
@@ -49,7 +50,7 @@ def test_it_returns_model_history_and_paths(tmp_path: Path) -> None:
     assert given.model.evaluate(test.dataset(), verbose=0)[1] == 1.0
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_equal_seeds_train_equally_and_write_nothing_unasked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -113,6 +114,7 @@ def test_images_that_grow_and_rates_that_fall() -> None:
     assert rates[0] == pytest.approx([0.05, 0.025, 0.0125, 0.1])  # the head's is the last
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_images_with_several_labels_make_a_file_that_says_so(tmp_path: Path) -> None:
     images = coloured(24)

@@ -464,6 +464,7 @@ ERRORS: list[Row] = [
 ]
 
 
+@pytest.mark.share(6)
 @pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
 def test_error_has_type_and_whole_text(row: Row) -> None:
     check(row)

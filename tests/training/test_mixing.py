@@ -28,6 +28,7 @@ def mixtures(mix: Mixing, number: int = 6, times: int = 400) -> tuple[Any, Any]:
     return images, rows
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("alphas", [(0.2, 0.0), (0.0, 1.0), (0.8, 1.0)])
 @pytest.mark.parametrize("number", [6, 5])
@@ -53,6 +54,7 @@ def test_what_draws_for_itself_has_its_own_share(mode: str) -> None:
         np.testing.assert_array_equal(kept[:, :3], kept[:, :2:-1])
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 4.0])
 def test_mixup_has_the_distribution_of_the_article(alpha: float) -> None:
     _, rows = mixtures(Mixing(mixup=alpha, mode="pair"))

@@ -53,6 +53,7 @@ def rows(batches: list[Any]) -> Any:
     return found[np.lexsort(found.T)]
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("mode", "multiple", "count"),
     [("batch", 3, 3), ("pair", 6, 2), ("elem", 4, 2)],

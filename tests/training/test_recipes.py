@@ -38,6 +38,7 @@ def network(**overrides: Any) -> rl.ResNet:
     return rl.ResNet(stem, [rl.ResNetStage(4, 2, **overrides)], rl.ClassifierHead(3))
 
 
+@pytest.mark.share(6)
 @pytest.mark.parametrize("name", RECIPES)
 @uncompiled()
 def test_every_recipe_builds_and_takes_a_step(name: str) -> None:

@@ -121,7 +121,7 @@ class Seen(keras.callbacks.Callback):
             self.steps.append((self.epoch, batch))
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(24)
 @uncompiled()
 @pytest.mark.parametrize("kind", ["RandomSearch", "Hyperband"])
 def test_a_trial_that_is_killed_goes_on_within_its_epoch(kind: str, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_trial_that_fails_leaves_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoints(tmp_path) == []
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(9)
 @uncompiled()
 def test_another_network_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -337,6 +337,7 @@ def test_without_a_search_batches_are_trained_on_as_they_are(tmp_path: Path) -> 
     assert lengths == [(2, 1), (1, 1)]
 
 
+@pytest.mark.share(3)
 def test_batches_are_augmented_by_their_numbers() -> None:
     shown, _ = batches()
     plain = continuing.augmented(shown, "none", False, None)

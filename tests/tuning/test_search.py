@@ -137,7 +137,7 @@ def test_best_network_scores_what_was_recorded(kind: str, best: Kinds) -> None:
     assert now[OBJECTIVES[kind]] == pytest.approx(recorded["score"], abs=1e-5)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("kind", KINDS)
 def test_best_network_of_another_process_scores_what_was_recorded(
     kind: str, reopened: Kinds

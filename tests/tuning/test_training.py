@@ -52,7 +52,7 @@ def trained(hypermodel: HyperResNet, *data: Any, **keywords: Any) -> tuple[Any, 
     return model, hypermodel.fit(hp, model, *data, **{"verbose": 0, **keywords})
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @task
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_head_loss_and_metrics_fit_the_labels(name: str, probabilities: bool) -> None:

@@ -106,6 +106,7 @@ def test_list_takes_a_pattern_and_is_sorted() -> None:
 # --- where files are found -----------------------------------------------------------------------
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", [f"{TAG}.safetensors", f"{TAG}/model.safetensors"])
 def test_file_in_a_folder_is_found(weights: Path, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
