@@ -115,8 +115,8 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
     """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
 
     A table is a test with parameters, or all of a file's tests that are marked and have none; a
-    slow one has twice as many days. The other slow tests are one table, of which every eighth one
-    stays; the attack has its own shares.
+    slow one has twice as many days. The other slow tests are one table, of which every twelfth one
+    stays; those of the attack, which have shares of their own, are another one, of three days.
     """
     places: dict[str, int] = {}
     for item in items:
@@ -125,7 +125,7 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
             table = name if bracket else name.partition("::")[0]
             number = share.args[0] * (2 if "slow" in item.keywords else 1)
         elif "slow" in item.keywords and "huge" not in item.keywords:
-            table, number = "slow", 1 if "attack" in item.path.parts else 8
+            table, number = ("attack", 3) if "attack" in item.path.parts else ("slow", 12)
         else:
             continue
         place = places[table] = places.get(table, -1) + 1

@@ -14,7 +14,7 @@ from resnet_layers.layers._composite import Composite
 from resnet_layers.layers._layout import Layout
 
 # Poolings that leave pixels, which are flattened.
-_FLAT = ("avg2x2", "max2x2")
+FLATTENING = ("avg2x2", "max2x2")
 
 
 @keras.saving.register_keras_serializable(package="resnet_layers")
@@ -80,7 +80,7 @@ class ClassifierHead(Composite):
         )
         self.layout = Layout(self.rank, self.data_format)
         self.classes = checks.integer("classes", classes)
-        self.pooling = checks.choice("pooling", pooling, ("avg", "max", *_FLAT))
+        self.pooling = checks.choice("pooling", pooling, ("avg", "max", *FLATTENING))
         several = isinstance(hidden_units, list | tuple)
         check: Any = checks.integers if several else checks.integer
         self.hidden_units = None if hidden_units is None else check("hidden_units", hidden_units)
@@ -98,7 +98,7 @@ class ClassifierHead(Composite):
         pool = getattr(layers, f"{kinds[self.pooling]}Pooling{self.rank}D")
         named: dict[str, Any] = {"data_format": self.data_format, "name": "pool", **exact}
         self.pool: tuple[keras.layers.Layer, ...]
-        if self.pooling in _FLAT:
+        if self.pooling in FLATTENING:
             flatten = layers.Flatten(self.data_format, name="flatten", **exact)
             self.pool = (pool(2, padding="same", **named), flatten)
         else:
@@ -136,7 +136,7 @@ class ClassifierHead(Composite):
         input_shape = self._check_shape(input_shape)
         super().build(input_shape)
         axes = [self.layout.channel_axis]
-        axes += self.layout.pixel_axes if self.pooling in _FLAT else ()
+        axes += self.layout.pixel_axes if self.pooling in FLATTENING else ()
         self.input_spec = keras.InputSpec(
             ndim=self.layout.ndim, axes={i: input_shape[i] for i in axes}
         )
@@ -157,7 +157,7 @@ class ClassifierHead(Composite):
 
     def _check_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         input_shape = _shapes.batch_shape(self, input_shape, self.layout)
-        if self.pooling in _FLAT and None in input_shape[1:]:
+        if self.pooling in FLATTENING and None in input_shape[1:]:
             sizes = " and ".join(self.layout.pixels(self.layout.names))
             raise ValueError(
                 f"The input of ClassifierHead '{self.name}' must have a known {sizes} for "

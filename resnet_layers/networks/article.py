@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from resnet_layers._support import checks
 from resnet_layers.networks.model import ResNet
 
 
@@ -20,7 +21,8 @@ def ResNet34(shape: Sequence[int] = (32, 32, 3), classes: int = 10) -> ResNet:  
         A built `ResNet` named `"ResNet34"`, from images to probabilities.
 
     Raises:
-        ValueError: If a size is unknown or not positive.
+        TypeError: If a size is unknown.
+        ValueError: If a size is not positive.
 
     Example:
 
@@ -30,7 +32,7 @@ def ResNet34(shape: Sequence[int] = (32, 32, 3), classes: int = 10) -> ResNet:  
     return ResNet.from_variant(
         "article_resnet34",
         classes=classes,
-        input_shape=shape,
+        input_shape=checks.integers("shape", shape),
         classifier_activation="softmax",
         name="ResNet34",
     )

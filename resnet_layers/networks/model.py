@@ -10,7 +10,7 @@ import keras
 from resnet_layers._support import checks
 from resnet_layers.layers import _shapes
 from resnet_layers.layers._batches import takes_none
-from resnet_layers.layers.head import last_activation
+from resnet_layers.layers.head import FLATTENING, last_activation
 from resnet_layers.layers.stem import Stem
 from resnet_layers.networks import objectives, variants
 from resnet_layers.networks.always_built import AlwaysBuilt
@@ -128,7 +128,8 @@ class ResNet(AlwaysBuilt):
             variant: A name from `list_variants()`.
             classes: Number of classes, positive.
             input_shape: Sizes in pixels, or `None` for any, and channels. The default stands for
-                any size and 3 channels in networks of other ranks and data formats as well.
+                any size and 3 channels in networks of other ranks and data formats as well, and
+                for the usual size of a network whose head flattens the last map, as VGG's does.
             classifier_activation: `None` for logits, `"softmax"`, or another activation.
             output_stride: The largest step of the last feature map in pixels, 8, 16 or 32:
                 stages that would exceed it have dilation in place of their strides.
@@ -166,7 +167,9 @@ class ResNet(AlwaysBuilt):
                 f"Received: classes={classes!r}, classifier_activation={classifier_activation!r}"
             )
         if input_shape in ((None, None, 3), [None, None, 3]):
-            input_shape = row.layout.shape(None, (None,) * row.layout.rank, 3)[1:]
+            flattens = getattr(parts["head"], "pooling", None) in FLATTENING
+            pixels = variants.row(variant).image_size[-1] if flattens else None
+            input_shape = row.layout.shape(None, (pixels,) * row.layout.rank, 3)[1:]
         return cls(
             stem,
             stages,

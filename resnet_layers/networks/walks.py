@@ -6,6 +6,7 @@ from typing import Any
 from resnet_layers._support.checks import IntOrInts
 from resnet_layers.layers import styles
 from resnet_layers.layers._geometry import Geometry, Unit
+from resnet_layers.layers.head import FLATTENING
 from resnet_layers.layers.primitives import attention
 from resnet_layers.layers.stem import StemGeometry
 from resnet_layers.layers.styles import BlockStyle
@@ -194,7 +195,7 @@ def of_head(
     **_: Any,
 ) -> int:
     """A `ClassifierHead`."""
-    if pooling in ("avg2x2", "max2x2"):
+    if pooling in FLATTENING:
         x = walk.flatten((*path, "flatten"), _pooled(walk, (*path, "pool"), x, 2, 2, "same"))
     else:
         x = walk.all_pixels((*path, "pool"), x)

@@ -85,7 +85,8 @@ def _draw() -> list[Writer]:
     found = []
     for ending in ("svg", "png", "pdf"):
         output = f"drawn.{ending}"
-        new, old = (("draw", f"{model}.keras", "--output", output) for model in ("new", "old"))
+        new = ("draw", "new.keras", "--output", output)
+        old = (*new, "--horizontal")
         found += _pair(f"draw {ending}", new, old, (output,))
     return found
 

@@ -143,7 +143,7 @@ ERRORS: list[Row] = [
         "or None for any height or width. Received: input_shape=(8, 0, 3)",
     ),
     (
-        lambda: rl.ResNet34(shape=32),  # type: ignore[arg-type]
+        lambda: rl.ResNet.from_variant("resnet18", input_shape=32),  # type: ignore[arg-type]
         TypeError,
         "`input_shape` must be (height, width, channels), without the batch: positive integers, "
         "or None for any height or width. Received: input_shape=32",
@@ -307,9 +307,8 @@ ERRORS: list[Row] = [
     ),
     (
         lambda: rl.ResNet34(shape=(None, None, 3)),  # type: ignore[arg-type]
-        ValueError,
-        "The input of ClassifierHead 'head' must have a known height and width for "
-        "pooling='avg2x2'. Received: input_shape=(None, None, None, 512)",
+        TypeError,
+        "`shape` must be a list of positive integers. Received: shape=(None, None, 3)",
     ),
 ]
 
