@@ -34,14 +34,17 @@ class Picture:
             scale: Size, positive. At 1 a point is a pixel of an SVG, and two of a PNG.
 
         Raises:
-            ValueError: If the ending is another one, if the folder does not exist, or if an
-                argument is out of range.
+            ValueError: If the ending is another one, if the folder does not exist, if an argument
+                is out of range, or if a PNG would have no pixels or too many.
+            TypeError: If an argument has the wrong type.
         """
         target = check_path(path)
         if theme is not None:
             checks.choice("theme", theme, THEMES)
         checks.positive("scale", scale)
         ending = target.suffix.lower()
+        if ending == ".png":
+            raster.check_size(self.scene, scale)
         with files.replacing(target) as (beside,):
             if ending == ".svg":
                 beside.write_text(svg.text_of(self.scene, theme, scale), encoding="utf-8")

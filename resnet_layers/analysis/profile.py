@@ -80,7 +80,7 @@ class Profile(Shown):
             part
             for part in self.total.walk(depth)
             if len(part.path) == depth or (part.path and not part.parts)
-        ]
+        ] or [self.total]
         counted = conventions.get(self.convention)
         what = _COUNTED[column] or f"{counted.heading}: {counted.counts}"
         shown = tables.of_bytes if column.endswith("bytes") else tables.short

@@ -6,6 +6,17 @@ from typing import Any
 from resnet_layers.analysis.scene import COLOURS, Box, Scene, Stroke, Text, Theme
 
 _POINTS = 72  # in an inch
+_MOST = 2**15  # of pixels on a side
+
+
+def check_size(scene: Scene, scale: float) -> None:
+    """Refuses pictures without pixels, and those that are larger than matplotlib makes them."""
+    sides = [2 * scale * side for side in (scene.width, scene.height)]
+    if not (min(sides) >= 1 and max(sides) < _MOST):
+        raise ValueError(
+            f"`scale` must make a PNG of 1 to {_MOST - 1} pixels on each side. "
+            f"Received: scale={scale}, which makes {sides[0]:.6g}×{sides[1]:.6g}"
+        )
 
 
 def write(scene: Scene, path: Path, theme: Theme, scale: float) -> None:
@@ -39,9 +50,9 @@ def _figure(scene: Scene, theme: Theme, scale: float) -> Any:
     for order, shape in enumerate(scene.shapes):
         if isinstance(shape, Box):
             place = ((shape.x, shape.y), shape.width, shape.height)
-            axes.add_patch(Rectangle(*place, facecolor=colour(shape.colour), zorder=order))
+            axes.add_artist(Rectangle(*place, facecolor=colour(shape.colour), zorder=order))
         elif isinstance(shape, Stroke):
-            axes.add_patch(_patch(shape, colour(shape.colour), scale, order))
+            axes.add_artist(_patch(shape, colour(shape.colour), scale, order))
         elif isinstance(shape, Text):
             axes.text(
                 shape.x,

@@ -21,7 +21,8 @@ _MOST, _ROW = 64, 8
 def draw_kernels(model: Any, layer: str | None = None) -> Picture:
     """Draws the kernels of a convolution on images, such as the first one of a network.
 
-    Each kernel is scaled by its largest number, and grey is 0: `1/2 + k / (2 max|k|)`.
+    Each kernel is scaled by its largest number, and grey is 0: `1/2 + k / (2 max|k|)`. What is no
+    number is black.
 
     Args:
         model: A built `ResNet`, or any other Keras model.
@@ -66,7 +67,7 @@ def draw_kernels(model: Any, layer: str | None = None) -> Picture:
 def draw_features(model: Any, image: Any, layer: str | None = None) -> Picture:
     """Draws the maps that a network makes of an image, a tile for each channel.
 
-    Each map is scaled to its own smallest and largest number.
+    Each map is scaled to its own smallest and largest number; one with what is no number is black.
 
     Args:
         model: A `ResNet`, or any other Keras model whose layers are connected, of images.
@@ -89,6 +90,11 @@ def draw_features(model: Any, image: Any, layer: str | None = None) -> Picture:
     """
     _check_model(model)
     ours = isinstance(model, ResNet)
+    if not ours and len(getattr(model, "inputs", None) or ()) != 1:
+        raise ValueError(
+            "`model` must be a ResNet, or a functional or Sequential model with one input. "
+            f"Received: model={model!r}"
+        )
     stages = [f"stage{i}" for i in range(1, len(model.stages) + 1)] if ours else []
     layers = {} if ours else {found.name: found for found in model.layers if _makes_maps(found)}
     name = _known(layer, ["stem", *stages] if ours else layers, model)
@@ -129,7 +135,7 @@ def _known(layer: str | None, names: Collection[str], model: Any) -> str:
     if layer is None:
         return next(iter(names))
     if layer not in names:
-        close = get_close_matches(str(layer), names, n=3) or names
+        close = get_close_matches(str(layer), names, n=3) or list(names)[:5]
         raise ValueError(
             f"`layer` must be one of those of {model.name}, such as {checks.some(close)}. "
             f"Received: layer={layer!r}"
@@ -180,5 +186,6 @@ def _sheet(tiles: list[np.ndarray], title: str, count: int, what: str) -> Pictur
     for i, tile in enumerate(tiles):
         x = _MARGIN + (i % _ROW) * (width + _SPACE)
         y = _TOP + (i // _ROW) * (height + _SPACE)
-        scene.shapes.append(Image(x, y, width, height, np.uint8(np.rint(255 * tile))))
+        colours = np.nan_to_num(255 * tile)  # what is no number is black
+        scene.shapes.append(Image(x, y, width, height, np.uint8(np.rint(colours))))
     return Picture(scene)

@@ -233,6 +233,18 @@ ERRORS: list[Row] = [
         "`scale` must be a positive number. Received: scale=0",
     ),
     (
+        lambda: draw("test_resnet").save("a.png", scale=1e-4),
+        ValueError,
+        "`scale` must make a PNG of 1 to 32767 pixels on each side. "
+        "Received: scale=0.0001, which makes 0.058492×0.1248",
+    ),
+    (
+        lambda: draw_features(keras.Model([x := keras.Input((8, 8, 3)), keras.Input((2,))], x), 1),
+        ValueError,
+        "`model` must be a ResNet, or a functional or Sequential model with one input. "
+        "Received: model=<Functional name=functional, built=True>",
+    ),
+    (
         lambda: profile("resnet18").bars("stride"),
         ValueError,
         "`column` must be one of 'macs', 'params', 'activations', 'weight_bytes', 'live_bytes', "

@@ -140,6 +140,11 @@ def test_bars_are_as_long_as_their_numbers(column: str, depth: int) -> None:
         assert notes[-1].startswith("macs")
 
 
+def test_a_layer_without_parts_has_one_bar() -> None:
+    drawn = rl.profile(L.Dense(3, name="mine"), (4,)).bars()
+    assert [s.colour for s in drawn.scene.shapes if isinstance(s, Box)] == ["plain"]
+
+
 def test_a_comparison_is_drawn_as_its_networks_are() -> None:
     compared = rl.compare(NAMES, (64, 64, 3)).draw(detail="blocks", horizontal=True)
     assert compared.scene == rl.draw(NAMES, (64, 64, 3), detail="blocks", horizontal=True).scene
@@ -173,6 +178,16 @@ def test_kernels_of_one_channel_are_grey_and_of_any_model() -> None:
     assert [tile.shape for tile in found] == [(5, 3, 3)] * 64
     assert all((tile == tile[..., :1]).all() for tile in found)
     assert "first 64 of 100 kernels" in [s.text for s in drawn.scene.shapes if isinstance(s, Text)]
+
+
+def test_what_is_no_number_is_black() -> None:
+    model = rl.ResNet.from_variant("cifar_resnet20", classes=3)
+    kernel = np.ones((3, 3, 3, 16), "float32")
+    kernel[..., 3] = np.nan
+    model.stem.conv.convolution.kernel.assign(kernel)
+    for drawn in (rl.draw_kernels(model), rl.draw_features(model, np.ones((32, 32, 3)))):
+        assert tiles(drawn)[3].max() == 0
+        assert tiles(drawn)[2].max() > 0
 
 
 def test_features_are_those_of_the_model() -> None:
