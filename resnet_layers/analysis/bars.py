@@ -1,7 +1,8 @@
 """What the parts of a network take, as bars."""
 
 from resnet_layers.analysis.parts import Part
-from resnet_layers.analysis.scene import STAGES, Box, Scene, Text, width_of
+from resnet_layers.analysis.scene import Box, Scene, Text, width_of
+from resnet_layers.analysis.stages import Stages
 
 _ROW, _BAR, _LONGEST, _MARGIN, _TYPE = 16.0, 11.0, 320.0, 16.0, 9.0
 
@@ -23,12 +24,11 @@ def scene_of(parts: list[Part], column: str, shown: list[str], title: str, note:
     width = max(right, *(_MARGIN + width_of(text, size) for text, size in ((title, 12), (note, 9))))
     scene = Scene(width + _MARGIN, 62.0 + _ROW * len(parts), title)
     scene.shapes.append(Text(_MARGIN, 18, title, 12, bold=True))
-    stages = list(dict.fromkeys(part.path[0] for part in parts if part.path))
-    colours = {name: f"stage{i % STAGES}" for i, name in enumerate(stages)}
+    stages = Stages()
     for i, (part, number, text) in enumerate(zip(parts, numbers, shown, strict=True)):
         y = 40 + _ROW * i
         length = number / longest * _LONGEST
-        colour = colours[part.path[0]] if part.path else "plain"
+        colour = stages.colour(part.path, max(part.stride) if part.stride else None)
         scene.shapes += [
             Text(left - 8, y, part.name, _TYPE, "end"),
             Box(left, y - _BAR / 2, length, _BAR, colour, part.name),

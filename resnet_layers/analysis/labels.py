@@ -33,14 +33,16 @@ def label_of(walk: Walk, operation: Operation, unknown: dict[Path, str]) -> str 
     if operation.kind not in _DRAWN:
         return None
     name = _DRAWN[operation.kind]
-    return f"{_size(operation)}{name}{_step(operation)}"
+    return f"{_size(operation)}{name}{_step(operation) or _growth(walk, operation)}"
 
 
 def _convolution(walk: Walk, operation: Operation) -> str:
     """Such as `3×3 conv, 64, /2`."""
     filters = operation.shape[-1]
-    label = f"{_size(operation)}conv, {filters}"
     windows = operation.windows or ()
+    if not windows and operation.sees_all:
+        return f"transposed conv, {filters}{_growth(walk, operation)}"
+    label = f"{_size(operation)}conv, {filters}"
     channels = walk.shape(operation.inputs[0])[-1]
     taps = math.prod(window.size for window in windows) * channels * filters
     kernel = operation.weights - (filters if operation.bias else 0)
@@ -63,11 +65,19 @@ def _step(operation: Operation) -> str:
     return f", /{_spread(steps)}" if max(steps, default=1) > 1 else ""
 
 
+def _growth(walk: Walk, operation: Operation) -> str:
+    """How many times larger a map becomes."""
+    sizes = zip(operation.shape[:-1], walk.shape(operation.inputs[0])[:-1], strict=False)
+    ratios = [after / before if before else 0 for after, before in sizes]
+    whole = [round(ratio) for ratio in ratios if ratio == round(ratio) >= 1]
+    return f", ×{_spread(whole)}" if whole and len(whole) == len(ratios) and max(whole) > 1 else ""
+
+
 def _spread(values: Sequence[int]) -> str:
     return str(values[0]) if len({*values}) == 1 else "×".join(map(str, values))
 
 
 def _is_gate(walk: Walk, operation: Operation) -> bool:
-    """Whether a map is multiplied by a number for each channel that is computed from it."""
-    sizes = [walk.elements(index) for index in operation.inputs]
-    return len(sizes) > 1 and max(sizes[1:]) < sizes[0]
+    """Whether a map is multiplied by fewer numbers, such as one for each channel."""
+    sizes = {walk.elements(index) for index in operation.inputs}
+    return len(sizes) > 1

@@ -58,7 +58,7 @@ def scene_of(networks: Sequence[Schematic], horizontal: bool) -> Scene:
     notes = list(_notes(networks))
     legend = max((width_of(note, _SMALL) + 40 for note, _ in notes), default=0)
     width, height = (along + 2 * _MARGIN, across) if horizontal else (across, along)
-    titles = (_MARGIN + width_of(line, _TYPE) for n in networks for line in _titles(n))
+    titles = (2 * _MARGIN + _title_width(drawn) for drawn in networks)
     width = max(width, legend + 2 * _MARGIN, *(titles if horizontal else ()))
     for note in notes:
         sheet.shapes += _note(*note, _MARGIN, height)
@@ -78,8 +78,7 @@ def _columns(networks: Sequence[Schematic], horizontal: bool) -> list[_Column]:
         across += _HEADER if horizontal else 0
         column = _Column(drawn, rows, across, max([40.0, *labels]) + 12, reach + 26)
         if not horizontal:  # the title is above it
-            titles = max(width_of(line, _SMALL) for line in _titles(drawn))
-            short = max(titles + _SIZES - column.width, 0)
+            short = max(_title_width(drawn) + _SIZES - column.width, 0)
             column = column._replace(arcs=column.arcs + short)
         found.append(column)
         across += column.width + _SPACE
@@ -150,8 +149,7 @@ class _Sheet:
         edge, left = self._edge(row), column.across + _SIZES
         x, y = self._at(edge, left)
         size = (_BOX, column.boxes) if self.horizontal else (column.boxes, _BOX)
-        colour = "plain" if node.stage is None else f"stage{node.stage}"
-        self.shapes.append(Box(x, y, *size, colour, node.part))
+        self.shapes.append(Box(x, y, *size, node.colour, node.part))
         self._text(edge + _BOX / 2, column.middle, node.label, _TYPE, "middle", "ink")
         if sizes:
             text = "×".join(map(str, sizes))
@@ -200,19 +198,27 @@ class _Sheet:
 
 
 def _layers(arc: Arc) -> str:
-    """What is said of an arc that stands for more than one layer."""
-    if sum(arc.layers) < 2:
-        return ""
-    return f"{', '.join(str(count) for count in arc.layers if count)} layers"
+    """What is said of an arc that stands for more than one layer, or for one nobody knows."""
+    counts = [str(count) for count in arc.layers if count]
+    if len(counts) > 1:
+        return ", ".join([f"branches of {', '.join(counts)} layers", *arc.unknown])
+    several = [f"{count} layers" for count in arc.layers if count > 1]
+    return ", ".join([*several, *arc.unknown])
 
 
 def _titles(drawn: Schematic) -> tuple[str, str, str]:
     """The name of a network, and two lines about it."""
     return (
         drawn.name,
-        f"{drawn.layers} layers, {'×'.join(map(str, drawn.image))}",
+        f"{drawn.layers} layer{'s' * (drawn.layers != 1)}, {'×'.join(map(str, drawn.image))}",
         f"{tables.short(drawn.weights)} parameters, {tables.short(drawn.macs)} multiply-adds",
     )
+
+
+def _title_width(drawn: Schematic) -> float:
+    """As wide as the widest of its titles, the first of which is bold."""
+    name, *others = _titles(drawn)
+    return max(1.1 * width_of(name, _TITLE), *(width_of(line, _SMALL) for line in others))
 
 
 def _notes(networks: Sequence[Schematic]) -> Iterator[tuple[str, bool | None]]:
@@ -224,7 +230,12 @@ def _notes(networks: Sequence[Schematic]) -> Iterator[tuple[str, bool | None]]:
         yield "shortcut that projects, pools or pads", True
     for drawn in networks:
         if drawn.left_out:
-            yield f"{drawn.name}: {drawn.left_out} layers on other branches are not drawn", None
+            are = (
+                "1 layer on another branch is"
+                if drawn.left_out == 1
+                else (f"{drawn.left_out} layers on other branches are")
+            )
+            yield f"{drawn.name}: {are} not drawn", None
 
 
 def _note(text: str, dotted: bool | None, x: float, y: float) -> Iterator[Shape]:

@@ -6,9 +6,7 @@ from typing import Any
 
 from resnet_layers._support import checks, files
 from resnet_layers.analysis import raster, svg
-from resnet_layers.analysis.scene import THEMES, Scene, Theme
-
-ENDINGS = (".svg", ".png", ".pdf")
+from resnet_layers.analysis.scene import ENDINGS, THEMES, Scene, Theme
 
 
 class Picture:
@@ -37,6 +35,7 @@ class Picture:
             ValueError: If the ending is another one, if the folder does not exist, if an argument
                 is out of range, or if a PNG would have no pixels or too many.
             TypeError: If an argument has the wrong type.
+            OSError: If the file cannot be written.
         """
         target = check_path(path)
         if theme is not None:
@@ -47,7 +46,8 @@ class Picture:
             raster.check_size(self.scene, scale)
         with files.replacing(target) as (beside,):
             if ending == ".svg":
-                beside.write_text(svg.text_of(self.scene, theme, scale), encoding="utf-8")
+                text = svg.text_of(self.scene, theme, scale)
+                beside.write_bytes(text.encode("utf-8", "replace"))  # a name need not be Unicode
             else:
                 raster.write(self.scene, beside, theme or "light", scale)
 
@@ -63,7 +63,8 @@ def check_path(path: Any) -> Path:
     target = Path(path)
     if target.suffix.lower() not in ENDINGS:
         raise ValueError(
-            f"`path` must end in {checks.some(ENDINGS, str)}. Received: path='{target}'"
+            f"`path` must have a name that ends in {checks.some(ENDINGS, str)}. "
+            f"Received: path='{path}'"
         )
     if not target.parent.is_dir():
         raise ValueError(f"`path` must be in a folder that exists. Received: path='{target}'")

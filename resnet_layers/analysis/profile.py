@@ -63,7 +63,7 @@ class Profile(Shown):
         return found[name]
 
     def bars(self, column: str = "macs", depth: int = tables.DEPTH) -> Picture:
-        """Draws a number of each part as a bar, in the colour of its stage.
+        """Draws a number of each part that has one as a bar, in the colour of its stage.
 
         Args:
             column: `"macs"`, `"params"`, `"activations"`, `"weight_bytes"`, `"live_bytes"` or
@@ -80,7 +80,8 @@ class Profile(Shown):
             part
             for part in self.total.walk(depth)
             if len(part.path) == depth or (part.path and not part.parts)
-        ] or [self.total]
+        ]
+        parts = [part for part in parts if getattr(part, column)] or [self.total]
         counted = conventions.get(self.convention)
         what = _COUNTED[column] or f"{counted.heading}: {counted.counts}"
         shown = tables.of_bytes if column.endswith("bytes") else tables.short

@@ -1,9 +1,11 @@
 """A picture as shapes: boxes, strokes, text and images, in points from its upper left corner."""
 
 import dataclasses
+import unicodedata
 from typing import Any, Literal, NamedTuple
 
 Theme = Literal["light", "dark"]
+ENDINGS = (".svg", ".png", ".pdf")  # of files of pictures
 THEMES: tuple[Theme, ...] = ("light", "dark")
 
 
@@ -131,4 +133,5 @@ class Scene:
 
 def width_of(text: str, size: float) -> float:
     """About as wide as a line of text is in wide sans-serif type."""
-    return 0.62 * size * len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return size * (0.62 * (len(text) - wide) + wide)

@@ -16,17 +16,18 @@ from resnet_layers.networks.model import ResNet
 _TILE, _SPACE, _MARGIN, _TOP = 44.0, 4.0, 16.0, 46.0
 # As many kernels or maps as a sheet has, and in a row of it.
 _MOST, _ROW = 64, 8
+_FEW = 5  # names that are listed
 
 
 def draw_kernels(model: Any, layer: str | None = None) -> Picture:
     """Draws the kernels of a convolution on images, such as the first one of a network.
 
-    Each kernel is scaled by its largest number, and grey is 0: `1/2 + k / (2 max|k|)`. What is no
-    number is black.
+    Each kernel is scaled by its largest number, and grey is 0: `1/2 + k / (2 max|k|)`. One with
+    what is no number is black.
 
     Args:
-        model: A built `ResNet`, or any other Keras model.
-        layer: Place of the convolution, such as `"stem/conv/convolution"`; `None` for the first.
+        model: A `ResNet`, or any other built Keras model with a `Conv2D`.
+        layer: Place of a `Conv2D`, such as `"stem/conv/convolution"`; `None` for the first.
 
     Returns:
         A `Picture` of at most 64 kernels.
@@ -46,11 +47,10 @@ def draw_kernels(model: Any, layer: str | None = None) -> Picture:
         figure 3.
     """
     _check_model(model)
-    kernels = {
-        place: variable
-        for variable in model.variables
-        if len(variable.shape) == 4 and (place := _place(variable, model))
-    }
+    kernels: dict[str, Any] = {}
+    for found in model._flatten_layers():
+        if isinstance(found, keras.layers.Conv2D) and found.built:
+            kernels.setdefault(_place(found.kernel, model), found.kernel)
     name = _known(layer, kernels, model)
     kernel = keras.ops.convert_to_numpy(kernels[name]).astype("float32")
     if kernel.shape[2] not in (1, 3):
@@ -59,9 +59,9 @@ def draw_kernels(model: Any, layer: str | None = None) -> Picture:
             f"Received: layer='{name}', whose kernels have {kernel.shape[2]}"
         )
     largest = np.abs(kernel).max((0, 1, 2), keepdims=True)
-    scaled = 0.5 + kernel / (2 * np.where(largest > 0, largest, 1))
+    scaled = 0.5 + _quotient(kernel, 2 * largest)
     tiles = [np.broadcast_to(scaled[..., i], (*kernel.shape[:2], 3)) for i in _first(kernel)]
-    return _sheet(tiles, f"{name} of {model.name}", kernel.shape[-1], "kernels")
+    return _sheet(tiles, f"{name} of {model.name}", kernel.shape[-1], "kernel")
 
 
 def draw_features(model: Any, image: Any, layer: str | None = None) -> Picture:
@@ -71,7 +71,7 @@ def draw_features(model: Any, image: Any, layer: str | None = None) -> Picture:
 
     Args:
         model: A `ResNet`, or any other Keras model whose layers are connected, of images.
-        image: What the model is given: an image, or a batch with one.
+        image: What the model is given, prepared as in its training: an image, or a batch with one.
         layer: Of a `ResNet`, `"stem"` or a stage, as of `features`; otherwise the name of a layer
             that makes maps. `None` for the first.
 
@@ -103,7 +103,8 @@ def draw_features(model: Any, image: Any, layer: str | None = None) -> Picture:
         maps, data_format = model.features(batch)[name], model.stem.layout.data_format
     else:
         maps = keras.Model(model.inputs[0], layers[name].output)(batch, training=False)
-        data_format = getattr(layers[name], "data_format", keras.config.image_data_format())
+        formats = [getattr(found, "data_format", None) for found in (layers[name], *model.layers)]
+        data_format = next(filter(None, formats), "channels_last")
     array = keras.ops.convert_to_numpy(maps)[0].astype("float32")
     if array.ndim != 3:
         raise ValueError(
@@ -113,11 +114,11 @@ def draw_features(model: Any, image: Any, layer: str | None = None) -> Picture:
     if data_format == "channels_first":
         array = np.moveaxis(array, 0, -1)
     low, high = array.min((0, 1)), array.max((0, 1))
-    scaled = (array - low) / np.where(high > low, high - low, 1)
+    scaled = _quotient(array - low, high - low)
     from matplotlib import colormaps
 
     tiles = [colormaps["viridis"](scaled[..., i])[..., :3] for i in _first(array)]
-    return _sheet(tiles, f"{name} of {model.name}", array.shape[-1], "maps")
+    return _sheet(tiles, f"{name} of {model.name}", array.shape[-1], "map")
 
 
 def _check_model(model: Any) -> None:
@@ -127,20 +128,30 @@ def _check_model(model: Any) -> None:
 
 def _known(layer: str | None, names: Collection[str], model: Any) -> str:
     """The name of a layer that there is; the first one for `None`."""
+    if not isinstance(layer, str | None):
+        raise TypeError(f"`layer` must be a name, or None. Received: layer={layer!r}")
     if not names:
         raise ValueError(
-            "`model` must have layers of maps with two axes of pixels. "
-            f"Received: {model.name}, which has none"
+            "`model` must have built layers of maps with two axes of pixels. "
+            f"Received: {model.name}, in which none is found"
         )
     if layer is None:
         return next(iter(names))
     if layer not in names:
-        close = get_close_matches(str(layer), names, n=3) or list(names)[:5]
+        listed = list(names)
+        if len(names) > _FEW:
+            listed = get_close_matches(layer, names, n=_FEW) or listed[:_FEW]
+        some = " or ".join([checks.some(listed), *["others"] * (len(listed) < len(names))])
         raise ValueError(
-            f"`layer` must be one of those of {model.name}, such as {checks.some(close)}. "
-            f"Received: layer={layer!r}"
+            f"`layer` must be one of those of {model.name}: {some}. Received: layer={layer!r}"
         )
     return layer
+
+
+def _quotient(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Values in units of the last axis's own; what is no number makes its whole tile so."""
+    with np.errstate(invalid="ignore"):
+        return np.where(by == 0, 0, values / np.where(by == 0, 1, by))
 
 
 def _place(variable: Any, model: Any) -> str:
@@ -157,10 +168,17 @@ def _makes_maps(layer: Any) -> bool:
 
 def _batch(model: Any, image: Any) -> np.ndarray:
     """A batch with one image, as the model takes it."""
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError:  # rows of other lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"`image` must be an array of real numbers. Received: {type(image).__name__}"
+        )
     known = model.input_shape if isinstance(model, ResNet) else model.input_shape[1:]
     single = array[0] if array.ndim == len(known) + 1 and len(array) == 1 else array
-    if not checks.fits(single.shape, known):
+    if not checks.fits(single.shape, known) or 0 in single.shape:
         raise ValueError(
             f"`image` must have the shape {tuple(known)}, where None is any size, or be a batch "
             f"with one such image. Received: image.shape={array.shape}"
@@ -175,7 +193,10 @@ def _first(array: np.ndarray) -> range:
 
 def _sheet(tiles: list[np.ndarray], title: str, count: int, what: str) -> Picture:
     """Tiles of colours between 0 and 1 in rows, below a title."""
-    shown = f"{count} {what}" if count == len(tiles) else f"first {len(tiles)} of {count} {what}"
+    plural = f"{count} {what}{'s' * (count != 1)}"
+    shown = plural if count == len(tiles) else f"first {len(tiles)} of {plural}"
+    if spoilt := sum(not np.isfinite(tile).all() for tile in tiles):
+        shown += f"; {spoilt} black, with what is no number"
     rows, columns = math.ceil(len(tiles) / _ROW), min(len(tiles), _ROW)
     longest = max(tiles[0].shape[:2])
     height, width = (_TILE * size / longest for size in tiles[0].shape[:2])
@@ -186,6 +207,6 @@ def _sheet(tiles: list[np.ndarray], title: str, count: int, what: str) -> Pictur
     for i, tile in enumerate(tiles):
         x = _MARGIN + (i % _ROW) * (width + _SPACE)
         y = _TOP + (i // _ROW) * (height + _SPACE)
-        colours = np.nan_to_num(255 * tile)  # what is no number is black
+        colours = 255 * tile if np.isfinite(tile).all() else np.zeros(tile.shape)
         scene.shapes.append(Image(x, y, width, height, np.uint8(np.rint(colours))))
     return Picture(scene)

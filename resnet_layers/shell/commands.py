@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from resnet_layers import __version__
 from resnet_layers._support import checks, environment, signals
 from resnet_layers._support.errors import first_line
+from resnet_layers.analysis.scene import ENDINGS
 from resnet_layers.shell import completion, config, errors, listing
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.options import FLAG, INTEGER, OUTPUT, PATH
@@ -378,9 +379,10 @@ def draw(
     networks = _networks(models)
     if output is None:
         output = Path(models[0] if len(models) == 1 else "networks").with_suffix(".svg")
-    if output.suffix.lower() not in (".svg", ".png", ".pdf"):
+    if output.suffix.lower() not in ENDINGS:
         raise InputError(
-            f"The name of the output must end in '.svg', '.png' or '.pdf'. Received: '{output}'"
+            f"The name of the output must end in one of {checks.some(ENDINGS)}. "
+            f"Received: '{output}'"
         )
     errors.check_new("", output)
     return int(_module("draw").run(networks, output, image_size, detail, horizontal, theme))

@@ -33,6 +33,7 @@ class Overrides(Settings):
         repeats: How often an image comes in an epoch, which has as many fewer images.
         flip: Probability that left and right change places, in [0, 1]; 0 for letters and digits.
         augment: Policy by timm's name, such as rand-m9-mstd0.5, or none.
+        jitter: Largest change of brightness, contrast and saturation, such as 0.4.
         erasing: Probability that a rectangle is erased, in [0, 1].
         mixup: Alpha of mixup, at least 0.
         cutmix: Alpha of cutmix, at least 0.
@@ -68,6 +69,7 @@ class Overrides(Settings):
     repeats: Annotated[int | None, TRAINING, INTEGER] = None
     flip: Annotated[float | None, TRAINING] = None
     augment: Annotated[str | None, TRAINING] = None
+    jitter: Annotated[float | None, TRAINING] = None
     erasing: Annotated[float | None, TRAINING] = None
     mixup: Annotated[float | None, TRAINING] = None
     cutmix: Annotated[float | None, TRAINING] = None

@@ -4,6 +4,7 @@
 from pathlib import Path
 from typing import Any
 
+from resnet_layers._support import checks
 from resnet_layers.analysis.comparison import Comparison
 from resnet_layers.analysis.profile import profile
 from resnet_layers.networks import variants
@@ -59,6 +60,8 @@ def shape_of(network: Any, image_size: list[int] | None) -> tuple[int, ...] | No
     else:
         layout = network.stem.layout
         channels = layout.channels((None, *network.input_shape))
+    for size in image_size:
+        checks.integer("image_size", size)
     sizes = image_size * layout.rank if len(image_size) == 1 else image_size
     if len(sizes) != layout.rank:
         raise ValueError(

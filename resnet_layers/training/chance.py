@@ -71,17 +71,19 @@ class Flip:
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Brightness, contrast and saturation changed in a random order, then grey and blur at random.
+    """Brightness, contrast, saturation and hue changed in any order, then grey and blur at random.
 
-    Factors are uniform in [1 - s, 1 + s] and at least 0, and operations are Pillow's, as
-    torchvision's `ColorJitter` has it; timm's `create_transform` uses that where no policy is
-    named. The blur is Pillow's, of 0.1 to 2 pixels, where torchvision sums 23 of them.
+    Factors are uniform in [1 - s, 1 + s] and at least 0, turns of the hue in [-h, h], and
+    operations are Pillow's, as torchvision's `ColorJitter` has it; timm's `create_transform` uses
+    that where no policy is named. The blur is Pillow's, of 0.1 to 2 pixels, where torchvision sums
+    23 of them.
 
     Args:
         brightness: s of brightness, at least 0.
         contrast: s of contrast, at least 0.
         saturation: s of saturation, at least 0.
-        jitter: Probability that these three happen, in [0, 1].
+        hue: h of hue, in [0, 0.5], where 1 is the whole circle.
+        jitter: Probability that these happen, in [0, 1].
         grey: Probability that an image becomes grey, in [0, 1].
         blur: Probability that it is blurred, in [0, 1].
 
@@ -101,6 +103,7 @@ class ColorJitter:
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
+    hue: float = 0.0
     jitter: float = 1.0
     grey: float = 0.0
     blur: float = 0.0
@@ -108,6 +111,8 @@ class ColorJitter:
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast", "saturation"):
             checks.not_negative(name, getattr(self, name))
+        if checks.not_negative("hue", self.hue) > 0.5:
+            raise ValueError(f"`hue` must be a number in [0, 0.5]. Received: hue={self.hue!r}")
         for name in ("jitter", "grey", "blur"):
             probability(name, getattr(self, name))
 
@@ -116,7 +121,7 @@ class ColorJitter:
 
         image = as_image(image, levels=True)
         drawn = uniform((10,), seed)
-        jittered = functools.partial(self._jittered, image, drawn[:3], drawn[3:6])
+        jittered = functools.partial(self._jittered, image, drawn[:3], drawn[3:6], seed)
         image = _perhaps(drawn[6] < self.jitter, jittered, image)
         image = _perhaps(
             drawn[7] < self.grey, functools.partial(operations.color, image, 0.0), image
@@ -125,7 +130,7 @@ class ColorJitter:
         blurred = functools.partial(operations.gaussian_blur, image, radius)
         return _perhaps(drawn[9] < self.blur, blurred, image)
 
-    def _jittered(self, image: Any, order: Any, drawn: Any) -> Any:
+    def _jittered(self, image: Any, order: Any, drawn: Any, seed: Any) -> Any:
         import tensorflow as tf
 
         from resnet_layers.training import operations
@@ -133,8 +138,13 @@ class ColorJitter:
         reach = tf.constant([self.brightness, self.contrast, self.saturation])
         low = tf.maximum(1.0 - reach, 0.0)
         factors = low + (1.0 + reach - low) * drawn
+        kinds: list[Any] = [operations.brightness, operations.contrast, operations.color]
+        if self.hue:  # whose numbers are drawn apart, so that those of the others stay
+            place, turn = tf.unstack(uniform((2,), tf.random.fold_in(seed, 0, alg="philox")))
+            order = tf.concat([order, [place]], 0)
+            factors = tf.concat([factors, [self.hue * (2.0 * turn - 1.0)]], 0)
+            kinds.append(operations.hue)
         for place in tf.unstack(tf.argsort(order)):
-            kinds = (operations.brightness, operations.contrast, operations.color)
             branches = [functools.partial(kind, image, factors[place]) for kind in kinds]
             image = tf.switch_case(place, branches)
         return image

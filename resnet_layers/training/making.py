@@ -8,7 +8,7 @@ import keras
 from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.training import optimizers
 from resnet_layers.training.batches import Batches
-from resnet_layers.training.chance import Flip, RandomErasing
+from resnet_layers.training.chance import ColorJitter, Flip, RandomErasing
 from resnet_layers.training.crops import PadAndCrop, RandomResizedCrop
 from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import Labelled
@@ -108,6 +108,8 @@ def make_batches(
     if recipe.augment is not None:
         red, green, blue = (min(round(value), 255) for value in mean)
         steps.append(RandAugment(recipe.augment, fill=(red, green, blue)))
+    if recipe.jitter:
+        steps.append(ColorJitter(*[recipe.jitter] * 3))
     if recipe.erasing:
         steps.append(RandomErasing(recipe.erasing, mean=_three(mean), std=_three(std)))
     mixed = recipe.mixup or recipe.cutmix

@@ -85,6 +85,43 @@ def contrast(image: Any, factor: Any) -> Any:
     return _blend(mean, image, factor)
 
 
+def hue(image: Any, turn: Any) -> Any:
+    """Colours turned by a share of the circle, from -0.5 to 0.5, in Pillow's levels of hue."""
+    levels = tf.cast(image, tf.float32)
+    value = tf.reduce_max(levels, -1)
+    chroma = value - tf.reduce_min(levels, -1)
+    some = tf.maximum(chroma, 1.0)
+    away = (value[..., None] - levels) / some[..., None]
+    red, green, blue = tf.unstack(tf.cast(away, tf.float64), axis=-1)
+    r, g, _ = tf.unstack(levels, axis=-1)
+    angle = tf.where(
+        r == value, blue - green, tf.where(g == value, 2.0 + red - blue, 4.0 + green - red)
+    )
+    angle = tf.cast(tf.cast(angle, tf.float32), tf.float64)  # rounded where Pillow rounds
+    turned = tf.cast((angle / 6.0 + 1.0) % 1.0, tf.float32)
+    angle = tf.where(chroma > 0.0, _level(turned), 0.0)
+    saturation = _level(chroma / tf.maximum(value, 1.0)) / 255.0
+    angle = (angle + tf.cast(tf.cast(turn * 255.0, tf.int32), tf.float32)) % 256.0 * 6.0 / 255.0
+    sector = tf.floor(angle)
+    part = angle - sector
+    low, falling, rising = (
+        tf.floor(value * (1.0 - saturation * share) + 0.5) for share in (1.0, part, 1.0 - part)
+    )
+    sector = tf.cast(sector, tf.int32) % 6
+    sectors = (  # of red, green and blue
+        (value, falling, low, low, rising, value),
+        (rising, value, value, falling, low, low),
+        (low, low, rising, value, value, falling),
+    )
+    channels = [tf.gather(tf.stack(six, -1), sector, batch_dims=2) for six in sectors]
+    return tf.cast(tf.stack(channels, -1), tf.uint8)
+
+
+def _level(share: Any) -> Any:
+    """A share as a level, in double precision as in C."""
+    return tf.cast(tf.floor(tf.cast(share, tf.float64) * 255.0), tf.float32)
+
+
 def brightness(image: Any, factor: Any) -> Any:
     """Away from black, which 0 is."""
     return _blend(0, image, factor)

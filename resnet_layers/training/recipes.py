@@ -45,6 +45,8 @@ class Recipe:
         padding_mode: What is there then, as of `PadAndCrop`.
         flip: Probability that left and right change places, in [0, 1].
         augment: Name of a policy, as of `RandAugment`; `None` for none.
+        jitter: Largest change of brightness, contrast and saturation, as a share of each, at least
+            0, as timm's `color_jitter`.
         erasing: Probability that a rectangle is erased, in [0, 1].
         repeats: How often an image comes in an epoch, which has as many fewer images, positive.
         mixup: Alpha of mixup, at least 0.
@@ -90,6 +92,7 @@ class Recipe:
     padding_mode: str = "constant"
     flip: float = 0.0
     augment: str | None = None
+    jitter: float = 0.0
     erasing: float = 0.0
     repeats: int = 1
     mixup: float = 0.0
@@ -112,7 +115,7 @@ class Recipe:
         checks.positive("learning_rate", self.learning_rate)
         if self.global_clipnorm is not None:
             checks.positive("global_clipnorm", self.global_clipnorm)
-        for name in ("weight_decay", "mixup", "cutmix"):
+        for name in ("weight_decay", "jitter", "mixup", "cutmix"):
             checks.not_negative(name, getattr(self, name))
         for name in ("warmup", "padding", "smoothing", "drop_path"):
             checks.fraction(name, getattr(self, name))

@@ -1,5 +1,6 @@
 """Drawings: the boxes and arcs of a network, and where they stand."""
 
+import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import resnet_layers as rl
 from resnet_layers.analysis import layout, schematic, subjects
 from resnet_layers.analysis.scene import Box, Image, Scene, Stroke, Text, width_of
 from resnet_layers.analysis.schematic import Arc, Schematic
+from resnet_layers.analysis.stages import Stages
 from resnet_layers.layers import styles
 from resnet_layers.networks import variants
 
@@ -17,6 +19,10 @@ L = keras.layers
 
 def drawn(model: Any, input_shape: Any = None) -> Schematic:
     return schematic.schematic_of(subjects.find(model, input_shape, 1, None))
+
+
+def texts_of(found: Schematic) -> list[str]:
+    return [s.text for s in layout.scene_of([found], False).shapes if isinstance(s, Text)]
 
 
 def blocks_of(name: str) -> list[bool]:
@@ -74,8 +80,8 @@ def test_what_a_label_says() -> None:
         "3×3 conv, 8, /1×2",
         "3×3 conv, 8, rate 2",
         "attention",
-        "resize",
-        "conv, 2",
+        "resize, ×2",
+        "transposed conv, 2",
         "dense, 3",
     ]
     assert found.left_out == 0
@@ -90,6 +96,7 @@ def test_the_network_of_the_paper_is_that_of_keras() -> None:
     labels, others = ([node.label for node in each.nodes] for each in grouped)
     assert labels == others
     assert grouped[0].arcs == grouped[1].arcs
+    assert grouped[0].nodes[2].part == "conv2_block1_1_conv – conv2_block1_3_conv"
 
 
 def test_attention_is_a_box_beside_which_nothing_is_left_out() -> None:
@@ -127,16 +134,116 @@ def test_branches_are_counted() -> None:
     # Of the two layers within the second branch, one is not on the arc.
     assert found.arcs == (Arc(0, 3, False, (2, 0)),)
     assert found.left_out == 1
-    texts = [s.text for s in layout.scene_of([found], False).shapes if isinstance(s, Text)]
+    texts = texts_of(found)
     assert "2 layers" in texts
-    assert f"{found.name}: 1 layers on other branches are not drawn" in texts
+    assert f"{found.name}: 1 layer on another branch is not drawn" in texts
 
 
 def test_an_unknown_layer_is_named() -> None:
     image = keras.Input((8, 8, 3))
     x = L.Lambda(lambda x: x * 2)(L.Conv2D(4, 3)(image))
-    found = drawn(keras.Model(image, L.Conv2D(2, 1)(x)))
+    y = L.Add()([L.Conv2D(4, 1)(x), L.Lambda(lambda x: x * 3)(x)])
+    found = drawn(keras.Model(image, y))
     assert [node.label for node in found.nodes][1] == "Lambda (unknown)"
+    assert found.arcs[0].unknown == ("Lambda (unknown)",)
+    assert "Lambda (unknown)" in texts_of(found)
+
+
+def test_what_multiplies_a_whole_map_is_a_branch() -> None:
+    image = keras.Input((8, 8, 4))
+    long = L.Conv2D(4, 3, padding="same")(L.Conv2D(9, 1)(image))
+    found = drawn(keras.Model(image, L.Conv2D(2, 1)(L.Multiply()([image, long]))))
+    assert [node.label for node in found.nodes] == ["1×1 conv, 9", "3×3 conv, 4", "1×1 conv, 2"]
+    assert found.arcs == (Arc(0, 2, True, (0,)),)
+    gate = L.Conv2D(4, 1)(image)
+    long = L.Conv2D(4, 3, padding="same")(L.Conv2D(9, 1)(image))
+    weighed = L.Multiply()([gate, long, L.GlobalAveragePooling2D(keepdims=True)(image)])
+    found = drawn(keras.Model(image, weighed))
+    assert [node.label for node in found.nodes] == ["1×1 conv, 9", "3×3 conv, 4", "attention"]
+    assert (found.arcs, found.left_out) == ((Arc(0, 3, False, (1,)),), 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        L.Activation("tanh"),
+        L.Rescaling(2.0),
+        L.Softmax(),
+        L.BatchNormalization(),
+        L.MaxPooling2D(3, 1, "same"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_shortcut_that_changes_anything_is_dotted(change: Any) -> None:
+    image = keras.Input((8, 8, 4))
+    found = drawn(keras.Model(image, L.Add()([L.Conv2D(4, 1)(image), change(image)])))
+    assert found.arcs == (Arc(0, 1, False, (0,)),)
+    beside = drawn(keras.Model(image, L.Add()([image, L.Conv2D(4, 1)(L.Dropout(0.5)(image))])))
+    assert beside.arcs == (Arc(0, 1, True, (0,)),)
+
+
+def test_what_has_no_box_beside_it_is_counted() -> None:
+    image = keras.Input((8, 8, 4))
+    y = L.ReLU()(L.BatchNormalization()(image))
+    pooled = L.MaxPooling2D(3, 1, "same")(image)
+    found = drawn(keras.Model(image, L.Add()([y, pooled])))
+    assert (found.arcs, found.left_out) == ((), 1)
+
+
+def test_blocks_do_not_hide_where_other_arcs_leave() -> None:
+    def conv(x: Any) -> Any:
+        return L.Conv2D(4, 3, padding="same")(x)
+
+    image = keras.Input((8, 8, 4))
+    a = conv(image)
+    b = conv(a)
+    d = conv(b)
+    e = L.Add()([conv(d), b])
+    g = L.Add()([conv(e), d])
+    found = drawn(keras.Model(image, L.Add()([conv(g), a])))
+    assert [(arc.start, arc.end) for arc in found.arcs] == [(2, 4), (3, 5), (1, 6)]
+    assert schematic.by_block(found) == found
+
+
+def test_other_images_and_outputs_are_counted() -> None:
+    one, two = keras.Input((8, 8, 4)), keras.Input((8, 8, 4))
+    x = L.Conv2D(4, 3, padding="same")(L.Conv2D(4, 1)(one))
+    x = L.Concatenate()([x, L.Conv2D(4, 1, name="beside")(two)])
+    outputs = [L.Conv2D(2, 1)(L.Conv2D(5, 1)(x)), L.Dense(3)(x)]
+    for ends in (outputs, outputs[::-1]):
+        found = drawn(keras.Model([one, two], ends))
+        labels = [node.label for node in found.nodes]
+        assert labels == ["1×1 conv, 4", "3×3 conv, 4", "1×1 conv, 5", "1×1 conv, 2"]
+        assert (found.arcs, found.left_out) == ((), 2)
+
+
+def test_names_of_any_letters_have_room() -> None:
+    models = [
+        keras.Sequential([keras.Input((4, 4, 3)), L.Conv2D(2, 3)], name=name)
+        for name in ("a_very_long_name_" * 4, "猫" * 30, "a\x07b\nc")
+    ]
+    for horizontal in (False, True):
+        picture = rl.draw([*models, "test_resnet"], horizontal=horizontal)
+        check_scene(picture.scene)
+        ElementTree.fromstring(picture._repr_svg_().encode("utf-8", "replace"))
+        assert "\n" not in picture.scene.title
+
+
+def test_colours_of_bars_are_those_of_the_drawing() -> None:
+    for name in ("resnet50", "cifar_resnet20"):
+        nodes = {node.part: node.colour for node in schematic.by_block(drawn(name)).nodes}
+        shapes = rl.profile(name).bars().scene.shapes
+        bars = {shape.title: shape.colour for shape in shapes if isinstance(shape, Box)}
+        shared = {*nodes} & {*bars}
+        assert len(shared) >= 9
+        assert {part: nodes[part] for part in shared} == {part: bars[part] for part in shared}
+
+
+def test_a_seventh_stage_has_the_first_colour_again() -> None:
+    stages = Stages()
+    found = [stages.colour((f"stage{i}",), 2) for i in range(1, 8)]
+    assert found == [f"stage{i % 6}" for i in range(1, 8)]
+    assert stages.colour(("up",), 0.5) == "stage0"
 
 
 def test_maps_of_one_size_stand_in_one_row() -> None:
@@ -159,7 +266,7 @@ def edges(shape: Any) -> tuple[float, float, float, float]:
         xs = [x for place in places for x in place[::2]]
         ys = [y for place in places for y in place[1::2]]
         return min(xs), min(ys), max(xs), max(ys)
-    width, half = width_of(shape.text, shape.size), shape.size / 2
+    width, half = width_of(shape.text, shape.size) * (1.1 if shape.bold else 1), shape.size / 2
     start = {"start": 0.0, "middle": width / 2, "end": width}[shape.anchor]
     if shape.turned:
         return shape.x - half, shape.y + start - width, shape.x + half, shape.y + start

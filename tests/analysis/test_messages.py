@@ -215,7 +215,7 @@ ERRORS: list[Row] = [
     (
         lambda: draw("resnet18").save("resnet18.gif"),
         ValueError,
-        "`path` must end in .svg, .png, .pdf. Received: path='resnet18.gif'",
+        "`path` must have a name that ends in .svg, .png, .pdf. Received: path='resnet18.gif'",
     ),
     (
         lambda: draw("resnet18").save("none/resnet18.svg"),
@@ -263,9 +263,15 @@ ERRORS: list[Row] = [
     (
         lambda: draw_kernels(small(), "stem/convolution"),
         ValueError,
-        "`layer` must be one of those of cifar_resnet20, such as 'stem/conv/convolution', "
-        "'stage3/block3/conv2/convolution', 'stage3/block3/conv1/convolution'. "
+        "`layer` must be one of those of cifar_resnet20: 'stem/conv/convolution', "
+        "'stage3/block3/conv2/convolution', 'stage3/block3/conv1/convolution', "
+        "'stage3/block2/conv2/convolution', 'stage3/block2/conv1/convolution' or others. "
         "Received: layer='stem/convolution'",
+    ),
+    (
+        lambda: draw_kernels(small(), cast(Any, ["stem"])),
+        TypeError,
+        "`layer` must be a name, or None. Received: layer=['stem']",
     ),
     (
         lambda: draw_kernels(small(), "stage1/block1/conv1/convolution"),
@@ -276,14 +282,19 @@ ERRORS: list[Row] = [
     (
         lambda: draw_kernels(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])),
         ValueError,
-        "`model` must have layers of maps with two axes of pixels. "
-        "Received: sequential, which has none",
+        "`model` must have built layers of maps with two axes of pixels. "
+        "Received: sequential, in which none is found",
     ),
     (
         lambda: draw_features(small(), np.ones((32, 32, 3)), "stage4"),
         ValueError,
-        "`layer` must be one of those of cifar_resnet20, such as 'stage3', 'stage2', 'stage1'. "
+        "`layer` must be one of those of cifar_resnet20: 'stem', 'stage1', 'stage2', 'stage3'. "
         "Received: layer='stage4'",
+    ),
+    (
+        lambda: draw_features(small(), "a.png"),
+        TypeError,
+        "`image` must be an array of real numbers. Received: str",
     ),
     (
         lambda: draw_features(small(), np.ones((2, 32, 32, 3))),

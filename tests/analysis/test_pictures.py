@@ -14,9 +14,8 @@ from matplotlib import pyplot
 from PIL import Image as Pixels
 
 import resnet_layers as rl
-from resnet_layers.analysis import picture
 from resnet_layers.analysis.picture import Picture
-from resnet_layers.analysis.scene import COLOURS, Box, Image, Scene, Stroke, Text
+from resnet_layers.analysis.scene import COLOURS, ENDINGS, Box, Image, Scene, Stroke, Text
 from tests.analysis.test_drawing import check_scene
 
 L = keras.layers
@@ -79,7 +78,7 @@ def test_a_scale_makes_a_picture_larger(tmp_path: Path) -> None:
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("ending", picture.ENDINGS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_equal_pictures_are_equal_files(tmp_path: Path, ending: str) -> None:
     for name in ("a", "b"):
         rl.draw(NAMES).save(tmp_path / f"{name}{ending}")
@@ -130,6 +129,7 @@ def test_bars_are_as_long_as_their_numbers(column: str, depth: int) -> None:
     check_scene(drawn.scene)
     lengths = {s.title: s.width for s in drawn.scene.shapes if isinstance(s, Box)}
     numbers = {name: getattr(found.part(name), column) for name in lengths}
+    assert all(numbers.values())
     longest = max(numbers.values())
     for name, number in numbers.items():
         assert lengths[name] == pytest.approx(320 * number / longest)

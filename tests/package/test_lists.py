@@ -75,6 +75,7 @@ OTHERS = {
 LAY_OUT = {
     *("analysis/tables", "analysis/comparison"),
     *("analysis/labels", "analysis/layout", "analysis/schematic", "analysis/svg"),
+    *("analysis/stages", "analysis/sheets"),
 }
 
 

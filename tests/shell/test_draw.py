@@ -50,7 +50,7 @@ def test_a_file_is_drawn_beside_it(capsys: Any) -> None:
         ((), "`MODELS` must be one name or file, or several. Received: none"),
         (
             ("resnet18", "-o", "a.gif"),
-            "The name of the output must end in '.svg', '.png' or '.pdf'. Received: 'a.gif'",
+            "The name of the output must end in one of '.svg', '.png', '.pdf'. Received: 'a.gif'",
         ),
         (
             ("resnet18", "-o", "none/a.svg"),
@@ -62,8 +62,12 @@ def test_a_file_is_drawn_beside_it(capsys: Any) -> None:
             "`image_size` must be one number, or one for each of 2 axes. "
             "Received: image_size=[8, 9, 10]",
         ),
+        (
+            ("vgg19", "--image-size", "0"),
+            "`image_size` must be a positive integer. Received: image_size=0",
+        ),
     ],
-    ids=["none", "ending", "folder", "file", "sizes"],
+    ids=["none", "ending", "folder", "file", "sizes", "size"],
 )
 def test_what_is_wrong_is_said_in_a_sentence(
     capsys: Any, arguments: tuple[str, ...], message: str

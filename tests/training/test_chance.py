@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from scipy import stats
 
 from resnet_layers.training import operations
@@ -63,6 +64,33 @@ def test_jitter_is_three_operations_in_any_order() -> None:
             expected = kind(expected, factors[place])
         assert np.abs(expected.numpy().astype(int) - image).max() <= 1
     assert len(orders) > 3
+
+
+def pillow_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    """As torchvision turns the hue of an image of Pillow."""
+    hue, saturation, value = Image.fromarray(image).convert("HSV").split()
+    turned = np.asarray(hue).astype(int) + int(turn * 255)
+    parts = (Image.fromarray((turned % 256).astype("uint8")), saturation, value)
+    return np.asarray(Image.merge("HSV", parts).convert("RGB"))
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.2, 0.0, 0.003, 0.1, 0.37, 0.5])
+def test_hue_is_turned_as_pillow_turns_it(turn: float) -> None:
+    corners = np.array(np.meshgrid(*[[0, 1, 127, 128, 254, 255]] * 3)).T.reshape(-1, 6, 3)
+    colours = np.random.default_rng(0).integers(0, 256, (200, 150, 3))
+    for image in (PHOTO, corners.astype("uint8"), colours.astype("uint8")):
+        found = operations.hue(tf.constant(image), turn).numpy()
+        np.testing.assert_array_equal(found, pillow_hue(image, turn))
+
+
+def test_jitter_turns_the_hue_at_any_place_and_leaves_the_others_theirs() -> None:
+    jitter = ColorJitter(0.4, 0.3, 0.2)
+    turned = ColorJitter(0.4, 0.3, 0.2, hue=0.5)
+    alone = many(ColorJitter(0.0, 0.0, 0.0, hue=0.5), PHOTO[:8, :8], 64)
+    assert len({image.tobytes() for image in alone}) > 40
+    np.testing.assert_array_equal(
+        many(turned, PHOTO[:1, :1] * 0 + 90, 5), many(jitter, PHOTO[:1, :1] * 0 + 90, 5)
+    )  # grey has no hue
 
 
 def test_grey_and_blur_are_as_often_as_asked_for() -> None:

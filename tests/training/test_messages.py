@@ -315,11 +315,16 @@ ERRORS: list[Row] = [
             f"`{name}` must be a number of at least 0. Received: {name}=-1.0",
         )
         for kind, names in (
-            (ColorJitter, ("brightness", "contrast", "saturation")),
+            (ColorJitter, ("brightness", "contrast", "saturation", "hue")),
             (Mixing, ("mixup", "cutmix")),
         )
         for name in names
     ],
+    (
+        of(ColorJitter, hue=0.75),
+        ValueError,
+        "`hue` must be a number in [0, 0.5]. Received: hue=0.75",
+    ),
     (
         of(RandomErasing, mode="noise"),
         ValueError,

@@ -12,7 +12,7 @@ import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.training import making, schedules
 from resnet_layers.training.averages import recalibrate
-from resnet_layers.training.chance import Flip, RandomErasing
+from resnet_layers.training.chance import ColorJitter, Flip, RandomErasing
 from resnet_layers.training.crops import PadAndCrop, RandomResizedCrop
 from resnet_layers.training.labels import BinaryCrossentropy
 from resnet_layers.training.making import make_batches, make_loss, make_optimizer
@@ -71,6 +71,7 @@ def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
         padding_mode="edge",
         flip=0.25,
         augment="rand-m3",
+        jitter=0.5,
         erasing=0.125,
         repeats=2,
         mixup=0.5,
@@ -85,6 +86,7 @@ def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
         PadAndCrop(3, "edge"),
         Flip(0.25),
         RandAugment("rand-m3", (124, 116, 104)),
+        ColorJitter(0.5, 0.5, 0.5),
         RandomErasing(0.125, mean=(124.0, 116.0, 104.0), std=(58.0, 57.0, 57.0)),
     )
     assert (batches.seed, batches.repeats, batches.class_weight) == (7, 2, {0: 2.0})
