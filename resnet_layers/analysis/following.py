@@ -32,11 +32,13 @@ class Following:
         walk: The operations so far.
         channels_first: Whether the layers have channels first; the walk has them last.
         unknown: Class of each layer whose multiply-adds nobody knows, by its path.
+        unsized: Shapes of batches whose sizes nobody knows, by their indices.
     """
 
     walk: Walk
     channels_first: bool = False
     unknown: dict[Path, str] = dataclasses.field(default_factory=dict)
+    unsized: dict[int, Sequence[int | None]] = dataclasses.field(default_factory=dict)
     _made: list[int] = dataclasses.field(default_factory=list)
     _settled: int = 0
     _counted: set[tuple[int, Path]] = dataclasses.field(default_factory=set)
@@ -51,8 +53,10 @@ class Following:
             node: The call in the graph of a model around it, or `None`.
         """
         handler = _handler(layer)
-        if handler is not None:
-            made = [handler(self, path, layer, inputs)]
+        if any(index in self.unsized for index in inputs):
+            made = [self._without_sizes(path, layer, inputs, node)]
+        elif handler is not None:
+            made = [self._handled(handler, path, layer, inputs)]
         elif not isinstance(layer, keras.Layer):
             made = [_operation(self, path, layer, inputs, node)]
         elif _is_functional(layer):
@@ -77,6 +81,8 @@ class Following:
 
     def keras_shape(self, index: int) -> tuple[int | None, ...]:
         """The shape of a batch, as Keras has it."""
+        if index in self.unsized:
+            return tuple(self.unsized[index])
         *pixels, channels = self.walk.shape(index)
         if self.channels_first and pixels:
             return (None, channels, *pixels)
@@ -91,8 +97,34 @@ class Following:
         self, kind: str, path: Path, layer: Any, inputs: Sequence[int], node: Any = None, **of: Any
     ) -> int:
         """An operation whose shape the layer or operation itself says."""
-        shape = self.walked_shape(_shape(self, layer, inputs, node))
-        return self.walk.add(Operation(path, kind, tuple(inputs), shape, **of))
+        shape = _shape(self, layer, inputs, node)
+        made = self.walk.add(Operation(path, kind, tuple(inputs), self.walked_shape(shape), **of))
+        if None in shape[1:]:
+            self.unsized[made] = shape
+        return made
+
+    def _handled(self, handler: Handler, path: Path, layer: Any, inputs: Sequence[int]) -> int:
+        """By the arguments of a layer; it is unknown if it has other variables than these say."""
+        start = len(self.walk.operations)
+        made = handler(self, path, layer, inputs)
+        if not (isinstance(layer, keras.Layer) and layer.built):
+            return made
+        new = self.walk.operations[start:]
+        others = _size(layer) - sum(o.weights + o.statistics for o in new)
+        if others > 0 and not list(layer._flatten_layers(include_self=False)):  # LoRA, a scale
+            self.unknown[path] = type(layer).__name__
+            weighted = next((i for i, o in enumerate(new, start) if o.weights), None)
+            if weighted is not None:
+                operation = self.walk.operations[weighted]
+                more = operation._replace(weights=operation.weights + others)
+                self.walk.operations[weighted] = more
+        return made
+
+    def _without_sizes(self, path: Path, layer: Any, inputs: Sequence[int], node: Any) -> int:
+        """What reads maps of unknown sizes: unknown if it has weights."""
+        if isinstance(layer, keras.Layer) and layer.weights:
+            return self._unknown(path, layer, inputs, node)
+        return self.makes("unsized", path, layer, inputs, node, sees_all=True)
 
     def _traced(self, path: Path, layer: Any, inputs: Sequence[int]) -> list[int]:
         """Through what a layer of somebody's calls; nothing if that is not all of the layer."""
@@ -105,8 +137,7 @@ class Following:
         alone._settle(path, layer)
         new = walk.operations[len(self.walk.operations) :]
         reached = sum(operation.weights + operation.statistics for operation in new)
-        held = sum(math.prod(variable.shape) for variable in layer.weights)
-        return self._through(path, graph, inputs) if reached == held else []
+        return self._through(path, graph, inputs) if reached == _size(layer) else []
 
     def _through(self, path: Path, model: Any, inputs: Sequence[int]) -> list[int]:
         """The nodes of a graph of Keras, those first that others read."""
@@ -124,8 +155,12 @@ class Following:
 
     def _unknown(self, path: Path, layer: Any, inputs: Sequence[int], node: Any) -> int:
         self.unknown[path] = type(layer).__name__
-        weights = layer.count_params() if layer.built else 0
-        return self.makes("unknown", path, layer, inputs, node, weights=weights, sees_all=True)
+        held = {"weights": 0, "statistics": 0}
+        if layer.built:
+            each = layer._flatten_layers()
+            fixed = sum(math.prod(v.shape) for part in each for v in part._non_trainable_variables)
+            held = {"weights": _size(layer) - fixed, "statistics": fixed}
+        return self.makes("unknown", path, layer, inputs, node, **held, sees_all=True)
 
     def _settle(self, path: Path, layer: Any) -> None:
         """Counts variables once, also those of a layer that is called twice, and what trains."""
@@ -141,6 +176,11 @@ class Following:
                 operations[i] = operation._replace(trainable=False)
             self._counted.add((id(leaf), rest))
         self._settled = len(operations)
+
+
+def _size(layer: Any) -> int:
+    """Numbers in the variables of a layer."""
+    return sum(math.prod(variable.shape) for variable in layer.weights)
 
 
 def _handler(layer: Any) -> Handler | None:

@@ -75,7 +75,8 @@ def test_a_model_counts_as_its_name_does(name: str) -> None:
     blocks = tuple(min(count, 2) for count in row.blocks)
     widths: dict[str, Any] = {"widths": None} if "widths" in row.fields else {}
     image = (32, 32, 3) if row.rank == 2 else (8, 32, 32, 3)
-    shape = image if name == "article_resnet34" else (None,) * row.rank + (3,)
+    flattens = name in ("article_resnet34", "vgg19")
+    shape = image if flattens else (None,) * row.rank + (3,)
     model = rl.ResNet.from_variant(
         name, blocks=blocks, input_shape=shape, kernel_initializer="zeros", **widths
     )
@@ -245,6 +246,41 @@ def test_an_unknown_layer_is_named() -> None:
     assert found.params == 3
     assert "unknown: mine (Halves), whose operations are not in these numbers" in str(found)
     assert "0+?" in str(found)
+
+
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize` method")
+@pytest.mark.parametrize("how", ["lora", "int8"])
+def test_a_layer_with_other_variables_than_its_arguments_say_is_unknown(how: str) -> None:
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="mine")])
+    model.get_layer("mine").enable_lora(2) if how == "lora" else model.quantize("int8")
+    found = rl.profile(model)
+    assert found.unknown == {"mine": "Dense"}
+    assert found.params == sum(int(np.prod(variable.shape)) for variable in model.weights)
+
+
+class Thins(keras.layers.Layer):
+    """Keeps a number of rows that it does not tell."""
+
+    def build(self, input_shape: Any) -> None:
+        self.scale = self.add_weight(shape=(3,))
+        self.seen = self.add_weight(shape=(5,), trainable=False)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[:, ::2]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], None, *input_shape[2:])
+
+
+def test_what_reads_maps_of_unknown_sizes_is_unknown() -> None:
+    images = keras.Input((8, 8, 3))
+    x = Thins(name="thins")(keras.layers.Conv2D(4, 3, name="first")(images))
+    x = keras.layers.Conv2D(5, 3, name="second")(keras.layers.ReLU()(x))
+    x = keras.layers.Dense(2, name="last")(keras.layers.GlobalAveragePooling2D()(x))
+    found = rl.profile(keras.Model(images, x))
+    assert found.unknown == {"thins": "Thins", "second": "Conv2D"}
+    assert (found.params, found.statistics) == (112 + 3 + 185 + 12, 5)
+    assert found.macs == 6 * 6 * 9 * 3 * 4 + 5 * 2  # what is known again behind the pooling
 
 
 def test_a_model_of_several_inputs_and_outputs_is_followed() -> None:
