@@ -1388,6 +1388,12 @@ OTHERS: list[Row] = [
         "`MODELS` must be one name or file, or several. Received: none",
     ),
     (
+        lambda: commands.draw("resnet18", output=Path("resnet18.gif")),
+        InputError,
+        "The name of the output must end in one of '.svg', '.png', '.pdf'. "
+        "Received: 'resnet18.gif'",
+    ),
+    (
         lambda: commands.profile("resnet18", image_size=[1, 2, 3]),
         InputError,
         "`image_size` must be one number, or one for each of 2 axes. "
