@@ -68,7 +68,7 @@ def test_published_figures_have_a_convention(convention: str, name: str, billion
     assert round(profile(name, convention=convention).macs / 1e9, 2) == billions
 
 
-@pytest.mark.share(8)
+@pytest.mark.share(16)
 @pytest.mark.parametrize("name", variants.VARIANTS)
 def test_a_model_counts_as_its_name_does(name: str) -> None:
     row = variants.row(name)

@@ -341,6 +341,7 @@ def test_distribution_over_one_device_changes_nothing() -> None:
     assert_same_weights(distributed.weights, alone.weights)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
 def test_inference_is_the_same_in_a_vectorized_map(policy: str, graph: bool) -> None:

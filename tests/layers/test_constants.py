@@ -18,7 +18,7 @@ def constants(graph: Any) -> Iterator[np.ndarray]:
             yield tf.make_ndarray(node.attr["value"].tensor)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_constants_are_finite(case: Case) -> None:
     layer = case.create()

@@ -190,6 +190,7 @@ def test_compute_output_shape_equals_the_call_and_creates_nothing(case: Case) ->
         assert layer.compute_output_shape(no_images) == (0, *expected[1:])
 
 
+@pytest.mark.share(2)
 @every_case
 @pytest.mark.parametrize(
     "policy",
@@ -257,6 +258,7 @@ def test_file_round_trip(case: Case, tmp_path: Path) -> None:
     assert_same_weights(keras.saving.load_model(path).weights, model.weights)
 
 
+@pytest.mark.share(2)
 @every_case
 def test_weights_file_replaces_every_variable_or_refuses(case: Case, tmp_path: Path) -> None:
     inputs = keras.Input(batch_shape=(None, *case.input_shape[1:]))
@@ -375,6 +377,7 @@ def test_mixed_precision_reaches_every_convolution(
     ]
 
 
+@pytest.mark.share(2)
 @every_case
 def test_every_trainable_variable_gets_a_gradient(case: Case) -> None:
     if case.layer is rl.Preprocessing:

@@ -197,6 +197,7 @@ def test_stage_equals_reference(projection: bool, shortcut: str) -> None:
     check(layer, expect, channels=4 if projection else 8)
 
 
+@pytest.mark.share(2)
 @DIALECTS
 @pytest.mark.parametrize("strides", STRIDES, ids=str)
 @pytest.mark.parametrize("pooling", ["max", None])

@@ -102,7 +102,7 @@ def test_channels_first_equals_channels_last(
         assert relative_difference(first(y, training=training), expected) < 1e-5
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(
     "variant", ["resnet18", "resnetv2_50d_evos", "seresnetaa50d", "resnetblur18", "resnetrs50"]
 )

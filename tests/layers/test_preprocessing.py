@@ -64,6 +64,7 @@ def expected(image: np.ndarray, size: int, crop_pct: float, interpolation: str) 
 SIZES = [(500, 375), (375, 501), (37, 91), (1, 1), (3, 1), (224, 224), (225, 300), (700, 31)]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("interpolation", METHODS)
 @pytest.mark.parametrize(("size", "crop_pct"), [(224, 0.875), (160, 0.95), (64, 1.0), (33, 0.9)])
 @pytest.mark.parametrize("image_size", SIZES)
@@ -293,6 +294,7 @@ def test_layer_is_the_first_of_a_sequence(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(batch, verbose=0).shape, (2, 3))
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("interpolation", METHODS)
 @pytest.mark.parametrize("image_size", [24, (20, 30)])
 def test_every_argument_counts_wherever_the_layer_runs(

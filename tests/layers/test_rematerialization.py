@@ -122,6 +122,7 @@ def test_the_inside_of_blocks_is_computed_again(monkeypatch: pytest.MonkeyPatch)
     assert counts == [2, 2, 2, 4]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_is_the_same(policy: str) -> None:
     assert_equal_steps(*stages(dtype=policy, style=STYLE.replace(normalization="group")))

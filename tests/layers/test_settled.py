@@ -120,6 +120,7 @@ def test_configs_that_cannot_be_changed_are_copied_and_kept() -> None:
     assert CONFIGS.get_config() != config
 
 
+@pytest.mark.share(2)
 @every_case
 def test_no_config_lacks_what_was_changed_inside(case: Case) -> None:
     """Every attribute of every Keras layer, and every variable of it."""

@@ -52,6 +52,7 @@ def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
+@pytest.mark.share(2)
 def test_weight_paths_equal_the_golden_listing(tmp_path: Path) -> None:
     assert golden.listing(tmp_path) == json.loads(golden.PATHS.read_text()), (
         "The paths inside `.keras` files changed, so older files would not load. If that is "
@@ -184,6 +185,7 @@ def test_damaged_file_raises(damage: str, tmp_path: Path) -> None:
         keras.saving.load_model(path)
 
 
+@pytest.mark.share(2)
 def test_reload_export_save_again_reload_again(tmp_path: Path) -> None:
     model = tiny()
     x = images(2, 17, 16, 3)

@@ -127,6 +127,7 @@ def test_folding_twice_equals_folding_once() -> None:
     assert_same_weights(again.weights, folded.weights)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     ("name", "kept"),
     [
@@ -411,6 +412,7 @@ SET: list[tuple[str, str, Any]] = [
 ]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(("layer", "name", "other"), SET)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_what_is_set_on_finished_layers_acts_or_is_refused(

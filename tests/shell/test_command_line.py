@@ -1281,6 +1281,7 @@ def test_nothing_typed_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> 
     assert set(typed) == {"train", "predict", "tune", "export", "list"}
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

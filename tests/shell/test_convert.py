@@ -85,6 +85,7 @@ def test_there_and_back_gives_the_same_file(
     assert back.read_bytes() == weights.read_bytes()
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("option", [(), ("--tag", TAG)])
 def test_tag_says_how_images_are_prepared(
     capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path, option: tuple[str, ...]

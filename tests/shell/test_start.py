@@ -106,6 +106,7 @@ def test_the_size_of_images_is_that_of_the_weights(tmp_path: Path) -> None:
     assert changed(model) == {"stem", "stage1", "stage2", "head"}
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_the_same_classes_keep_their_classifier(tmp_path: Path) -> None:
     first = trained(tmp_path / "one")
@@ -160,6 +161,7 @@ def test_images_are_brought_to_the_axes_of_the_network() -> None:
         assert reader.normalize(squares).shape[1:] == shape
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_what_a_run_begins_with_is_not_replaced_without_a_word(tmp_path: Path) -> None:
     trained(tmp_path)

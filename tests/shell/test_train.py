@@ -68,6 +68,7 @@ def test_a_folder_that_is_split_is_trained_on_as_it_is(
     assert json.loads(out)["images"] == 36
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_what_a_split_folder_has_not_is_split_off_from_train(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -83,6 +84,7 @@ def test_what_a_split_folder_has_not_is_split_off_from_train(
     assert json.loads(out)["loss"] == pytest.approx(result["loss"], rel=1e-4)
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_no_images_for_validation_are_none(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
@@ -179,6 +181,7 @@ def test_several_labels_of_an_image_are_learnt(
     assert json.loads(out)["mean_average_precision"] == 1.0
 
 
+@pytest.mark.share(2)
 def test_several_labels_have_probabilities_of_their_own_in_every_way_out(
     several: tuple[Path, Path, dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -349,6 +352,7 @@ def test_half_precision_learns_the_digits_as_well(tmp_path: Path) -> None:
         assert means[precision] >= means["float32"] - 0.005, means
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_averaged_weights_are_what_is_written(tmp_path: Path, photos: Path) -> None:
     """An average with a momentum near 1 has hardly moved; statistics are of it, and not zero."""

@@ -135,6 +135,7 @@ def test_repeated_images_come_one_after_the_other_and_look_otherwise() -> None:
     assert len({image.tobytes() for image in images.numpy()}) == 9
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_part_of_a_jpeg_is_that_of_the_whole(

@@ -361,6 +361,7 @@ def other_model(subclassed: bool) -> Any:
     return model
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("subclassed", [False, True])
 @uncompiled()
 def test_models_of_others_go_on_and_their_callbacks(subclassed: bool, tmp_path: Path) -> None:

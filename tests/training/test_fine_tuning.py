@@ -227,6 +227,7 @@ def test_callbacks_lower_each_rate_or_give_all_the_same_or_find_none() -> None:
         rates(WarmUpCosine(0.1))
 
 
+@pytest.mark.share(2)
 def test_compiled_files_go_on_with_falling_rates(tmp_path: Path) -> None:
     both = []
     for reloaded in (False, True):

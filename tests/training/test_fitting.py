@@ -69,6 +69,7 @@ def test_equal_seeds_train_equally_and_write_nothing_unasked(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_a_recipe_is_what_trains() -> None:
     class Seen(keras.callbacks.Callback):
@@ -136,6 +137,7 @@ def test_an_output_that_cannot_be_is_known_before_training(tmp_path: Path) -> No
     assert not given.model.compiled
 
 
+@pytest.mark.share(2)
 @uncompiled()
 def test_what_fails_late_keeps_what_was_trained(tmp_path: Path) -> None:
     images = coloured(24)

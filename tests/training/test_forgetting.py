@@ -19,6 +19,7 @@ def registry() -> set[str]:
     return set(ops.gradient_registry._registry)
 
 
+@pytest.mark.share(2)
 def test_a_training_leaves_no_graph_behind() -> None:
     before = registry()
     one = settings(epochs=1)

@@ -66,6 +66,7 @@ def test_mixup_has_the_distribution_of_the_article(alpha: float) -> None:
     np.testing.assert_allclose(shares.std(), stats.beta(alpha, alpha).std(), atol=0.03)
 
 
+@pytest.mark.share(2)
 def test_cutmix_is_one_rectangle_of_whole_pixels_with_the_share_of_the_article() -> None:
     mix = Mixing(cutmix=1.0)
     images, rows = tf.constant(batch(2, 300, 200)), tf.constant(np.eye(2, dtype="float32"))

@@ -68,6 +68,7 @@ def test_operations_are_drawn_for_each_image_equally_often(name: str) -> None:
     assert abs(signs.mean()) < 0.03
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", ["rand-n2-p1-tweights", "rand-n3-p1-t3aw"])
 def test_weighted_operations_come_once_and_as_often_as_numpy_draws_them(name: str) -> None:
     policy = parse(name)

@@ -56,6 +56,7 @@ def test_every_recipe_builds_and_takes_a_step(name: str) -> None:
     assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
+@pytest.mark.share(2)
 def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
     recipe = Recipe(
         source="nowhere",

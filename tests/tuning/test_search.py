@@ -120,7 +120,7 @@ def opened(best: Kinds, tmp_path_factory: pytest.TempPathFactory) -> Kinds:
     return Kinds(opening)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("kind", KINDS)
 def test_search_completes_every_trial(kind: str, plans: dict[str, Plan], tuners: Kinds) -> None:
     assert tuners[kind]
@@ -147,7 +147,7 @@ def test_best_network_of_another_process_scores_what_was_recorded(
     assert now[OBJECTIVES[kind]] == pytest.approx(recorded["score"], abs=1e-5)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("kind", KINDS)
 def test_file_of_best_network_needs_no_tuner(kind: str, best: Kinds, opened: Kinds) -> None:
     (model, now, _), found = best[kind], opened[kind]

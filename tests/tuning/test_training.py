@@ -86,7 +86,7 @@ def _loss(outputs: Any, labels: Any, one_of_several: bool, probabilities: bool) 
     return float(-np.log(np.where(true == 1, rates, 1 - rates)).mean())
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @task
 def test_mixup_and_shifts_train_on_any_labels(name: str) -> None:
     arguments, labels, names = TASKS[name]
@@ -376,6 +376,7 @@ def test_training_ends_where_the_loss_is_no_number() -> None:
     assert len(history.epoch) < 30
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", ["accuracy", "acc", "sparse_categorical_accuracy"])
 def test_accuracy_by_name_is_right_with_mixup(name: str) -> None:
     hypermodel = space(mixup=True, metrics=[name])

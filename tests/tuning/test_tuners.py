@@ -120,7 +120,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return built
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(
     "space",
     [pytest.param(name, marks=[] if name == "open" else pytest.mark.slow) for name in SPACES],

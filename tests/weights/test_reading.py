@@ -427,6 +427,7 @@ def test_ending_in_capitals_is_the_same(tmp_path: Path) -> None:
     rl.load_weights_from(tiny(), tmp_path / "WEIGHTS.SAFETENSORS")
 
 
+@pytest.mark.share(2)
 def test_renamed_file_of_keras_3_is_refused(tmp_path: Path) -> None:
     saved, path = tmp_path / "a.weights.h5", tmp_path / "renamed.h5"
     keras_original("keras_resnet50").save_weights(saved)
