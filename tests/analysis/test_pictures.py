@@ -83,6 +83,7 @@ def test_equal_pictures_are_equal_files(tmp_path: Path, ending: str) -> None:
     for name in ("a", "b"):
         rl.draw(NAMES).save(tmp_path / f"{name}{ending}")
     assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
+    assert b"CreationDate" not in (tmp_path / f"a{ending}").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{ending}", f"b{ending}"]
 
 

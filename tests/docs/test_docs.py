@@ -126,7 +126,6 @@ def test_generated_pages_are_current() -> None:
 MODULES = [module.name for module in pkgutil.walk_packages(rl.__path__, "resnet_layers.")]
 
 
-@pytest.mark.share(6)
 @pytest.mark.share(2)
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples_run(name: str, request: pytest.FixtureRequest) -> None:
