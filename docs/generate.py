@@ -218,8 +218,44 @@ def drawings() -> dict[str, Callable[[], str]]:
     }
 
 
+def study() -> Any:
+    """The study of `depth.md`."""
+    from resnet_layers.analysis.studies.results import Results
+
+    found = json.loads((FOLDER / "data" / "degradation.json").read_text(encoding="utf-8"))
+    return Results(found["study"], found["runs"])
+
+
+def depth_figures() -> dict[str, Callable[[], str]]:
+    """Figures of the study, by their files."""
+    import tempfile
+
+    from resnet_layers.analysis.studies import figures
+
+    def drawn(name: str) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.svg"
+            figures.write(name, study(), path)
+            return path.read_text(encoding="utf-8")
+
+    return {
+        f"images/depth-{name}.svg": lambda name=name: drawn(name)  # type: ignore[misc]
+        for name in figures.FIGURES
+    }
+
+
+def depth_page() -> str:
+    """The page of depth as it is, with the table of the data in the place of its own."""
+    lines = (FOLDER / "depth.md").read_text(encoding="utf-8").splitlines()
+    mine = [i for i, line in enumerate(lines) if line.startswith("| ")]
+    lines[mine[0] : mine[-1] + 1] = study().table("markdown").splitlines()
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
     **drawings(),
+    **depth_figures(),
+    "depth.md": depth_page,
     "images/architecture.svg": architecture_picture,
     "variants.md": variants_page,
     "recipes.md": recipes_page,

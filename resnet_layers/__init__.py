@@ -16,6 +16,9 @@ else:
     from resnet_layers._support.errors import DisagreementError as DisagreementError
     from resnet_layers.analysis.comparison import compare as compare
     from resnet_layers.analysis.drawing import draw as draw
+    from resnet_layers.analysis.heatmaps.maps import grad_cam as grad_cam
+    from resnet_layers.analysis.heatmaps.overlays import draw_maps as draw_maps
+    from resnet_layers.analysis.heatmaps.overlays import overlay as overlay
     from resnet_layers.analysis.profile import profile as profile
     from resnet_layers.analysis.sheets import draw_features as draw_features
     from resnet_layers.analysis.sheets import draw_kernels as draw_kernels
@@ -67,14 +70,17 @@ __all__ = [
     "draw",
     "draw_features",
     "draw_kernels",
+    "draw_maps",
     "export",
     "fold_batch_norm",
     "from_pretrained",
     "functional_view",
+    "grad_cam",
     "list_pretrained",
     "list_variants",
     "load_exported",
     "load_weights_from",
+    "overlay",
     "plain_twin",
     "preprocessing",
     "profile",

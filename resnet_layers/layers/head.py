@@ -187,18 +187,26 @@ def last_activation(layer: Any) -> str | None:
     Returns:
         `"linear"` for logits, and `None` where nothing says what the outputs are.
     """
+    last = ending(layer)
+    if last is None:
+        return None
+    return "softmax" if type(last).__name__ == "Softmax" else _name(last.activation)
+
+
+def ending(layer: Any) -> Any:
+    """The layer or operation that says what activation a network ends with, or `None`."""
     if _keeps(layer) or not _computes_as_known(layer):
         return None
     if isinstance(layer, keras.Sequential):
-        return last_activation(next((x for x in layer.layers[::-1] if not _keeps(x)), None))
+        return ending(next((x for x in layer.layers[::-1] if not _keeps(x)), None))
     if isinstance(layer, keras.Model):
         if hasattr(layer, "head"):  # a `ResNet`
-            return last_activation(layer.head)
+            return ending(layer.head)
         outputs: Any = getattr(layer, "outputs", None) or ()
-        return _activation_of(outputs[0]) if len(outputs) == 1 else None
-    if type(layer).__name__ == "Softmax":  # a layer and an operation
-        return "softmax"
-    return _name(layer.activation) if isinstance(layer, _SAYING) else None
+        return _ending_of(outputs[0]) if len(outputs) == 1 else None
+    # `Softmax` is a layer and an operation.
+    says = isinstance(layer, _SAYING) or type(layer).__name__ == "Softmax"
+    return layer if says else None
 
 
 # Layers that end with the activation that they have.
@@ -215,13 +223,13 @@ _SAYING = (
 _KEEPING = ("ActivityRegularization", "Cast", "Dropout", "Flatten", "Identity", "Reshape")
 
 
-def _activation_of(tensor: Any) -> str | None:
+def _ending_of(tensor: Any) -> Any:
     """That of a tensor in a graph of Keras."""
     operation, node, _ = tensor._keras_history
     if not _keeps(operation):
-        return last_activation(operation)
+        return ending(operation)
     given = operation._inbound_nodes[node].input_tensors
-    return _activation_of(given[0]) if len(given) == 1 else None
+    return _ending_of(given[0]) if len(given) == 1 else None
 
 
 def _keeps(layer: Any) -> bool:

@@ -30,6 +30,8 @@ PRECISIONS = {
 # Those of `analysis.conventions`, without importing Keras.
 Convention = Literal["macs", "paper", "flops", "timm", "ptflops", "xla"]
 Table = Literal["text", "csv", "json", "markdown"]
+# Those of `analysis.heatmaps.maps`, without importing Keras.
+Method = Literal["grad_cam", "grad_cam++", "hires_cam", "integrated_gradients", "occlusion"]
 # A field of settings is an option; so is `--config`, which has others in a file.
 Fields = Parameter(name="*")
 Quiet = Annotated[bool, OUTPUT, FLAG, Parameter(help="Say nothing but what is wrong.")]
@@ -189,14 +191,7 @@ def predict(
         if as_json or as_csv:
             raise InputError("`--features` must not come with `--json` or `--csv`")
         errors.check_new(".npz" if features.suffix != ".csv" else ".csv", features)
-    if not image:
-        raise InputError("An image must be named: `resnet-layers predict MODEL IMAGE...`")
-    for word in image:
-        if not word or (word.startswith("-") and word != "-"):
-            raise InputError(
-                "An image must be a file, a folder, a pattern or `-`; one whose name begins with a "
-                f"hyphen is './-name'. Received: {word!r}"
-            )
+    _check_images("predict", image)
     errors.check_there("model file", model)
     return int(_module("predict").run(model, image, top, as_json, as_csv, features))
 
@@ -379,13 +374,105 @@ def draw(
     networks = _networks(models)
     if output is None:
         output = Path(models[0] if len(models) == 1 else "networks").with_suffix(".svg")
-    if output.suffix.lower() not in ENDINGS:
-        raise InputError(
-            f"The name of the output must end in one of {checks.some(ENDINGS)}. "
-            f"Received: '{output}'"
-        )
-    errors.check_new("", output)
+    _check_picture(output)
     return int(_module("draw").run(networks, output, image_size, detail, horizontal, theme))
+
+
+@app.command(sort_key=11)
+def explain(
+    model: Annotated[Path, PATH],
+    /,
+    *image: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    output: Annotated[Path, PATH, Parameter(alias="-o")] = Path("explained.png"),
+    class_: Annotated[str | None, Parameter(name="--class")] = None,
+    stage: str | None = None,
+    method: Method = "grad_cam",
+    certificate: Annotated[bool, FLAG] = False,
+) -> int:
+    """Which pixels decided.
+
+    Draws images beside maps of what in them speaks for their class, class by class, and prints the
+    class of each.
+
+        resnet-layers explain resnet_run/model.keras photos --certificate
+
+    Args:
+        model: Network that `train`, `tune` or `convert` wrote.
+        image: As of `predict`.
+        output: Picture to write, ending in .svg, .png or .pdf.
+        class_: Name of the class that maps are of; without it, the most probable one of each image.
+        stage: Stage whose output is looked at, such as stage3; without it, the last one.
+        method: How maps are made.
+        certificate: Try each map: whether the class goes with the pixels that it names, and
+            whether it changes when the network knows nothing.
+    """
+    _check_images("explain", image)
+    _check_picture(output)
+    errors.check_there("model file", model)
+    how = (output, class_, stage, method, certificate)
+    return int(_module("explain").run(model, list(image), *how))
+
+
+@app.command(sort_key=12)
+def study(
+    claim: Literal["degradation"],
+    /,
+    *,
+    data: Annotated[Path | None, PATH] = None,
+    image_size: Annotated[int | None, INTEGER] = None,
+    depths: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    shortcut_depths: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    seeds: Annotated[int | None, INTEGER] = None,
+    epochs: Annotated[int | None, INTEGER] = None,
+    batch_size: Annotated[int, INTEGER] = 64,
+    learning_rate: float | None = None,
+    workers: Annotated[int, INTEGER] = 1,
+    smoke: Annotated[bool, FLAG] = False,
+    output: Annotated[Path, PATH] = Path("resnet_study"),
+) -> int:
+    """Try a claim about residual networks.
+
+    Trains plain and residual networks of growing depth alike, several times each, and compares
+    their errors, gradients and branches, with intervals. Writes all numbers (results.json), the
+    errors (errors.csv) and figures. Started again with the same options, an interrupted study goes
+    on; so several machines share one in a folder that they share.
+
+        resnet-layers study degradation --workers 2
+
+    Args:
+        claim: That deeper plain networks are worse, and residual ones are not.
+        data: Folder or table of images, as of `train`; without it, scikit-learn's digits.
+        image_size: Height and width in pixels; without it, 8 for the digits, and for others that
+            of `train`.
+        depths: Layers with weights of the networks, each 6n + 2; without it, 20 32 44 56 110.
+        shortcut_depths: Depths at which shortcuts A, B and C are compared; without it, 20.
+        seeds: Runs of each network, at least 2; without it, 5.
+        epochs: How often a network sees each image; without it, 20.
+        batch_size: Number of images for each step.
+        learning_rate: The largest one; without it, 0.01 for batches of 64, and in proportion.
+        workers: Number of processes; with GPUs, one for each.
+        smoke: Take depths 8 and 20, no shortcuts, two seeds and one epoch, unless they are given:
+            a minute or two, to see that all of it works.
+        output: Folder to write into; it is made if need be.
+    """
+    quick = ([8, 20], [], 2, 1) if smoke else ([20, 32, 44, 56, 110], [20], 5, 20)
+    asked = (depths, shortcut_depths, seeds, epochs)
+    chosen = [usual if one is None else one for one, usual in zip(asked, quick, strict=True)]
+    with errors.values():
+        for name, value in (
+            ("workers", workers),
+            ("epochs", chosen[3]),
+            ("batch_size", batch_size),
+        ):
+            checks.integer(name, value)
+        checks.integer("seeds", chosen[2], minimum=2)
+        if image_size is not None:
+            checks.integer("image_size", image_size)
+        if learning_rate is not None:
+            checks.positive("learning_rate", learning_rate)
+    errors.check_there("folder", data)
+    how = (*chosen, batch_size, learning_rate, workers, output)
+    return int(_module("study").run(data, image_size, *how))
 
 
 def _networks(models: Sequence[str]) -> list[str]:
@@ -417,6 +504,28 @@ def list_(
         as_json: Print a line of JSON for each network.
     """
     return listing.run(pattern, as_json)
+
+
+def _check_images(command: str, image: Sequence[str]) -> None:
+    """Words that mean images, of which there must be one."""
+    if not image:
+        raise InputError(f"An image must be named: `resnet-layers {command} MODEL IMAGE...`")
+    for word in image:
+        if not word or (word.startswith("-") and word != "-"):
+            raise InputError(
+                "An image must be a file, a folder, a pattern or `-`; one whose name begins with a "
+                f"hyphen is './-name'. Received: {word!r}"
+            )
+
+
+def _check_picture(output: Path) -> None:
+    """A name that a picture can have."""
+    if output.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"The name of the output must end in one of {checks.some(ENDINGS)}. "
+            f"Received: '{output}'"
+        )
+    errors.check_new("", output)
 
 
 def _module(name: str, devices: int = 1) -> Any:

@@ -58,6 +58,7 @@ ALL = [
     ["convert", "model.keras", "--to", "torch", "--output", "new.safetensors"],
     ["profile", "model.keras", "--format", "markdown"],
     ["draw", "vgg19", "model.keras", "--output", "drawn.svg"],
+    ["explain", "model.keras", "photos", "--output", "explained.svg"],
 ]
 ODD = [b"\xff\xe9", "猫".encode(), b"a\x1b[31mb\nc\x9b"]  # names of classes
 CODES = {0, 1, 2, 141}

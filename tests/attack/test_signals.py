@@ -40,6 +40,8 @@ COMMANDS = [
     ["profile", "model.keras"],
     ["compare", "model.keras", "resnet152"],
     ["draw", "model.keras", "--output", "drawn.png"],
+    ["explain", "model.keras", "photos", "--output", "explained.png"],
+    ["study", "degradation", "--data", "photos", "--smoke", "--depths", "8", "--output", "study"],
     ["train", "--data", "photos", "--image-size", "8", "--epochs", "2", "--output", "run"],
     ["tune", "--data", "photos", "--image-size", "8", *TUNE, "--output", "search"],
     ["evaluate", "model.keras", "--data", "photos", "--all"],

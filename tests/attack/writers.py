@@ -15,7 +15,7 @@ from PIL import Image
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving import seal
 from resnet_layers.serving.formats import FORMATS
-from resnet_layers.shell import archive, commands, train, tune
+from resnet_layers.shell import archive, commands, study, train, tune
 
 OPTIONS = ("--data", "photos", "--image-size", "8", "--batch-size", "4")
 TRAIN = ("train", *OPTIONS, "--variant", "tiny", "--output", "run")
@@ -91,6 +91,19 @@ def _draw() -> list[Writer]:
     return found
 
 
+def _explain() -> list[Writer]:
+    new = ("explain", "new.keras", "photos", "--output", "explained.png")
+    return _pair("explain", new, (*new, "--stage", "stem"), ("explained.png",))
+
+
+def _study() -> list[Writer]:
+    how = ("--smoke", "--depths", "8", "--batch-size", "4", "--output", "studied")
+    names = [name for name in study.FILES if name != "shortcuts.png"]
+    outputs = tuple(f"studied/{name}" for name in names)
+    # What another one has left is refused.
+    return [Writer("study", ("study", "degradation", *OPTIONS[:4], *how), outputs)]
+
+
 # What writes by the name of the command; the others only read, by the arguments that show it.
 WRITERS = {
     "train": _train(),
@@ -98,6 +111,8 @@ WRITERS = {
     "export": _export(),
     "convert": _convert(),
     "draw": _draw(),
+    "explain": _explain(),
+    "study": _study(),
 }
 READERS = {
     "evaluate": ("evaluate", "new.keras", "--data", "photos", "--all"),

@@ -28,6 +28,9 @@ OTHERS = {
     ("layers/_shapes", "', '.join(names)"),
     ("layers/_shapes", "', '.join(layout.names)"),
     ("layers/head", "' and '.join(self.layout.pixels(self.layout.names))"),
+    # Processes, which are waited for.
+    ("analysis/studies/parallel", "parent.join()"),
+    ("analysis/studies/parallel", "process.join()"),
     # What may be given, which this package says.
     ("networks/variant", "', '.join(sorted(known))"),
     ("tuning/parts", "', '.join(KINDS)"),
@@ -75,7 +78,7 @@ OTHERS = {
 LAY_OUT = {
     *("analysis/tables", "analysis/comparison"),
     *("analysis/labels", "analysis/layout", "analysis/schematic", "analysis/svg"),
-    *("analysis/stages", "analysis/sheets"),
+    *("analysis/stages", "analysis/sheets", "analysis/studies/results"),
 }
 
 

@@ -68,6 +68,8 @@ COMMANDS = (
     "profile",
     "compare",
     "draw",
+    "explain",
+    "study",
     "list",
 )
 COLOURS = {"blau grün": (0, 90, 200), "rot": (220, 0, 0), "weiß": (250, 250, 250)}

@@ -32,6 +32,7 @@ from resnet_layers.shell import (
     data,
     errors,
     evaluate,
+    explain,
     features,
     finishing,
     images,
@@ -45,6 +46,7 @@ from resnet_layers.shell import (
     runs,
     searched,
     start,
+    study,
     train,
     trials,
     tune,
@@ -637,6 +639,26 @@ def read_nothing(command: str, *arguments: str, **options: Any) -> None:
         features.run(Path("model.keras"), [Path(one) for one in arguments], Path("a.csv"))
     else:
         evaluate.run(Path("model.keras"), write_photos(2), 8, True, **options)
+
+
+def explained(count: int, output: str = "a.png", photo: str = "a/0.png") -> None:
+    """`explain` with a network of three classes."""
+    layer = keras.saving.serialize_keras_object(for_squares(32, (0,) * 3, (1,) * 3))
+    network(class_names=list("abc"), preprocessing=layer).save("model.keras")
+    Path("a.png").mkdir()
+    found = [str(write_photos(1) / photo)] * count
+    explain.run(Path("model.keras"), found, Path(output), None, "stem", "grad_cam", False)
+
+
+def studied(error: BaseException) -> None:
+    """`study` that ends with an error."""
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "degradation", fail)
+        study.run(None, None, [8], [], 2, 1, 64, None, 1, Path("studied"))
 
 
 def train_on_a_split_folder() -> None:
@@ -1617,6 +1639,36 @@ OTHERS: list[Row] = [
         to_keras_into_nothing,
         InputError,
         "The output folder 'none' cannot be written to: No such file or directory",
+    ),
+    (
+        lambda: explained(257),
+        InputError,
+        "A sheet has at most 256 images. Received: 257",
+    ),
+    (
+        lambda: explained(1, photo="none.png"),
+        InputError,
+        "An image must be readable, to be explained. Received: none",
+    ),
+    (
+        lambda: explained(1),
+        InputError,
+        "'a.png' cannot be written: Is a directory",
+    ),
+    (
+        lambda: study.run(several_in_a_table(), 8, [8], [], 2, 1, 64, None, 1, Path("studied")),
+        InputError,
+        "The images of a study must have one label each. Received: several in the table 'a.csv'",
+    ),
+    (
+        lambda: studied(KeyboardInterrupt()),
+        KeyboardInterrupt,
+        "interrupted: no unfinished file is left behind; the same command goes on with the study",
+    ),
+    (
+        lambda: studied(OSError(28, "No space left on device")),
+        InputError,
+        "The output folder 'studied' cannot be written to: No space left on device",
     ),
     (
         to_torch_on_a_full_disk,

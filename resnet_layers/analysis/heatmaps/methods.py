@@ -1,0 +1,163 @@
+"""How each method makes a map: of a stage's output and gradient, or of the model's answers."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from resnet_layers.analysis.gradients import gradient
+from resnet_layers.analysis.heatmaps import scores
+
+Array = NDArray[np.float32]
+_EPSILON = 1e-6  # of pytorch-grad-cam, as of `scaled`
+_STEPS = 32  # of the path of integrated gradients
+_PATCHES = 8  # positions of an occluding square along each side, which is two steps wide
+
+
+def grad_cam(maps: Array, gradients: Array) -> Array:
+    """`relu(Σ_k mean(∂y/∂A_k) A_k)`, (N, h, w), of maps A, (N, h, w, channels).
+
+    Reference:
+        Selvaraju et al., Grad-CAM, 2017, section 3.
+    """
+    weights = gradients.mean((1, 2), keepdims=True)
+    return np.maximum((weights * maps).sum(-1), 0)
+
+
+def grad_cam_plus_plus(maps: Array, gradients: Array) -> Array:
+    """`relu(Σ_k w_k A_k)`, where w_k weighs positive gradients pixel by pixel.
+
+    Reference:
+        Chattopadhay et al., Grad-CAM++, 2018, equation 19.
+    """
+    squared = gradients**2
+    whole = maps.sum((1, 2), keepdims=True)
+    shares = squared / (2 * squared + whole * squared * gradients + _EPSILON)
+    weights = (np.maximum(gradients, 0) * shares).sum((1, 2), keepdims=True)
+    return np.maximum((weights * maps).sum(-1), 0)
+
+
+def hires_cam(maps: Array, gradients: Array) -> Array:
+    """`relu(Σ_k ∂y/∂A_k A_k)`, pixel by pixel.
+
+    Reference:
+        Draelos and Carin, Use HiResCAM instead of Grad-CAM, 2020, section 3.
+    """
+    return np.maximum((gradients * maps).sum(-1), 0)
+
+
+OF_STAGES = {
+    "grad_cam": grad_cam,
+    "grad_cam++": grad_cam_plus_plus,
+    "hires_cam": hires_cam,
+}
+
+
+def integrated_gradients(model: Any, images: Array, classes: Any, pixels: tuple[int, int]) -> Array:
+    """`(x - x₀) ∫ ∂y/∂x`, from the image's mean colour x₀ to the image: what adds to the score.
+
+    Args:
+        model: The classifier.
+        images: As it takes them.
+        classes: Index of each image's class.
+        pixels: Axes of height and width.
+
+    Returns:
+        The sum over the channels, positive and negative, (N, H, W), which sums to the difference
+        of the scores of x and x₀.
+
+    Reference:
+        Sundararajan et al., Axiomatic Attribution for Deep Networks, 2017, section 3.
+    """
+    start = blank(images, pixels)
+    total = np.zeros_like(images)
+    for i in range(_STEPS):
+        share = np.float32((i + 0.5) / _STEPS)
+
+        def score(x: Any) -> tuple[Any, None]:
+            return scores.of(model(x, training=False), classes), None
+
+        at = ops.convert_to_tensor(start + share * (images - start))
+        by_image, _ = gradient(score, at)
+        total += floats(by_image)
+    channels = ({1, 2, 3} - set(pixels)).pop()
+    found: Array = ((images - start) * total / _STEPS).sum(channels)
+    return found
+
+
+def occlusion(model: Any, images: Array, classes: Any, pixels: tuple[int, int]) -> Array:
+    """What a class loses, on the average, where a square of the mean colour hides a pixel.
+
+    Args:
+        model: The classifier.
+        images: As it takes them.
+        classes: Index of each image's class.
+        pixels: Axes of height and width.
+
+    Returns:
+        (N, H, W), negative where the class gains.
+
+    Reference:
+        Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014, section 4.2.
+    """
+    height, width = (images.shape[axis] for axis in pixels)
+    colour = blank(images, pixels)
+    rows = np.arange(len(images))
+    whole = scores.logits(model, images)[rows, classes]
+    total: Array = np.zeros((len(images), height, width), np.float32)
+    count: Array = np.zeros((height, width), np.float32)
+    for top, bottom in _squares(height):
+        for left, right in _squares(width):
+            hidden = images.copy()
+            place: list[Any] = [slice(None)] * 4
+            place[pixels[0]], place[pixels[1]] = slice(top, bottom), slice(left, right)
+            hidden[tuple(place)] = colour[tuple(place)]
+            lost = whole - scores.logits(model, hidden)[rows, classes]
+            total[:, top:bottom, left:right] += lost[:, None, None]
+            count[top:bottom, left:right] += 1
+    found: Array = total / count
+    return found
+
+
+def _squares(side: int) -> list[tuple[int, int]]:
+    """Where squares begin and end along a side: each step is half of a square.
+
+    >>> _squares(4)
+    [(0, 2), (1, 3), (2, 4)]
+    """
+    step = max(1, side // _PATCHES)
+    last = max(side - 2 * step, 0)
+    begins = sorted({*range(0, last, step), last})
+    return [(begin, min(begin + 2 * step, side)) for begin in begins]
+
+
+OF_IMAGES = {"integrated_gradients": integrated_gradients, "occlusion": occlusion}
+
+
+def blank(images: Array, pixels: tuple[int, int]) -> Array:
+    """Each image in its mean colour."""
+    found: Array = np.broadcast_to(images.mean(pixels, keepdims=True), images.shape)
+    return found
+
+
+def scaled(maps: Array, size: tuple[int, int] | None = None) -> Array:
+    """Maps from 0 to 1, resized bilinearly, as pytorch-grad-cam does it."""
+    found = _to_one(maps)
+    if size is not None and size != found.shape[1:]:
+        resized = ops.image.resize(
+            found[..., None], size, interpolation="bilinear", data_format="channels_last"
+        )
+        found = np.asarray(ops.convert_to_numpy(resized), np.float32)[..., 0]
+    return np.clip(_to_one(found), 0, 1)
+
+
+def _to_one(maps: Array) -> Array:
+    low = maps.min((1, 2), keepdims=True)
+    found: Array = (maps - low) / (np.float32(1e-7) + (maps - low).max((1, 2), keepdims=True))
+    return found
+
+
+def floats(tensor: Any) -> Array:
+    """A tensor of any precision, as float32."""
+    return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")), np.float32)

@@ -1,0 +1,164 @@
+"""The number that a map explains: what a classifier says of a class, before its activation."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from resnet_layers._support import checks
+from resnet_layers.layers.head import ClassifierHead, ending, last_activation
+
+_AT_ONCE = (2**21, 256)  # pixels, and images at most
+
+
+@contextlib.contextmanager
+def as_logits(model: Any) -> Iterator[None]:
+    """Around calls of a model: its last activation is left out, in which gradients are lost.
+
+    Raises:
+        ValueError: If the model ends in an activation that is not that of a layer.
+    """
+    last = ending(model)
+    if last is None or last_activation(model) == "linear":
+        yield
+        return
+    if not isinstance(last, keras.layers.Layer):
+        raise ValueError(
+            "`model` must end in logits, or in a layer with an activation that can be left out. "
+            f"Received: {model.name}, which ends in an operation {type(last).__name__}"
+        )
+    with _replaced(last):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(last: Any) -> Iterator[None]:
+    layer = last.dense if isinstance(last, ClassifierHead) else last
+    if hasattr(layer, "activation"):
+        name, other = "activation", keras.activations.linear
+    else:  # `Softmax`
+        name, other = "call", _as_it_is
+    mine, before = name in vars(layer), vars(layer).get(name)
+    vars(layer)[name] = other
+    try:
+        yield
+    finally:
+        if mine:
+            vars(layer)[name] = before
+        else:
+            del vars(layer)[name]
+
+
+def _as_it_is(inputs: Any, *_: Any, **__: Any) -> Any:
+    return inputs
+
+
+def logits(model: Any, images: Any) -> NDArray[np.float32]:
+    """Outputs without their activation, (N, classes), some images at a time."""
+    found = []
+    with as_logits(model):
+        for some in groups(images):
+            outputs = model(ops.convert_to_tensor(images[some]), training=False)
+            found.append(np.asarray(ops.convert_to_numpy(outputs), np.float32))
+    return np.concatenate(found)
+
+
+def groups(images: NDArray[np.float32]) -> list[slice]:
+    """As many images at a time as take little memory."""
+    pixels = images[0].size // min(images.shape[1:])
+    many = max(1, min(_AT_ONCE[0] // pixels, _AT_ONCE[1]))
+    return [slice(start, start + many) for start in range(0, len(images), many)]
+
+
+def of(outputs: Any, classes: Any) -> Any:
+    """The sum of one output of each image, as float32."""
+    return ops.sum(ops.take_along_axis(ops.cast(outputs, "float32"), classes[:, None], axis=1))
+
+
+def check_images(model: Any, images: Any) -> NDArray[np.float32]:
+    """Images as an array of floats, which the model takes.
+
+    Raises:
+        TypeError: If they are whole numbers.
+        ValueError: If the model does not take their shape, or if some are not finite.
+    """
+    array = np.asarray(ops.convert_to_numpy(images))
+    if array.dtype.kind in "biu":
+        raise TypeError(
+            "`images` must be floats as the network takes them, such as `preprocessing(model)` "
+            f"makes of pixels. Received: dtype={array.dtype}"
+        )
+    known = (None, *_known(model))
+    if array.ndim != len(known) or not checks.fits(array.shape, known) or not len(array):
+        raise ValueError(
+            f"`images` must be of the shape {known}, which {model.name} takes. "
+            f"Received: {array.shape}"
+        )
+    if array.ndim != 4:
+        raise ValueError(f"`images` must have two axes of pixels. Received: shape={array.shape}")
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError("`images` must be finite. Received: NaN or infinity among their pixels")
+    return array
+
+
+def _known(model: Any) -> tuple[int | None, ...]:
+    shape = getattr(model, "input_shape", None)
+    if shape is None or isinstance(shape, list | dict):
+        return (None, None, None)
+    is_whole = len(shape) in (4, 5) and shape[0] is None and not hasattr(model, "stages")
+    return tuple(shape[1:] if is_whole else shape)
+
+
+def check_classes(model: Any, classes: Any, outputs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Index of a class for each image; the largest output for `None`.
+
+    Raises:
+        TypeError: If a class is neither a number nor a name.
+        ValueError: If there is no such class, which lists those that there are, or if the model
+            is no classifier.
+    """
+    if outputs.ndim != 2 or outputs.shape[1] < 1:
+        raise ValueError(
+            "`model` must have one output for each class. "
+            f"Received: outputs of the shape {outputs.shape}"
+        )
+    if classes is None:
+        return outputs.argmax(1)
+    several = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
+    given = list(classes) if several else [classes] * len(outputs)
+    if len(given) != len(outputs):
+        raise ValueError(
+            f"`classes` must be one class, or one for each of {len(outputs)} images. "
+            f"Received: {len(given)}"
+        )
+    names = _names(model, outputs.shape[1])
+    return np.array([_index(one, names, outputs.shape[1]) for one in given], np.int64)
+
+
+def _names(model: Any, count: int) -> list[str]:
+    metadata = getattr(model, "metadata", None) or {}
+    names = metadata.get("class_names", [])
+    return list(names) if len(names) == count else []
+
+
+def _index(value: Any, names: list[str], count: int) -> int:
+    if isinstance(value, str):
+        if value in names:
+            return names.index(value)
+        there = checks.some(names) if names else f"numbers from 0 to {count - 1}"
+        raise ValueError(f"`classes` must be of {there}. Received: {value!r}")
+    if isinstance(value, bool | np.bool) or not isinstance(value, int | np.integer):
+        raise TypeError(
+            f"`classes` must be numbers or names of classes, or None. Received: {value!r}"
+        )
+    if not 0 <= value < count:
+        raise ValueError(
+            f"`classes` must be numbers from 0 to {count - 1}, or names of classes. "
+            f"Received: {value}"
+        )
+    return int(value)

@@ -1,0 +1,1 @@
+"""Studies: claims about residual networks, tried with several seeds."""

@@ -1,0 +1,267 @@
+"""Every error of heat maps and studies: its type and its whole text."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+
+import resnet_layers as rl
+from resnet_layers._support.errors import InputError
+from resnet_layers.analysis.heatmaps.maps import grad_cam
+from resnet_layers.analysis.heatmaps.overlays import draw_maps, overlay
+from resnet_layers.analysis.studies.contenders import Contender
+from resnet_layers.analysis.studies.degradation import degradation
+from resnet_layers.analysis.studies.parallel import in_processes
+from resnet_layers.analysis.studies.settings import Degradation
+from resnet_layers.layers.preprocessing import for_squares
+from resnet_layers.training import labelled
+from tests.support.messages import Row
+
+
+def small(**changes: Any) -> rl.ResNet:
+    return rl.ResNet.from_variant("cifar_resnet20", 3, blocks=(1, 1, 1), name="small", **changes)
+
+
+def named() -> rl.ResNet:
+    return small(metadata={"class_names": ["cat", "dog", "owl"]})
+
+
+def images(*shape: int) -> Any:
+    return np.ones(shape or (2, 16, 16, 3), "float32")
+
+
+def around(last: Any) -> Any:
+    """A functional model that goes on with what the network says."""
+    inputs = keras.Input((16, 16, 3))
+    return keras.Model(inputs, last(small()(inputs)), name="around")
+
+
+def two() -> Any:
+    other = rl.ResNet.from_variant("cifar_resnet20", 3, blocks=(1, 1, 1), name="other")
+    inputs = keras.Input((16, 16, 3))
+    return keras.Model(inputs, small()(inputs) + other(inputs), name="two")
+
+
+def twice() -> Any:
+    first = keras.Input((16, 16, 3))
+    shared = keras.layers.Conv2D(3, 3, padding="same", name="shared")
+    pooled = keras.layers.GlobalAveragePooling2D()(shared(shared(first)))
+    return keras.Model(first, pooled)
+
+
+def study(folder: str = "study", **changes: Any) -> Degradation:
+    some, test = labelled.digits().split(seed=0, fraction=0.5)
+    prepare = for_squares(image_size=8, mean=(127.5,) * 3, std=(64.0,) * 3)
+    keywords = {"depths": (8,), "shortcut_depths": (), "seeds": 2, "epochs": 1, **changes}
+    return Degradation(images=some, test=test, prepare=prepare, output=Path(folder), **keywords)
+
+
+def another_study() -> None:
+    done = study()
+    (done.output / "runs").mkdir(parents=True)
+    (done.output / "study.json").write_text('{"epochs": 3}')
+    degradation(done)
+
+
+def damaged_run() -> None:
+    done = study()
+    (done.output / "runs").mkdir(parents=True)
+    for contender in done.contenders:
+        for seed in range(done.seeds):
+            done.run_file(contender, seed).write_text("{")
+    degradation(done)
+
+
+def process_fails() -> None:
+    done = study()
+    (done.output / "runs").mkdir(parents=True)
+    (done.output / "runs" / "plain-8").touch()  # where a folder should be
+    in_processes(done, 1)
+
+
+ERRORS: list[Row] = [
+    (
+        lambda: grad_cam("resnet18", images()),
+        TypeError,
+        "`model` must be a Keras model. Received: model='resnet18'",
+    ),
+    (
+        lambda: grad_cam(small(), images(), stage=cast("str", 3)),
+        TypeError,
+        "`stage` must be a name, or None. Received: stage=3",
+    ),
+    (
+        lambda: grad_cam(small(), images()),
+        ValueError,
+        "`stage` must be one of 'stem', 'stage1', 'stage2', 'stage3', or None for the last. "
+        "Received: stage='stage4'",
+    ),
+    (
+        lambda: grad_cam(around(keras.layers.Identity()), images()),
+        ValueError,
+        "`stage` must be one of 'stem', 'stage1', 'stage2', 'stage3' in around, or None for the "
+        "last. Received: stage='stage4'",
+    ),
+    (
+        lambda: grad_cam(rl.functional_view(small()), images(), stage="stage2_block1_conv3"),
+        ValueError,
+        "<anything>",
+    ),
+    (
+        lambda: grad_cam(keras.Model(x := keras.Input((4, 4, 3)), x, name="empty"), images()),
+        ValueError,
+        "`model` must have a ResNet or layers in it, whose maps can be looked at. Received: empty",
+    ),
+    (
+        lambda: grad_cam(two(), images()),
+        ValueError,
+        "`model` must have one ResNet in it. Received: 'small', 'other' in two",
+    ),
+    (
+        lambda: grad_cam(around(keras.ops.softmax), images(), stage=None),
+        ValueError,
+        "`model` must end in logits, or in a layer with an activation that can be left out. "
+        "Received: around, which ends in an operation Softmax",
+    ),
+    (
+        lambda: grad_cam(small(), images().astype("uint8"), stage=None),
+        TypeError,
+        "`images` must be floats as the network takes them, such as `preprocessing(model)` makes "
+        "of pixels. Received: dtype=uint8",
+    ),
+    (
+        lambda: grad_cam(small(input_shape=(16, 16, 3)), images(2, 32, 32, 3), stage=None),
+        ValueError,
+        "`images` must be of the shape (None, 16, 16, 3), which small takes. "
+        "Received: (2, 32, 32, 3)",
+    ),
+    (
+        lambda: grad_cam(small(), images(16, 16, 3), stage=None),
+        ValueError,
+        "`images` must be of the shape (None, None, None, 3), which small takes. "
+        "Received: (16, 16, 3)",
+    ),
+    (
+        lambda: grad_cam(rl.ResNet.from_variant("r3d_18"), images(1, 4, 16, 16, 3)),
+        ValueError,
+        "`images` must have two axes of pixels. Received: shape=(1, 4, 16, 16, 3)",
+    ),
+    (
+        lambda: grad_cam(small(), images() * np.nan, stage=None),
+        ValueError,
+        "`images` must be finite. Received: NaN or infinity among their pixels",
+    ),
+    (
+        lambda: grad_cam(small().replace(head=None), images(), stage=None),
+        ValueError,
+        "`model` must have one output for each class. Received: outputs of the shape (2, 4, 4, 64)",
+    ),
+    (
+        lambda: grad_cam(small(), images(), [1, 2, 0], stage=None),
+        ValueError,
+        "`classes` must be one class, or one for each of 2 images. Received: 3",
+    ),
+    (
+        lambda: grad_cam(named(), images(), "cow", stage=None),
+        ValueError,
+        "`classes` must be of 'cat', 'dog', 'owl'. Received: 'cow'",
+    ),
+    (
+        lambda: grad_cam(small(), images(), "cow", stage=None),
+        ValueError,
+        "`classes` must be of numbers from 0 to 2. Received: 'cow'",
+    ),
+    (
+        lambda: grad_cam(small(), images(), [0, 1.5], stage=None),
+        TypeError,
+        "`classes` must be numbers or names of classes, or None. Received: 1.5",
+    ),
+    (
+        lambda: grad_cam(small(), images(), 3, stage=None),
+        ValueError,
+        "`classes` must be numbers from 0 to 2, or names of classes. Received: 3",
+    ),
+    (
+        lambda: grad_cam(small(), images(), stage=None, method=cast("Any", "cam")),
+        ValueError,
+        "`method` must be one of 'grad_cam', 'grad_cam++', 'hires_cam', 'integrated_gradients', "
+        "'occlusion'. Received: method='cam'",
+    ),
+    (
+        lambda: grad_cam(twice(), images(), stage="shared"),
+        ValueError,
+        "`stage` must be a layer that the model calls once. Received: 'shared', which it calls 2 "
+        "times",
+    ),
+    (
+        lambda: grad_cam(rl.functional_view(small()), images(), stage="head_pool"),
+        ValueError,
+        "`stage` must be a layer whose output is a map with two axes of pixels. "
+        "Received: 'head_pool', whose output has the shape (2, 64)",
+    ),
+    (
+        lambda: grad_cam(small(), images(2, 4, 4, 3), stage="stage3"),
+        ValueError,
+        "`stage` must have a map of several pixels, or there is nothing to tell apart; an earlier "
+        "one, or larger images, have. Received: 'stage3', 1×1 pixels for images of 4×4",
+    ),
+    (
+        lambda: overlay(images(2, 8, 8, 4), np.zeros((2, 8, 8))),
+        ValueError,
+        "`images` must be of the shape (N, height, width, 3), or with one channel. "
+        "Received: images.shape=(2, 8, 8, 4)",
+    ),
+    (
+        lambda: overlay(images(2, 8, 8, 3) > 0, np.zeros((2, 8, 8))),
+        TypeError,
+        "`images` must be numbers. Received: dtype=bool",
+    ),
+    (
+        lambda: overlay(images(2, 8, 8, 3) * 2, np.zeros((2, 8, 8))),
+        ValueError,
+        "`images` must be pixels, whole numbers from 0 to 255 or floats from 0 to 1. "
+        "Received: others among them, dtype=float32",
+    ),
+    (
+        lambda: overlay(images(2, 8, 8, 3), np.zeros((2, 4, 4))),
+        ValueError,
+        "`maps` must have the number, height and width of the images, (2, 8, 8). "
+        "Received: maps.shape=(2, 4, 4)",
+    ),
+    (
+        lambda: overlay(images(2, 8, 8, 3), np.full((2, 8, 8), 2)),
+        ValueError,
+        "`maps` must be from 0 to 1. Received: others among them",
+    ),
+    (
+        lambda: draw_maps(images(2, 8, 8, 3), np.zeros((2, 8, 8)), ["cat"]),
+        ValueError,
+        "`names` must be one for each of 2 images. Received: 1",
+    ),
+    (
+        lambda: Contender(depth=18),
+        ValueError,
+        "`depth` must be 6n + 2, such as 20, 32, 44, 56 or 110. Received: depth=18",
+    ),
+    (
+        lambda: study(depths=()),
+        ValueError,
+        "`depths` must be one depth, or several. Received: none",
+    ),
+    (
+        another_study,
+        InputError,
+        "<anything>",
+    ),
+    (
+        damaged_run,
+        InputError,
+        "'study/runs/plain-8-seed0.json' is damaged: without it, the same command makes it again",
+    ),
+    (
+        process_fails,
+        InputError,
+        "A process of the study ended with 1; the same command goes on with what is left",
+    ),
+]

@@ -1,0 +1,225 @@
+"""Heat maps: formulas, ways to a network, precision, certificates, and where the digit is."""
+
+import functools
+from typing import Any, cast
+
+import keras
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import resnet_layers as rl
+from resnet_layers.analysis.heatmaps import methods, scores
+from resnet_layers.analysis.heatmaps.certificates import Certificate
+from resnet_layers.analysis.heatmaps.maps import METHODS, Method, grad_cam
+from resnet_layers.analysis.heatmaps.methods import OF_STAGES
+from resnet_layers.analysis.heatmaps.overlays import draw_maps, overlay
+from resnet_layers.analysis.scene import Image, Text
+from tests.analysis import pasted
+from tests.support.randomize import randomize
+
+IMAGES = np.random.default_rng(0).normal(size=(3, 32, 24, 3)).astype("float32")
+ALL = [cast("Method", name) for name in METHODS]
+
+
+@functools.cache
+def network(**changes: Any) -> rl.ResNet:
+    model = rl.ResNet.from_variant("cifar_resnet20", 5, blocks=(1, 1, 1), **changes)
+    randomize(model)
+    dense = cast("Any", model.head).dense
+    dense.kernel.assign(np.abs(np.asarray(dense.kernel)))  # or nothing may speak for a class
+    return model
+
+
+@functools.cache
+def expected(method: Method) -> Any:
+    return grad_cam(network(), IMAGES, [0, 4, 2], "stage3", method=method)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_maps_have_the_size_of_the_images_and_reach_from_0_to_1(method: Method) -> None:
+    maps = expected(method)
+    assert (maps.shape, maps.dtype) == ((3, 32, 24), np.float32)
+    assert maps.min() >= 0
+    np.testing.assert_allclose(maps.max((1, 2)), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", OF_STAGES)
+def test_maps_are_those_of_the_formula(method: Method) -> None:
+    """The score is linear in the last map: its gradient is known, `kernel / (h w)`."""
+    model = network()
+    maps = np.asarray(model.features(IMAGES)["stage3"], np.float64)
+    kernel = np.asarray(cast("Any", model.head).dense.kernel, np.float64)[:, [0, 4, 2]].T
+    height, width = maps.shape[1:3]
+    gradients = np.broadcast_to(kernel[:, None, None] / (height * width), maps.shape)
+    if method == "grad_cam++":
+        whole = maps.sum((1, 2), keepdims=True)
+        shares = gradients**2 / (2 * gradients**2 + whole * gradients**3 + 1e-6)
+        weights = (shares * np.maximum(gradients, 0)).sum((1, 2), keepdims=True)
+    else:  # equal here, since the gradient is the same at all pixels
+        weights = gradients.mean((1, 2), keepdims=True)
+    found = np.maximum((weights * maps).sum(-1), 0)
+    found -= found.min((1, 2), keepdims=True)
+    found /= found.max((1, 2), keepdims=True)
+    # Bilinear with half pixels, as order 1 of SciPy has it on a grid of centres.
+    rows, columns = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in ((32, height), (24, width)))
+    grid = np.meshgrid(rows, columns, indexing="ij")
+    large = np.stack([ndimage.map_coordinates(one, grid, order=1, mode="nearest") for one in found])
+    large -= large.min((1, 2), keepdims=True)
+    large /= large.max((1, 2), keepdims=True)
+    np.testing.assert_allclose(expected(method), large, atol=1e-4)
+
+
+def test_hires_cam_differs_where_the_gradient_does() -> None:
+    first, second = (
+        grad_cam(network(), IMAGES, 1, "stage2", method=method)
+        for method in cast("list[Method]", ["grad_cam", "hires_cam"])
+    )
+    assert np.abs(first - second).max() > 0.05
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("way", ["functional", "sequential", "softmax", "sigmoid", "view"])
+def test_maps_are_equal_by_every_way_to_the_network(way: str, method: Method) -> None:
+    model, inputs = network(), keras.Input((32, 24, 3))
+    stage = "stage3"
+    if way == "functional":
+        scaled = keras.layers.Rescaling(1.0)(inputs)
+        other: Any = keras.Model(inputs, keras.layers.Softmax()(model(scaled)))
+    elif way == "sequential":
+        last = keras.layers.Activation("sigmoid")
+        other = keras.Sequential([inputs, keras.Sequential([model]), last])
+    elif way == "view":
+        other = rl.functional_view(model)
+        stage = other.layers[-3].name  # before pooling and the classifier
+    else:
+        other = network(classifier_activation=way)
+        other.set_weights(model.get_weights())
+    found = grad_cam(other, IMAGES, [0, 4, 2], stage, method=method)
+    np.testing.assert_allclose(found, expected(method), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_channels_first_makes_no_difference(method: Method) -> None:
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow's convolutions on a CPU take channels last")
+    model = network(data_format="channels_first", input_shape=(3, None, None))
+    model.set_weights(network().get_weights())
+    found = grad_cam(model, np.moveaxis(IMAGES, -1, 1), [0, 4, 2], "stage3", method=method)
+    np.testing.assert_allclose(found, expected(method), atol=1e-3)
+
+
+@pytest.mark.parametrize(("policy", "atol"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)])
+def test_mixed_precision_makes_nearly_the_same_maps(policy: str, atol: float) -> None:
+    model = rl.with_dtype(network(), policy)
+    found = grad_cam(model, IMAGES, [0, 4, 2], "stage3")
+    assert found.dtype == np.float32
+    assert np.abs(found - expected("grad_cam")).mean() < atol
+
+
+def test_the_top_class_is_the_default_and_names_are_classes() -> None:
+    model = network().replace(metadata={"class_names": ["a", "b", "c", "d", "e"]})
+    top = scores.logits(model, IMAGES).argmax(1)
+    names = ["abcde"[i] for i in top]
+    maps = grad_cam(model, IMAGES, stage=None)
+    np.testing.assert_array_equal(grad_cam(model, IMAGES, top, "stage3"), maps)
+    np.testing.assert_array_equal(grad_cam(model, IMAGES, names, "stage3"), maps)
+    np.testing.assert_array_equal(
+        grad_cam(model, IMAGES, 3, None)[1], grad_cam(model, IMAGES, "d", None)[1]
+    )
+
+
+def test_the_model_is_as_before() -> None:
+    model = network(classifier_activation="softmax")
+    before, outputs = model.get_weights(), np.asarray(model(IMAGES))
+    grad_cam(model, IMAGES, stage="stage1", certificate=True)
+    with pytest.raises(ValueError, match="several pixels"):
+        grad_cam(model, IMAGES[:, :4, :4], stage="stage3")
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(np.asarray(model(IMAGES)), outputs)
+    assert not any("call" in vars(layer) for layer in model._flatten_layers())
+
+
+def test_integrated_gradients_add_up_to_what_the_image_changes() -> None:
+    model = network()
+    classes = np.array([0, 4, 2])
+    found = methods.integrated_gradients(model, IMAGES, classes, (1, 2)).sum((1, 2))
+    ends = (IMAGES, methods.blank(IMAGES, (1, 2)))
+    first, second = (scores.logits(model, one)[np.arange(3), classes] for one in ends)
+    np.testing.assert_allclose(found, first - second, rtol=0.1, atol=0.02)
+
+
+def test_occlusion_finds_the_only_pixels_that_count() -> None:
+    """A network whose score is the sum of a corner."""
+    inputs = keras.Input((16, 16, 3))
+    corner = keras.layers.Flatten()(keras.layers.Cropping2D(((0, 12), (12, 0)))(inputs))
+    kernel = keras.initializers.Constant(1.0)
+    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer=kernel)(corner))
+    image = np.zeros((1, 16, 16, 3), "float32")
+    image[:, :4, 12:] = 1
+    (found,) = grad_cam(model, image, 0, method="occlusion")
+    assert found[:4, 12:].min() > 0.5
+    assert found[8:, :8].max() == 0
+
+
+def test_a_map_of_nothing_is_0_and_says_so() -> None:
+    model = network()
+    dense = cast("Any", model.head).dense
+    other = model.replace(head=rl.ClassifierHead(5), name="other")
+    cast("Any", other.head).dense.kernel.assign(-np.abs(np.asarray(dense.kernel)))
+    maps, certificates = grad_cam(other, IMAGES, 0, None, certificate=True)
+    assert not maps.any()
+    assert str(certificates[0]).startswith("fails: nothing in the map speaks for the class; its")
+
+
+def test_a_certificate_says_what_is_wrong() -> None:
+    good = Certificate(0.9, 0.2, 0.1, (0.5, 0.1))
+    assert good.passes
+    assert str(good) == "passes: insertion 0.90, deletion 0.20"
+    bad = Certificate(0.5, 0.45, 0.2, (0.9, 0.9), is_empty=True)
+    assert not bad.passes
+    assert str(bad) == (
+        "fails: nothing in the map speaks for the class; its order of pixels changes the "
+        "probability by 0.05, where random orders change it by up to 0.20 and 0.1 is asked; it "
+        "hardly changes where the network knows nothing (rank correlation 0.90)"
+    )
+
+
+def test_overlays_and_sheets_show_the_maps() -> None:
+    images = np.full((3, 8, 12, 1), 100, "uint8")
+    maps = np.zeros((3, 8, 12), "float32")
+    maps[:, :4] = 1
+    mixed = overlay(images, maps, opacity=1.0)
+    assert mixed.shape == (3, 8, 12, 3)
+    assert mixed[0, 0, 0, 0] > mixed[0, 0, 0, 2]  # red
+    assert mixed[0, 7, 0, 2] > mixed[0, 7, 0, 0]  # blue
+    half = overlay(images, maps)
+    np.testing.assert_allclose(half, (100 + mixed.astype(float)) / 2, atol=1)
+    np.testing.assert_array_equal(overlay(images.astype("float32") / 255, maps), half)
+    certificates = [Certificate(0.9, 0.1, 0.1, (0.1,)), *[Certificate(0.1, 0.1, 0.1, (0.1,))] * 2]
+    picture = draw_maps(images, maps, ["cat", "dog", "cat"], certificates)
+    texts = [shape.text for shape in picture.scene.shapes if isinstance(shape, Text)]
+    assert texts == ["3 maps", "cat", "passes", "fails", "dog", "fails"]
+    tiles = [shape for shape in picture.scene.shapes if isinstance(shape, Image)]
+    assert len(tiles) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_maps_lie_where_the_digit_is_and_certificates_know_it() -> None:
+    trained, fresh = pasted.network(0), pasted.network(5)
+    pasted.train(trained)
+    images, labels, corners = pasted.images(200, seed=1)
+    assert np.mean(scores.logits(trained, images).argmax(1) == labels) > 0.9
+    for method in OF_STAGES:
+        for model, low, high in ((trained, 4.0, 8.0), (fresh, 0.7, 1.4)):
+            maps = grad_cam(model, images, None, "stage3", method=cast("Method", method))
+            masses, areas = pasted.share_inside(maps, corners)
+            assert low <= masses.mean() / areas.mean() <= high
+    passed = {}
+    for name, model in (("trained", trained), ("fresh", fresh)):
+        _, certificates = grad_cam(model, images, None, "stage3", certificate=True)
+        passed[name] = np.mean([one.passes for one in certificates])
+    assert passed["trained"] >= 0.9
+    assert passed["fresh"] <= 0.05

@@ -1,0 +1,275 @@
+"""The study of degradation: its networks, what it measures, and that it goes on after a kill."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+import pytest
+
+import resnet_layers as rl
+from resnet_layers._support.errors import InputError
+from resnet_layers.analysis.studies import degradation as studies
+from resnet_layers.analysis.studies import figures, measures, parallel, running
+from resnet_layers.analysis.studies.contenders import Contender, contenders
+from resnet_layers.analysis.studies.degradation import degradation
+from resnet_layers.analysis.studies.results import Interval, Results
+from resnet_layers.analysis.studies.settings import Degradation
+from resnet_layers.training.states import CheckpointError
+from tests.analysis.explaining_messages import study
+from tests.support.randomize import randomize
+from tests.support.uncompiled import uncompiled
+
+IMAGES = np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype("float32")
+LABELS = np.array([0, 1, 2, 3, 4, 5])
+
+
+def small(shortcut: str) -> rl.ResNet:
+    return cast("rl.ResNet", randomize(Contender(depth=14, shortcut=shortcut).network(10)))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Degradation, Results]:
+    """A whole study of the smallest networks."""
+    folder = tmp_path_factory.mktemp("studies") / "study"
+    settings = study(str(folder), shortcut_depths=(8,), epochs=2)
+    lines: list[str] = []
+    with uncompiled():
+        results = degradation(settings, lines.append)
+    assert len(lines) == 8
+    return settings, results
+
+
+@pytest.mark.parametrize("depth", [8, 20, 56])
+@pytest.mark.parametrize("shortcut", ["none", "A", "B", "C"])
+def test_networks_are_as_deep_as_their_names_say(depth: int, shortcut: str) -> None:
+    network = Contender(depth=depth, shortcut=shortcut).network(10)
+    blocks = measures.blocks_of(network)
+    assert 2 * len(blocks) + 2 == depth
+    kernels = [v for v in network.trainable_variables if v.name == "kernel" and len(v.shape) == 4]
+    projections = {"none": 0, "A": 0, "B": 2, "C": len(blocks)}[shortcut]
+    assert len(kernels) + 1 - projections == depth
+    assert {block.style.shortcut for block in blocks} == {shortcut}
+
+
+def test_contenders_are_named_once() -> None:
+    names = [one.name for one in contenders((8, 14), (14,))]
+    assert names == [
+        *("plain-8", "residual-8", "plain-14", "residual-14"),
+        *("residual-14-B", "residual-14-C"),
+    ]
+
+
+@pytest.mark.parametrize("shortcut", ["none", "A", "B"])
+def test_gradient_norms_are_those_of_a_training_step(shortcut: str) -> None:
+    """Against a difference quotient: along its gradient a block's weights change the loss so."""
+    model = small(shortcut)
+    before = [np.array(value) for value in model.get_weights()]
+    norms = measures.gradient_norms(model, IMAGES, LABELS)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    kernel = cast("Any", measures.blocks_of(model)[2]).body[1].convolution.kernel
+    place, step = (1, 1, 0, 0), 1e-2
+    value = np.array(kernel)
+    ends = []
+    for sign in (1, -1):
+        changed = value.copy()
+        changed[place] += sign * step
+        kernel.assign(changed)
+        constants = [v.value for v in model.non_trainable_variables]
+        weights = [v.value for v in model.trainable_variables]
+        outputs, _ = model.stateless_call(weights, constants, IMAGES, training=True)
+        ends.append(float(loss(LABELS, outputs)))
+    kernel.assign(value)
+    assert abs(ends[0] - ends[1]) / (2 * step) <= norms[2] * 1.01
+    assert len(norms) == 6
+    assert min(norms) > 0
+
+
+def test_norms_square_and_add_up_to_the_norm_of_all() -> None:
+    """The blocks' and the rest's are the whole gradient's, as Keras' own step has it."""
+    model = small("A")
+    norms = measures.gradient_norms(model, IMAGES, LABELS)
+    seen: list[Any] = []
+
+    class Looking(keras.optimizers.SGD):
+        def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
+            seen.append([np.asarray(one) for one in grads])
+            return super().apply(grads, trainable_variables)
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(Looking(0.0), loss, run_eagerly=keras.backend.backend() == "tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow shows its gradients")
+    model.train_on_batch(IMAGES, LABELS)
+    of = dict(zip(map(id, model.trainable_variables), seen[0], strict=True))
+    for block, norm in zip(measures.blocks_of(model), norms, strict=True):
+        squares = [np.sum(of[id(v)] ** 2) for v in block.trainable_variables]
+        assert norm == pytest.approx(np.sqrt(np.sum(squares)), rel=1e-3)
+
+
+def test_branches_are_what_the_block_adds() -> None:
+    model = small("A")
+    residuals, shortcuts = measures.branches(model, IMAGES)
+    assert (len(residuals), len(shortcuts)) == (6, 6)
+    x = np.asarray(model.stem(IMAGES))
+    assert shortcuts[0] == pytest.approx(np.sqrt(np.mean(x**2)), rel=1e-5)
+    block = measures.blocks_of(model)[0]
+    added = np.asarray(block.residual(x))
+    np.testing.assert_allclose(np.maximum(x + added, 0), np.asarray(block(x)), atol=1e-5)
+    assert residuals[0] == pytest.approx(np.sqrt(np.mean(added**2)), rel=1e-5)
+    plain = measures.branches(small("none"), IMAGES)
+    assert (len(plain[0]), len(plain[1])) == (6, 0)
+
+
+@pytest.mark.parametrize("shortcut", ["none", "A", "B"])
+def test_a_block_left_out_passes_its_shortcut_on(shortcut: str) -> None:
+    """As the network whose last normalization of the block's body is 0."""
+    model = small(shortcut)
+    errors = measures.left_out(model, IMAGES, LABELS)
+    blocks = measures.blocks_of(model)
+    for i, (block, error) in enumerate(zip(blocks, errors, strict=True)):
+        changes = isinstance(block, rl.ConvBlock)
+        assert (error is None) == (changes and shortcut == "none")
+        if shortcut == "none" or error is None:
+            continue
+        last = cast("Any", block).body[-1].normalization
+        before = [np.array(last.gamma), np.array(last.beta)]
+        last.gamma.assign(np.zeros_like(before[0]))
+        last.beta.assign(np.zeros_like(before[1]))
+        assert measures.error(model, [(IMAGES, LABELS)]) == pytest.approx(error), i
+        last.gamma.assign(before[0])
+        last.beta.assign(before[1])
+
+
+def test_intervals_are_students() -> None:
+    """The quantile of 4 degrees of freedom is 2.776."""
+    found = Interval.of([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert found.mean == pytest.approx(0.3)
+    assert found.margin == pytest.approx(
+        2.776 * np.std([1, 2, 3, 4, 5], ddof=1) / 10 / 5**0.5, 1e-3
+    )
+    assert Interval.of([0.5]).margin == np.inf
+    assert np.isnan(Interval.of([None, None]).mean)
+    assert Interval.of([0.5, None, 0.5]) == Interval(0.5, 0.0)
+
+
+def test_a_study_is_written_run_by_run(done: tuple[Degradation, Results]) -> None:
+    settings, results = done
+    assert results.networks == ["plain-8", "residual-8", "residual-8-B", "residual-8-C"]
+    files = sorted(path.name for path in (settings.output / "runs").iterdir())
+    assert files == sorted(
+        f"{name}-seed{seed}.json" for name in results.networks for seed in (0, 1)
+    )
+    for run in results.runs:
+        assert len(run["error"]) == len(run["loss"]) == 2
+        assert list(run["gradients"]) == ["0", "1", "2"]
+        assert len(run["left_out"]) == len(run["residuals"]) == 3
+        assert 0 <= run["test_error"] <= 1
+    first, second = results.of("plain-8")
+    assert first["gradients"]["0"] != second["gradients"]["0"]
+    assert first["error"] != second["error"]
+
+
+def test_nothing_is_trained_again(
+    done: tuple[Degradation, Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, results = done
+    monkeypatch.setattr(running, "_Runs", None)  # which would be called
+    assert degradation(settings).runs == results.runs
+
+
+def test_a_run_goes_on_within_it_and_ends_as_if_nothing_had_been(
+    done: tuple[Degradation, Results], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, results = done
+    again = dataclasses.replace(settings, output=tmp_path / "again", shortcut_depths=())
+
+    class KilledError(Exception):
+        pass
+
+    class Killing(running.Gradients):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            super().on_epoch_begin(epoch, logs)
+            if epoch == 1:
+                raise KilledError
+
+    Killing.__name__ = "Gradients"  # by which a checkpoint knows it
+    with uncompiled():
+        with monkeypatch.context() as patch:
+            patch.setattr(running, "Gradients", Killing)
+            with pytest.raises(KilledError):
+                degradation(again)
+        assert studies.gather(again).runs == []
+        found = degradation(again)
+    for run in found.runs:
+        (same,) = [one for one in results.of(run["network"]) if one["seed"] == run["seed"]]
+        assert run == same
+
+
+def test_tables(done: tuple[Degradation, Results]) -> None:
+    _, results = done
+    text = results.table()
+    assert text.splitlines()[0].split("  ")[0].strip() == "network"
+    assert [line.split(",")[0] for line in results.table("csv").splitlines()] == [
+        "network",
+        *results.networks,
+    ]
+    assert results.table("markdown").count("|\n") == 6
+    assert json.loads(results.table("json"))["runs"] == results.runs
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_figures_are_files_that_are_the_same_again(
+    name: str, done: tuple[Degradation, Results], tmp_path: Path
+) -> None:
+    _, results = done
+    assert name in figures.drawn(results)
+    for path in ("a.svg", "b.svg", "a.png"):
+        figures.write(name, results, tmp_path / path)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_processes_have_their_share_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    with parallel._environment(3, 4):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    with parallel._environment(0, 4):
+        assert os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_share_a_study(tmp_path: Path) -> None:
+    settings = study(str(tmp_path / "study"))
+    results = parallel.in_processes(settings, 2)
+    assert [(run["network"], run["seed"]) for run in results.runs] == [
+        *(("plain-8", 0), ("plain-8", 1), ("residual-8", 0), ("residual-8", 1))
+    ]
+
+
+def test_another_process_is_left_its_networks(
+    done: tuple[Degradation, Results], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = done
+
+    def taken(folder: Path) -> None:
+        raise CheckpointError("taken")
+
+    monkeypatch.setattr(running, "lock", taken)
+    other = dataclasses.replace(settings, output=tmp_path / "other")
+    assert degradation(other).runs == []
+
+
+def test_a_folder_of_another_study_is_left_alone(done: tuple[Degradation, Results]) -> None:
+    settings, _ = done
+    with pytest.raises(InputError, match="can only go on with its own: choose another"):
+        degradation(dataclasses.replace(settings, epochs=3))
