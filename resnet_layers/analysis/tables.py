@@ -153,7 +153,7 @@ def aligned(rows: Sequence[Sequence[str]], left: int) -> Iterator[str]:
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of equal keys as CSV."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer = csv.DictWriter(text, rows[0] if rows else (), lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow(

@@ -48,11 +48,6 @@ def run(
     files = paths(image)
     if len(files) > MOST:
         raise InputError(f"A sheet has at most {MOST} images. Received: {len(files)}")
-    if name is not None and name not in found.class_names:
-        with errors.values():
-            scores.check_classes(
-                found.model, name, np.zeros((1, len(found.class_names)), np.float32)
-            )
     with errors.values():
         place = places.find(found.model, stage)
     shown, maps, names, tried, wrong = [], [], [], [], 0
@@ -65,9 +60,8 @@ def run(
         if not whole:
             continue
         batch = np.concatenate(whole)
-        logits = scores.logits(found.model, batch)
-        classes = scores.check_classes(found.model, name, logits)
         with errors.values():
+            classes = scores.chosen(found.model, name, batch)
             heat, certificates = _maps(found.model, batch, classes, place.name, method, certificate)
         shown.append(_pixels(batch, found.reader.layer))
         maps.append(heat)

@@ -10,6 +10,7 @@ import resnet_layers as rl
 from resnet_layers._support.errors import InputError
 from resnet_layers.analysis.heatmaps.maps import grad_cam
 from resnet_layers.analysis.heatmaps.overlays import draw_maps, overlay
+from resnet_layers.analysis.studies import settings
 from resnet_layers.analysis.studies.contenders import Contender
 from resnet_layers.analysis.studies.degradation import degradation
 from resnet_layers.analysis.studies.parallel import in_processes
@@ -60,7 +61,7 @@ def study(folder: str = "study", **changes: Any) -> Degradation:
 def another_study() -> None:
     done = study()
     (done.output / "runs").mkdir(parents=True)
-    (done.output / "study.json").write_text('{"epochs": 3}')
+    settings.write(done.output / "study.json", {**done.described(), "epochs": 3})
     degradation(done)
 
 
@@ -106,7 +107,13 @@ ERRORS: list[Row] = [
     (
         lambda: grad_cam(rl.functional_view(small()), images(), stage="stage2_block1_conv3"),
         ValueError,
-        "<anything>",
+        "`stage` must be one of 'stage2_block1_conv2_convolution', "
+        "'stage2_block1_conv1_convolution', 'stage2_block1_conv2_normalization', "
+        "'stage2_block1_conv1_normalization', 'stage3_block1_conv2_convolution', "
+        "'stage3_block1_conv1_convolution', 'stage1_block1_conv2_convolution', "
+        "'stage1_block1_conv1_convolution', 'stage3_block1_conv2_normalization', "
+        "'stage3_block1_conv1_normalization' and 2 more in small, or None for the last. "
+        "Received: stage='stage2_block1_conv3'",
     ),
     (
         lambda: grad_cam(keras.Model(x := keras.Input((4, 4, 3)), x, name="empty"), images()),
@@ -252,7 +259,8 @@ ERRORS: list[Row] = [
     (
         another_study,
         InputError,
-        "<anything>",
+        "The folder 'study' holds a study with other settings, which can only go on with its own: "
+        "choose another. Received: epochs=1, there epochs=3",
     ),
     (
         damaged_run,

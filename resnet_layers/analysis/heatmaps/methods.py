@@ -89,11 +89,7 @@ def integrated_gradients(model: Any, images: Array, classes: Any, pixels: tuple[
 def occlusion(model: Any, images: Array, classes: Any, pixels: tuple[int, int]) -> Array:
     """What a class loses, on the average, where a square of the mean colour hides a pixel.
 
-    Args:
-        model: The classifier.
-        images: As it takes them.
-        classes: Index of each image's class.
-        pixels: Axes of height and width.
+    Arguments are those of `integrated_gradients`.
 
     Returns:
         (N, H, W), negative where the class gains.

@@ -114,7 +114,31 @@ def _known(model: Any) -> tuple[int | None, ...]:
     return tuple(shape[1:] if is_whole else shape)
 
 
-def check_classes(model: Any, classes: Any, outputs: NDArray[np.float32]) -> NDArray[np.int64]:
+def chosen(model: Any, classes: Any, images: Any) -> NDArray[np.int64]:
+    """The index of a class for each image, as of `check_classes`."""
+    found = check_classes(model, classes, logits(model, images))
+    return np.asarray(ops.convert_to_numpy(found))
+
+
+def one_each(classes: Any, count: int) -> list[Any] | None:
+    """A class for each image, of those that are given for all or for each.
+
+    Raises:
+        ValueError: If there are others than images.
+    """
+    if classes is None:
+        return None
+    several = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
+    given = list(classes) if several else [classes] * count
+    if len(given) != count:
+        raise ValueError(
+            f"`classes` must be one class, or one for each of {count} images. "
+            f"Received: {len(given)}"
+        )
+    return given
+
+
+def check_classes(model: Any, classes: Any, outputs: Any) -> Any:
     """Index of a class for each image; the largest output for `None`.
 
     Raises:
@@ -122,22 +146,16 @@ def check_classes(model: Any, classes: Any, outputs: NDArray[np.float32]) -> NDA
         ValueError: If there is no such class, which lists those that there are, or if the model
             is no classifier.
     """
-    if outputs.ndim != 2 or outputs.shape[1] < 1:
+    shape = tuple(outputs.shape)
+    if len(shape) != 2 or shape[1] < 1:
         raise ValueError(
-            "`model` must have one output for each class. "
-            f"Received: outputs of the shape {outputs.shape}"
+            f"`model` must have one output for each class. Received: outputs of the shape {shape}"
         )
-    if classes is None:
-        return outputs.argmax(1)
-    several = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
-    given = list(classes) if several else [classes] * len(outputs)
-    if len(given) != len(outputs):
-        raise ValueError(
-            f"`classes` must be one class, or one for each of {len(outputs)} images. "
-            f"Received: {len(given)}"
-        )
-    names = _names(model, outputs.shape[1])
-    return np.array([_index(one, names, outputs.shape[1]) for one in given], np.int64)
+    given = one_each(classes, shape[0])
+    if given is None:
+        return ops.argmax(outputs, -1)
+    names = _names(model, shape[1])
+    return np.array([_index(one, names, shape[1]) for one in given], np.int64)
 
 
 def _names(model: Any, count: int) -> list[str]:

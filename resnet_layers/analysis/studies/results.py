@@ -1,13 +1,13 @@
 """What the runs of a study have come to: means over the seeds with their intervals."""
 
-import csv
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from resnet_layers.analysis import tables
 
 CONFIDENCE = 0.95
 
@@ -100,14 +100,10 @@ class Results:
             for name in self.networks
         ]
         if format == "csv":
-            written = io.StringIO()
-            csv.writer(written, lineterminator="\n").writerows([head, *rows])
-            return written.getvalue()
+            return tables.as_csv([dict(zip(head, row, strict=True)) for row in rows])
         if format == "markdown":
-            lines = [head, ("---", "---:", "---:", "---:"), *rows]
-            return "".join(f"| {' | '.join(row)} |\n" for row in lines)
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        return "".join(
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + "\n"
-            for row in (head, *rows)
-        )
+            marks = ("---", "---:", "---:", "---:")
+            lines = [tables.markdown_row(row) for row in (head, marks, *rows)]
+        else:
+            lines = list(tables.aligned([head, *rows], left=1))
+        return "".join(f"{line}\n" for line in lines)

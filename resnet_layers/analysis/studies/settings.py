@@ -16,8 +16,8 @@ from resnet_layers.training.recipes import RECIPES, Recipe
 from resnet_layers.training.states import made_by
 
 SETTINGS = "study.json"
-# The paper's, which warms its network of 110 layers up, at a tenth of its rate: there are a hundred
-# times fewer steps, and some networks never begin to learn at the whole rate.
+# The paper's, which warms its network of 110 layers up, at a fifth of its rate: there are a hundred
+# times fewer steps, and at the whole rate a residual network of 110 layers was seen to get stuck.
 RECIPE = dataclasses.replace(RECIPES["cifar"], warmup=0.1, learning_rate=0.02)
 
 
