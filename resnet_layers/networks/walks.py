@@ -141,8 +141,8 @@ def of_convolution(walk: Walk, path: Path, x: int, unit: Unit) -> int:
 
 
 def of_normalization(walk: Walk, path: Path, x: int, style: BlockStyle, activation: Any) -> int:
-    """A normalization, unless it is in a kernel, and an activation."""
-    if style.normalization and not style.folded:
+    """A `NormAct`: a normalization and an activation."""
+    if style.normalization:
         kind, weights, statistics = _NORMALIZATIONS[style.normalization]
         channels = walk.shape(x)[-1]
         x = walk.add(
@@ -157,6 +157,10 @@ def of_normalization(walk: Walk, path: Path, x: int, style: BlockStyle, activati
                 trainable=style.normalization != "frozen_batch",
             )
         )
+    return _activated(walk, path, x, activation)
+
+
+def _activated(walk: Walk, path: Path, x: int, activation: Any) -> int:
     return x if activation is None else walk.pointwise((*path, "activation"), "activation", x)
 
 
@@ -210,6 +214,8 @@ def of_head(
 
 
 def _normalized(walk: Walk, path: Path, x: int, unit: Unit) -> int:
+    if unit.style.folded:  # the normalization is in the kernel
+        return _activated(walk, path, x, unit.activation)
     return of_normalization(walk, path, x, unit.style, unit.activation)
 
 

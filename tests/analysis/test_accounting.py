@@ -101,6 +101,13 @@ def test_folding_takes_normalization_away() -> None:
     assert_counts_variables(after, rl.fold_batch_norm(model))
 
 
+def test_folding_leaves_the_normalization_of_pre_activation() -> None:
+    folded = rl.fold_batch_norm(rl.ResNet.from_variant("keras_resnet50v2", input_shape=(64, 64, 3)))
+    found = profile(folded)
+    assert_counts_variables(found, folded)
+    assert found.part("stage2/block3/preactivation/normalization").params == 2 * 512
+
+
 def test_what_does_not_train_is_counted_apart() -> None:
     model = rl.ResNet.from_variant("resnet18", classes=10)
     model.stages[0].trainable = False
