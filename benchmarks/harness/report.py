@@ -74,7 +74,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Reached:
-    """How soon trainings with other seeds reach an accuracy, compilation included.
+    """How soon trainings with other seeds reach an accuracy or their end, compilation included.
 
     Args:
         case: What was trained, by name.

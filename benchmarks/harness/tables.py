@@ -45,7 +45,7 @@ def _parts(results: Results) -> Iterator[tuple[str, list[str]]]:
         yield upper(group), comparison_table(comparisons)
     yield GROWTH, growth_table(results.growth)
     yield "Memory", memory_table(results.memory)
-    yield "Seconds to an accuracy", reached_table(results.reached)
+    yield "Seconds to a goal", reached_table(results.reached)
     runs = results.roofline.get("runs", [])
     yield "Peaks of the machine", peak_table(runs)
     yield ROOFLINE, roofline_table(runs)

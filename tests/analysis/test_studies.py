@@ -3,6 +3,11 @@
 import dataclasses
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -254,6 +259,74 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     assert [(run["network"], run["seed"]) for run in results.runs] == [
         *(("plain-8", 0), ("plain-8", 1), ("residual-8", 0), ("residual-8", 1))
     ]
+
+
+ENDLESS = """
+import sys
+from resnet_layers.analysis.studies.parallel import in_processes
+from tests.analysis.explaining_messages import study
+if __name__ == "__main__":
+    in_processes(study(sys.argv[1], epochs=100_000), 2)
+"""
+
+
+def until(said: Callable[[], bool], seconds: float) -> bool:
+    """Whether it comes true in time."""
+    end = time.monotonic() + seconds
+    while not said() and time.monotonic() < end:
+        time.sleep(0.1)
+    return said()
+
+
+def process(pid: int) -> tuple[str, int] | None:
+    """Its state and its parent; nothing of one that has ended, waited for or not."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None
+    return None if state in "ZX" else (state, int(parent))
+
+
+def content(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of each file."""
+    every = {str(path): path.stat() for path in folder.rglob("*")}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in every.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
+    script, folder = tmp_path / "endless.py", tmp_path / "study"
+    script.write_text(ENDLESS)
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    with (tmp_path / "log").open("w") as log:
+        parent = subprocess.Popen([sys.executable, script, folder], env=environment, stderr=log)
+    children: list[int] = []
+    try:
+        # Each trains a network of its own, and has written a checkpoint.
+        trained = [folder / "runs" / name / "seed0" for name in ("plain-8", "residual-8")]
+        assert until(lambda: all(any(one.glob("*")) for one in trained), 300), (
+            tmp_path / "log"
+        ).read_text()
+        numbers = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+        found = {number: process(number) for number in numbers}
+        children = [one for one, its in found.items() if its is not None and its[1] == parent.pid]
+        assert len(children) >= 2
+        parent.kill()
+        parent.wait()
+        assert until(lambda: not any(map(process, children)), 30)
+        before = content(folder)
+        time.sleep(3)
+        assert content(folder) == before
+        assert not list(folder.glob("runs/*.json"))
+    finally:
+        parent.kill()
+        parent.wait()
+        for child in children:
+            if process(child) is not None:
+                os.kill(child, signal.SIGKILL)
 
 
 def test_another_process_is_left_its_networks(
