@@ -1,9 +1,10 @@
 """Writes the pages of `docs/` that are made from data: `python docs/generate.py`."""
 
 import dataclasses
+import itertools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -244,18 +245,64 @@ def depth_figures() -> dict[str, Callable[[], str]]:
     }
 
 
-def depth_page() -> str:
-    """The page of depth as it is, with the table of the data in the place of its own."""
-    lines = (FOLDER / "depth.md").read_text(encoding="utf-8").splitlines()
-    mine = [i for i, line in enumerate(lines) if line.startswith("| ")]
-    lines[mine[0] : mine[-1] + 1] = study().table("markdown").splitlines()
+def with_table(page: str, table: Iterable[str]) -> str:
+    """A page as it is, with a table of data in the place of its first one."""
+    lines = (FOLDER / page).read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| "))
+    end = start + sum(1 for _ in itertools.takewhile(lambda x: x.startswith("| "), lines[start:]))
+    lines[start:end] = table
     return "\n".join(lines) + "\n"
+
+
+def depth_page() -> str:
+    """The page of depth, with the table of the study."""
+    return with_table("depth.md", study().table("markdown").splitlines())
+
+
+def latency() -> Any:
+    """What `latency.md` is about."""
+    return json.loads((FOLDER / "data" / "latency.json").read_text(encoding="utf-8"))
+
+
+def latency_page() -> str:
+    """The page of latency, with how far predictions are off."""
+    from benchmarks.latency import tables
+
+    return with_table("latency.md", tables.errors(latency()))
+
+
+def choosing_page() -> str:
+    """The page about choosing a network, with what some take."""
+    from benchmarks.latency import tables
+
+    return with_table("choosing.md", tables.choices(latency()))
+
+
+def latency_figure() -> str:
+    """Operations against milliseconds."""
+    import tempfile
+
+    from matplotlib import rc_context, style
+    from matplotlib.figure import Figure
+
+    from benchmarks.latency import tables
+
+    same = rc_context({"svg.hashsalt": "latency", "svg.fonttype": "none"})
+    with tempfile.TemporaryDirectory() as folder, style.context("default"), same:
+        path = Path(folder) / "latency.svg"
+        figure = Figure(figsize=(8, 6), layout="constrained")
+        tables.draw(figure, latency())
+        figure.savefig(path, metadata={"Date": None})
+        return path.read_text(encoding="utf-8")
 
 
 PAGES = {
     **drawings(),
     **depth_figures(),
     "depth.md": depth_page,
+    "latency.md": latency_page,
+    "choosing.md": choosing_page,
+    "images/latency.svg": latency_figure,
     "images/architecture.svg": architecture_picture,
     "variants.md": variants_page,
     "recipes.md": recipes_page,

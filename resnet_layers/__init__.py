@@ -19,6 +19,9 @@ else:
     from resnet_layers.analysis.heatmaps.maps import grad_cam as grad_cam
     from resnet_layers.analysis.heatmaps.overlays import draw_maps as draw_maps
     from resnet_layers.analysis.heatmaps.overlays import overlay as overlay
+    from resnet_layers.analysis.latency.machine import Machine as Machine
+    from resnet_layers.analysis.latency.measuring import measure_machine as measure_machine
+    from resnet_layers.analysis.latency.prediction import predict_latency as predict_latency
     from resnet_layers.analysis.profile import profile as profile
     from resnet_layers.analysis.sheets import draw_features as draw_features
     from resnet_layers.analysis.sheets import draw_kernels as draw_kernels
@@ -60,6 +63,7 @@ __all__ = [
     "ConvNorm",
     "DisagreementError",
     "IdentityBlock",
+    "Machine",
     "NormAct",
     "Preprocessing",
     "ResNet",
@@ -80,8 +84,10 @@ __all__ = [
     "list_variants",
     "load_exported",
     "load_weights_from",
+    "measure_machine",
     "overlay",
     "plain_twin",
+    "predict_latency",
     "preprocessing",
     "profile",
     "save_torch_weights",

@@ -13,6 +13,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # tests, which compile every layer again, at the level that users have.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+# What this machine can do is none of the tests' business, which measure none and keep none.
+os.environ["RESNET_LAYERS_CACHE"] = os.path.join(os.devnull, "cache")
+
 # A shell that starts tests in the background has them ignore Ctrl-C, which some of them send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -115,8 +118,8 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
     """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
 
     A table is a test with parameters, or all of a file's tests that are marked and have none; a
-    slow one has twice as many days. The other slow tests are one table, of which every twelfth one
-    stays; those of the attack, which have shares of their own, are another one, of three days.
+    slow one has twice as many days. The other slow tests are one table, of which each 24th
+    stays; those of the attack, which have shares of their own, are another one, of six days.
     """
     places: dict[str, int] = {}
     for item in items:
@@ -125,7 +128,7 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
             table = name if bracket else name.partition("::")[0]
             number = share.args[0] * (2 if "slow" in item.keywords else 1)
         elif "slow" in item.keywords and "huge" not in item.keywords:
-            table, number = ("attack", 3) if "attack" in item.path.parts else ("slow", 12)
+            table, number = ("attack", 6) if "attack" in item.path.parts else ("slow", 24)
         else:
             continue
         place = places[table] = places.get(table, -1) + 1

@@ -210,6 +210,11 @@ def short(number: float) -> str:
     return f"{number:.{digits}f} {_UNITS[unit]}" if unit else f"{number:.0f}"
 
 
+def two_digits(number: float) -> str:
+    """A number whose other digits nobody knows: `120`, `1.3`."""
+    return f"{float(f'{number:.2g}'):g}"
+
+
 def of_bytes(number: int) -> str:
     """A number of bytes: `7.23 MB`."""
     text = short(number)

@@ -30,6 +30,8 @@ PRECISIONS = {
 # Those of `analysis.conventions`, without importing Keras.
 Convention = Literal["macs", "paper", "flops", "timm", "ptflops", "xla"]
 Table = Literal["text", "csv", "json", "markdown"]
+# Those of `analysis.latency.prediction`, without importing Keras.
+Runtime = Literal["onnx", "tf_saved_model"]
 # Those of `analysis.heatmaps.maps`, without importing Keras.
 Method = Literal["grad_cam", "grad_cam++", "hires_cam", "integrated_gradients", "occlusion"]
 # A field of settings is an option; so is `--config`, which has others in a file.
@@ -346,6 +348,61 @@ def compare(
 
 
 @app.command(sort_key=10)
+def latency(
+    *models: str,
+    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    batch: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    runtime: Runtime | None = None,
+    threads: Annotated[int | None, INTEGER] = None,
+    format: Table = "text",  # noqa: A002 (the name of the option)
+) -> int:
+    """How long networks take.
+
+    Predicts milliseconds of networks as `export` writes them, in float32, without making them. What
+    this machine can do `resnet-layers measure` has to have measured once.
+
+        resnet-layers latency resnet18 resnet50 --batch 1 8 32
+
+    Args:
+        models: Names from `resnet-layers list`, or files that `train` or `convert` wrote.
+        image_size: Pixels of each axis of the images, or one number for all; without it, those
+            that each network was made or published for.
+        batch: Number of images, or several numbers to compare; without it, 1.
+        runtime: Where they are served; without it, both.
+        threads: Number of threads, which the machine was measured with; without it, one for each
+            core.
+        format: How to print it.
+    """
+    batches = [1] if batch is None else batch
+    with errors.values():
+        for one in batches:
+            checks.integer("batch", one)
+        if threads is not None:
+            checks.integer("threads", threads)
+    how = (image_size, batches, runtime, threads, format)
+    return int(_module("latency").latency(_networks(models), *how))
+
+
+@app.command(sort_key=11)
+def measure(*, threads: Annotated[int | None, INTEGER] = None) -> int:
+    """What this machine can do.
+
+    Measures for half a minute how fast it multiplies matrices and reads memory in float32, bfloat16
+    and int8, and what a call costs, and keeps the numbers for `latency`, `train` and `tune` in the
+    user's folder for caches. Nothing else should run meanwhile.
+
+        resnet-layers measure
+
+    Args:
+        threads: Number of threads that networks will have; without it, one for each core.
+    """
+    if threads is not None:
+        with errors.values():
+            checks.integer("threads", threads)
+    return int(_module("latency").measure(threads))
+
+
+@app.command(sort_key=12)
 def draw(
     *models: str,
     output: Annotated[Path | None, PATH, Parameter(alias="-o")] = None,
@@ -378,7 +435,7 @@ def draw(
     return int(_module("draw").run(networks, output, image_size, detail, horizontal, theme))
 
 
-@app.command(sort_key=11)
+@app.command(sort_key=13)
 def explain(
     model: Annotated[Path, PATH],
     /,
@@ -413,7 +470,7 @@ def explain(
     return int(_module("explain").run(model, list(image), *how))
 
 
-@app.command(sort_key=12)
+@app.command(sort_key=14)
 def study(
     claim: Literal["degradation"],
     /,

@@ -71,6 +71,8 @@ class TuneSettings(Settings):
         trials: How many networks are trained; Hyperband decides it by itself.
         max_parameters: Most parameters that a network may have.
         max_macs: Most multiply-adds that a network may take for an image.
+        max_milliseconds: Most milliseconds that a network may take for an image in ONNX Runtime, as
+            `latency` predicts them on this machine.
         checkpoint_every: Steps between two checkpoints within an epoch of a trial; without it,
             there is one after each epoch, and before a signal ends the search.
 
@@ -84,6 +86,7 @@ class TuneSettings(Settings):
     preset: Annotated[Preset, NETWORK] = "small-images"
     max_parameters: Annotated[float | None, NETWORK] = None
     max_macs: Annotated[float | None, NETWORK] = None
+    max_milliseconds: Annotated[float | None, NETWORK] = None
     tuner: Annotated[Tuner, TRAINING] = "bayesian"
     trials: Annotated[int, TRAINING, INTEGER] = 12
     epochs: Annotated[int, TRAINING, INTEGER] = 8

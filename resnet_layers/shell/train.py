@@ -18,6 +18,7 @@ from resnet_layers.shell import (
     data,
     errors,
     finishing,
+    forecast,
     images,
     progress,
     resuming,
@@ -134,7 +135,12 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     )
     for sentence in resuming.said(made, settings.epochs):
         print(sentence)
-    for sentence in [*data.odd_classes(found), *advice(settings, size, fitting.total)]:
+    steps = (len(fitting.batches(size)), len(fitting.validation))
+    for sentence in [
+        *forecast.said(settings, model, size, *steps),
+        *data.odd_classes(found),
+        *advice(settings, size, fitting.total),
+    ]:
         print(sentence)
     try:
         with devices.data_parallel(settings.devices):

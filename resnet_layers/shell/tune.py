@@ -88,6 +88,7 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
             preset=settings.preset,
             max_parameters=settings.max_parameters,
             max_macs=settings.max_macs,
+            max_milliseconds=settings.max_milliseconds,
             seed=settings.seed,
         )
     except ValueError as error:  # of the budget, which only the space can judge

@@ -7,9 +7,15 @@ from typing import Any
 import keras_tuner
 
 from resnet_layers._support import checks
+from resnet_layers.analysis.latency.machine import Machine
+from resnet_layers.analysis.latency.prediction import machine_for, seconds_of
+from resnet_layers.networks import walks
 from resnet_layers.networks.cost import Cost, cost_of
 from resnet_layers.tuning import network, repairs
 from resnet_layers.tuning.space import Sample, Space
+
+# What milliseconds are predicted for: one image in ONNX Runtime.
+_RUNTIME, _BATCH = "onnx", 1
 
 
 class OverBudgetError(keras_tuner.errors.FailedTrialError):
@@ -25,10 +31,13 @@ class Budget:
         input_shape: `(height, width, channels)` of images.
         max_parameters: Most numbers in the variables of a network, or `None`.
         max_macs: Most multiply-adds for an image, or `None`.
+        max_milliseconds: Most milliseconds that are predicted for an image, or `None`.
+        machine: The machine that they are predicted for; `None` for this one.
 
     Raises:
-        ValueError: If a bound is not positive, or if no network of the space fits.
-        TypeError: If a bound is no number.
+        ValueError: If a bound is not positive, if no network of the space fits, or if this machine
+            has not been measured.
+        TypeError: If a bound is no number, or `machine` no `Machine`.
     """
 
     def __init__(
@@ -38,39 +47,51 @@ class Budget:
         input_shape: Sequence[int | None],
         max_parameters: float | None,
         max_macs: float | None,
+        max_milliseconds: float | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self.space, self.classes, self.input_shape = space, classes, tuple(input_shape)
-        self.max_parameters = _bound("max_parameters", max_parameters)
-        self.max_macs = _bound("max_macs", max_macs)
+        given = {
+            "max_parameters": max_parameters,
+            "max_macs": max_macs,
+            "max_milliseconds": max_milliseconds,
+        }
+        self.bounds = {
+            name: checks.positive(name, value) for name, value in given.items() if value is not None
+        }
         resized = any(entry.kind == "image_size" for entry in space.entries)
-        if self.max_macs and None in self.input_shape and not resized:
-            raise ValueError(
-                "`max_macs` must be None where the size of images is unknown. Received: "
-                f"max_macs={self.max_macs:g}, input_shape={self.input_shape}, image_size=None"
-            )
+        for name in self.bounds.keys() - {"max_parameters"}:
+            if None in self.input_shape and not resized:
+                raise ValueError(
+                    f"`{name}` must be None where the size of images is unknown. Received: "
+                    f"{name}={self.bounds[name]:g}, input_shape={self.input_shape}, image_size=None"
+                )
+        self.machine = machine
+        if max_milliseconds is not None:
+            self.machine = machine_for(_RUNTIME, machine)
         self.smallest: Sample = {}
-        if self.max_parameters or self.max_macs:
+        if self.bounds:
             self._start_within()
 
     def cost(self, sample: Sample) -> Cost:
         """Parameters and multiply-adds of a sample's network, without making it."""
-        height, width = network.image_size(sample, self.input_shape)
-        # Where the sizes are unknown, so are the multiply-adds, and nobody asks for them.
-        shape = (height or 1, width or 1, self.input_shape[-1] or 1)
-        return cost_of(network.row(sample), self.classes, shape)
+        return cost_of(network.row(sample), self.classes, self._image(sample))
+
+    def milliseconds(self, sample: Sample) -> float:
+        """What is predicted for an image in a sample's network."""
+        machine = machine_for(_RUNTIME, self.machine)
+        walk = walks.of_row(network.row(sample), self.classes, self._image(sample))
+        return 1000 * seconds_of(walk, _BATCH, _RUNTIME, machine)
 
     def fits(self, sample: Sample) -> bool:
         """Whether a sample may be built."""
-        return not (self.max_parameters or self.max_macs) or self._excess(sample) <= 1.0
+        return not self.bounds or self._excess(sample) <= 1.0
 
     def refuse(self, hp: keras_tuner.HyperParameters) -> None:
         """Raises an `OverBudgetError` for a sample that may not be built."""
         sample = self.space.sample(hp)
         if not self.fits(sample):
-            cost = self.cost(sample)
-            raise OverBudgetError(
-                f"Over budget: {cost.parameters} parameters, {cost.macs} multiply-adds"
-            )
+            raise OverBudgetError(f"Over budget: {checks.some(self._told(sample), str)}")
 
     def replace(self, hp: keras_tuner.HyperParameters) -> None:
         """Gives another architecture to a sample that may not be built."""
@@ -110,25 +131,34 @@ class Budget:
     def _excess(self, sample: Sample) -> float:
         """How many times the budget a sample takes, at most."""
         cost = self.cost(sample)
-        return max(
-            cost.parameters / self.max_parameters if self.max_parameters else 0.0,
-            cost.macs / self.max_macs if self.max_macs else 0.0,
-        )
+        taken: dict[str, float] = {"max_parameters": cost.parameters, "max_macs": cost.macs}
+        if "max_milliseconds" in self.bounds:
+            taken["max_milliseconds"] = self.milliseconds(sample)
+        return max(taken[name] / bound for name, bound in self.bounds.items())
+
+    def _told(self, sample: Sample) -> list[str]:
+        """What a sample takes, in words."""
+        cost = self.cost(sample)
+        said = [f"{cost.parameters} parameters", f"{cost.macs} multiply-adds"]
+        if "max_milliseconds" in self.bounds:
+            said.append(f"{self.milliseconds(sample):.3g} milliseconds")
+        return said
+
+    def _image(self, sample: Sample) -> tuple[int, int, int]:
+        height, width = network.image_size(sample, self.input_shape)
+        # Where the sizes are unknown, so are the multiply-adds, and nobody asks for them.
+        return (height or 1, width or 1, self.input_shape[-1] or 1)
 
     def _start_within(self) -> None:
         self.smallest = self.space.smallest(self._excess)
         if not self.fits(self.smallest):
-            cost = self.cost(self.smallest)
+            has, *takes = self._told(self.smallest)
+            received = checks.some(self.bounds.items(), lambda bound: f"{bound[0]}={bound[1]}")
             raise ValueError(
-                "The budget must let the smallest network of the space through, which has "
-                f"{cost.parameters} parameters and takes {cost.macs} multiply-adds. Received: "
-                f"max_parameters={self.max_parameters}, max_macs={self.max_macs}"
+                f"The budget must let the smallest network of the space through, which has {has} "
+                f"and takes {checks.some(takes, str, ' and ')}. Received: {received}"
             )
         hp = keras_tuner.HyperParameters()
         self.space.declare(hp)
         if not self.fits(self.space.sample(hp)):
             self.space.start_from(self.smallest)
-
-
-def _bound(name: str, value: float | None) -> float | None:
-    return None if value is None else checks.positive(name, value)

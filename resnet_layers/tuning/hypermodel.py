@@ -8,6 +8,7 @@ import keras
 import keras_tuner
 
 from resnet_layers._support import checks
+from resnet_layers.analysis.latency.machine import Machine
 from resnet_layers.layers import _shapes
 from resnet_layers.layers._layout import Layout
 from resnet_layers.networks.model import ResNet
@@ -47,6 +48,10 @@ class HyperResNet(keras_tuner.HyperModel):
             multi-label classifiers): a list of names or of `keras.metrics.Metric`s.
         max_parameters: Most numbers that a network may have in its variables, or `None`.
         max_macs: Most multiply-adds that it may take for an image, or `None`.
+        max_milliseconds: Most milliseconds that it may take for an image in ONNX Runtime, as
+            `predict_latency` has them; or `None`.
+        machine: The machine that they are predicted for; `None` for this one, as
+            `measure_machine` found it.
         dtype: Dtype policy of the networks; `None` for Keras' global one.
         seed: With which `build` seeds Python, NumPy and the backend, at least 0, so that equal
             samples train equally; or `None`.
@@ -68,7 +73,8 @@ class HyperResNet(keras_tuner.HyperModel):
 
     Raises:
         ValueError: If a value is out of range, if a name is unknown, or if no network of the
-            space is within the budget.
+            space is within the budget, or if milliseconds are asked of a machine that was never
+            measured.
         TypeError: If a value has the wrong type, or if a part is unknown.
         ImportError: If keras-tuner is of a version that this package does not know.
 
@@ -99,6 +105,8 @@ class HyperResNet(keras_tuner.HyperModel):
         metrics: Sequence[Any] | None = None,
         max_parameters: float | None = None,
         max_macs: float | None = None,
+        max_milliseconds: float | None = None,
+        machine: Machine | None = None,
         dtype: Any = None,
         seed: int | None = None,
         name: str | None = None,
@@ -128,7 +136,8 @@ class HyperResNet(keras_tuner.HyperModel):
         self.dtype = None if dtype is None else keras.dtype_policies.get(dtype)
         self.seed = None if seed is None else checks.seed(seed)
         self.space = Space(complete(preset, parts))
-        self.budget = Budget(self.space, self.classes, self.input_shape, max_parameters, max_macs)
+        bounds = (max_parameters, max_macs, max_milliseconds, machine)
+        self.budget = Budget(self.space, self.classes, self.input_shape, *bounds)
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Registers every hyperparameter that can occur, as tuners ask for it once."""

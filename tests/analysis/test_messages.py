@@ -12,7 +12,7 @@ from resnet_layers.analysis.drawing import draw
 from resnet_layers.analysis.profile import profile
 from resnet_layers.analysis.sheets import draw_features, draw_kernels
 from resnet_layers.analysis.twins import plain_twin, vgg_twin
-from tests.analysis import explaining_messages
+from tests.analysis import explaining_messages, latency_messages
 from tests.support.messages import Row, check, ids, missing
 
 WING = "analysis"
@@ -310,6 +310,7 @@ ERRORS: list[Row] = [
         "Received: r3d_18, whose maps have the shape (4, 8, 8, 64)",
     ),
     *explaining_messages.ERRORS,
+    *latency_messages.ERRORS,
 ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from resnet_layers.analysis.latency.machine import VARIABLE
 from resnet_layers.shell import commands
 from tests.attack.figures import Figures, counted
 from tests.attack.test_signals import COMMANDS, is_whole, outputs, write_networks
@@ -57,6 +58,8 @@ ALL = [
     ["predict", "model.keras", "photos", "--json"],
     ["convert", "model.keras", "--to", "torch", "--output", "new.safetensors"],
     ["profile", "model.keras", "--format", "markdown"],
+    ["latency", "model.keras", "--threads", "2"],
+    ["measure", "--threads", "1"],
     ["draw", "vgg19", "model.keras", "--output", "drawn.svg"],
     ["explain", "model.keras", "photos", "--output", "explained.svg"],
 ]
@@ -92,7 +95,7 @@ def wrong(command: list[str], environment: str, folder: Path, before: str = "") 
         ["sh", "-c", f"{before}exec {called} {behind}"],
         capture_output=True,
         cwd=folder,
-        env={**variables, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**variables, "TF_CPP_MIN_LOG_LEVEL": "3", VARIABLE: "cache"},
         check=False,
         timeout=500,
     )

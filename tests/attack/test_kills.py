@@ -19,6 +19,7 @@ import pytest
 
 import resnet_layers as rl
 from resnet_layers._support import files
+from resnet_layers.analysis.latency import machine
 from resnet_layers.networks import variants
 from tests.attack import writers
 from tests.attack.figures import counted
@@ -26,6 +27,7 @@ from tests.attack.writers import CASES, READERS, WRITERS, Writer
 from tests.package.test_files import CALLS, calls_in, can_kill_at_calls
 from tests.shell.test_command_line import TINY, write_photos
 from tests.shell.test_tune_state import TINY as SPACE
+from tests.support.measured import MACHINE
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,6 +47,7 @@ class Commands:
         given = pickle.dumps((TINY, SPACE)).hex()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.attack.forks", given],
+            env={**os.environ, machine.VARIABLE: "cache"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -114,6 +117,8 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
             model = rl.ResNet.from_variant("tiny", classes=len(names), metadata=metadata)
             model.save(start / f"{name}.keras")
             rl.save_torch_weights(model, start / f"{name}.safetensors")
+        patch.setenv(machine.VARIABLE, str(start / "cache"))
+        MACHINE.write()
     found = Commands(folder)
     yield found
     found.close()

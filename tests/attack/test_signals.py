@@ -16,6 +16,7 @@ import pytest
 import resnet_layers as rl
 from resnet_layers._support.files import tidy
 from resnet_layers._support.signals import ENDED_AT_ONCE, INTERRUPTED, SIGNALS
+from resnet_layers.analysis.latency.machine import VARIABLE
 from tests.attack import writers
 from tests.attack.figures import counted
 from tests.package.test_signals import caught
@@ -39,6 +40,8 @@ COMMANDS = [
     ["list", "resnet*"],
     ["profile", "model.keras"],
     ["compare", "model.keras", "resnet152"],
+    ["latency", "model.keras"],
+    ["measure"],
     ["draw", "model.keras", "--output", "drawn.png"],
     ["explain", "model.keras", "photos", "--output", "explained.png"],
     ["study", "degradation", "--data", "photos", "--smoke", "--depths", "8", "--output", "study"],
@@ -131,7 +134,7 @@ def interrupted(command: list[str], number: int, delay: float, second: float, **
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", VARIABLE: "cache"},
         **how,
     )
     while process.poll() is None and not caught(process.pid, *SIGNALS):

@@ -12,6 +12,7 @@ import keras
 import safetensors.numpy
 from PIL import Image
 
+from resnet_layers.analysis.latency import machine
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving import seal
 from resnet_layers.serving.formats import FORMATS
@@ -96,6 +97,11 @@ def _explain() -> list[Writer]:
     return _pair("explain", new, (*new, "--stage", "stem"), ("explained.png",))
 
 
+def _measure() -> list[Writer]:
+    new, old = ("measure", "--threads", "2"), ("measure", "--threads", "1")
+    return _pair("measure", new, old, (f"cache/{machine.FILE}",))
+
+
 def _study() -> list[Writer]:
     how = ("--smoke", "--depths", "8", "--batch-size", "4", "--output", "studied")
     names = [name for name in study.FILES if name != "shortcuts.png"]
@@ -112,6 +118,7 @@ WRITERS = {
     "convert": _convert(),
     "draw": _draw(),
     "explain": _explain(),
+    "measure": _measure(),
     "study": _study(),
 }
 READERS = {
@@ -120,6 +127,7 @@ READERS = {
     "list": ("list", "tiny"),
     "profile": ("profile", "tiny"),
     "compare": ("compare", "tiny", "new.keras"),
+    "latency": ("latency", "tiny", "--threads", "7", "--runtime", "onnx"),
 }
 CASES = [case for cases in WRITERS.values() for case in cases]
 

@@ -1,6 +1,7 @@
 """README and docs: every block runs, every name is there, every link leads somewhere."""
 
 import contextlib
+import dataclasses
 import doctest
 import importlib
 import pkgutil
@@ -12,6 +13,8 @@ import keras
 import pytest
 
 import resnet_layers as rl
+from resnet_layers.analysis.latency import machine
+from tests.support.measured import MACHINE
 from tests.support.uncompiled import uncompiled
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +36,15 @@ LONG = [
         "devices",
     )
 ]
-SHORT = [path for path in PAGES if path not in LONG]
+SHORT = [path for path in PAGES[1:] if path not in LONG]
 TRAINS = [ROOT / "docs" / name for name in ("photographs.md", "fine_tuning.md")]
 
 
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_page(PAGES[0], tmp_path, monkeypatch)
+
+
+@pytest.mark.share(2)
 @pytest.mark.parametrize("path", SHORT, ids=lambda path: path.name)
 def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_page(path, tmp_path, monkeypatch)
@@ -55,6 +63,9 @@ def run_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     if path.name in NEEDS:
         pytest.importorskip(NEEDS[path.name])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(machine.VARIABLE, str(tmp_path / "cache"))
+    for threads in {2, machine.usable_cores()}:
+        dataclasses.replace(MACHINE, threads=threads).write()  # as if by `measure`
     with uncompiled() if path in TRAINS else contextlib.nullcontext():
         run_blocks(path)
 

@@ -79,6 +79,7 @@ LAY_OUT = {
     *("analysis/tables", "analysis/comparison"),
     *("analysis/labels", "analysis/layout", "analysis/schematic", "analysis/svg"),
     *("analysis/stages", "analysis/sheets", "analysis/studies/results"),
+    *("analysis/latency/prediction", "shell/latency"),
 }
 
 

@@ -54,16 +54,16 @@ def test_a_slow_table_has_twice_as_many_days() -> None:
     assert len(set(ran)) == 12
 
 
-def test_each_twelfth_slow_test_runs_on_a_day_and_a_third_of_the_attack() -> None:
+def test_each_24th_slow_test_runs_on_a_day_and_a_sixth_of_the_attack() -> None:
     ran, attacked = [], []
-    for day in range(12):
-        slow: list[Any] = [Case(f"test_{i % 3}.py::test_{i}", None, "slow") for i in range(24)]
-        attack: list[Any] = [Case(f"attack/test_a.py::test_{i}", None, "slow") for i in range(6)]
+    for day in range(24):
+        slow: list[Any] = [Case(f"test_{i % 3}.py::test_{i}", None, "slow") for i in range(48)]
+        attack: list[Any] = [Case(f"attack/test_a.py::test_{i}", None, "slow") for i in range(12)]
         huge: Any = Case("test_a.py::test_huge", None, "slow", "huge")
         conftest._leave_to_the_night([*slow, *attack, huge], day)
         assert not huge.markers
         ran += [case.nodeid for case in slow if not case.markers]
         attacked += [case.nodeid for case in attack if not case.markers]
         assert (len(ran), len(attacked)) == (2 * (day + 1),) * 2
-    assert len(set(ran)) == 24
-    assert sorted(attacked) == sorted([f"attack/test_a.py::test_{i}" for i in range(6)] * 4)
+    assert len(set(ran)) == 48
+    assert sorted(attacked) == sorted([f"attack/test_a.py::test_{i}" for i in range(12)] * 4)

@@ -67,6 +67,8 @@ COMMANDS = (
     "convert",
     "profile",
     "compare",
+    "latency",
+    "measure",
     "draw",
     "explain",
     "study",

@@ -1193,7 +1193,7 @@ TUNE: list[Row] = [
         tune_small,
         InputError,
         "The budget must let the smallest network of the space through, which has 5082 parameters "
-        "and takes 142880 multiply-adds. Received: max_parameters=10.0, max_macs=None",
+        "and takes 142880 multiply-adds. Received: max_parameters=10.0",
     ),
     (
         lambda: keep_settings("["),

@@ -157,7 +157,7 @@ def test_overwrite_begins_a_search_anew(tmp_path: Path) -> None:
         (
             ["--max-parameters", 10],
             "The budget must let the smallest network of the space through, which has {} "
-            "parameters and takes {} multiply-adds. Received: max_parameters=10.0, max_macs=None",
+            "parameters and takes {} multiply-adds. Received: max_parameters=10.0",
         ),
         (["--max-macs", 0], "`max_macs` must be a positive number. Received: max_macs=0.0"),
         (["--data", "nowhere"], "The folder 'nowhere' cannot be read: No such file or directory"),

@@ -21,6 +21,7 @@ from resnet_layers.training.mixing import Mixing
 from resnet_layers.tuning import HyperResNet, Range, build_model, repairs, state
 from resnet_layers.tuning.budget import OverBudgetError
 from resnet_layers.tuning.parts import KINDS
+from tests.support.measured import MACHINE
 from tests.support.messages import ANY, Row, check, ids, missing
 from tests.support.uncompiled import uncompiled
 from tests.training.resuming import PREPARE
@@ -277,6 +278,18 @@ ERRORS: list[Row] = [
         ValueError,
         "`max_macs` must be None where the size of images is unknown. Received: max_macs=1e+09, "
         "input_shape=(None, None, 3), image_size=None",
+    ),
+    (
+        lambda: HyperResNet(3, (None, None, 3), max_milliseconds=5),
+        ValueError,
+        "`max_milliseconds` must be None where the size of images is unknown. Received: "
+        "max_milliseconds=5, input_shape=(None, None, 3), image_size=None",
+    ),
+    (
+        lambda: HyperResNet(3, SHAPE, max_milliseconds=1e-3, machine=MACHINE, **ONE),
+        ValueError,
+        "The budget must let the smallest network of the space through, which has 5099 parameters "
+        f"and takes 142896 multiply-adds and {ANY} milliseconds. Received: max_milliseconds=0.001",
     ),
     (
         lambda: HyperResNet(3, SHAPE, max_parameters=1000, max_macs=1e9, **ONE),

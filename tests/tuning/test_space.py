@@ -19,6 +19,7 @@ from resnet_layers.networks import variants
 from resnet_layers.networks.cost import cost_of
 from resnet_layers.tuning import HyperResNet, Range, build_model, network
 from resnet_layers.tuning.parts import KINDS, OPTIMIZERS, PRESETS, STEMS
+from tests.support.measured import MACHINE
 
 SHAPE = (12, 16, 3)
 # Every value that can be counted up, and small numbers.
@@ -324,6 +325,23 @@ def test_no_sample_is_over_budget(seed: int) -> None:
     again = sampled(hypermodel, seed)
     hypermodel.budget.replace(again)
     assert again.values == hp.values
+
+
+def test_no_network_is_slower_than_asked() -> None:
+    parts = {**BUDGET, "image_size": None}
+    hypermodel = HyperResNet(5, SHAPE, max_milliseconds=0.4, machine=MACHINE, **parts)
+    budget, replaced = hypermodel.budget, 0
+    for seed in range(20):
+        hp = sampled(hypermodel, seed)
+        before = budget.milliseconds(hypermodel.space.sample(hp))
+        replaced += before > 0.4
+        budget.replace(hp)
+        sample = hypermodel.space.sample(hp)
+        model = hypermodel.make_model(hp)
+        found = rl.predict_latency(model, SHAPE, machine=MACHINE).milliseconds
+        assert found == pytest.approx(budget.milliseconds(sample))
+        assert found <= 0.4
+    assert 0 < replaced < 20
 
 
 def test_a_sample_over_budget_is_replaced_before_a_variable_exists(

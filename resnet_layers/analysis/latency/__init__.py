@@ -1,0 +1,1 @@
+"""How long a network takes on this machine, before it is made."""

@@ -1,0 +1,66 @@
+"""What `train` says before it starts: how long an epoch takes, and what memory it needs."""
+
+import keras
+
+from resnet_layers.analysis import subjects, tables
+from resnet_layers.analysis.latency import training
+from resnet_layers.analysis.latency.machine import Machine, usable_cores
+from resnet_layers.networks.model import ResNet
+from resnet_layers.shell.train_settings import TrainSettings
+
+
+def said(settings: TrainSettings, model: ResNet, size: int, steps: int, passes: int) -> list[str]:
+    """A sentence, for training that this was fitted for: in float32 on a CPU, by TensorFlow.
+
+    Args:
+        settings: What is trained.
+        model: The network.
+        size: Height and width of the images in pixels; where they grow, those of the last epochs.
+        steps: How many there are in an epoch.
+        passes: How many batches are evaluated after it.
+    """
+    if not _is_known(settings):
+        return []
+    first = model.stem.layout.data_format == "channels_first"
+    shape = (3, size, size) if first else (size, size, 3)
+    walk = subjects.find(model, shape, settings.batch_size, None).walk
+    # In two digits: more of them would say that it is known better.
+    memory = tables.of_bytes(round(float(f"{training.bytes_of(walk, settings.batch_size):.2g}")))
+    machine = Machine.read(usable_cores())
+    if machine is None:
+        return [
+            f"It will need about {memory} of memory. How long an epoch takes is said here once "
+            "`resnet-layers measure` has measured this machine"
+        ]
+    step = training.seconds_of(walk, settings.batch_size, machine)
+    seconds = step * (steps + training.FORWARD * passes)
+    grow = settings.chosen.grow_from is not None
+    return [
+        f"{'The longest epoch' if grow else 'An epoch'} will take about {_duration(seconds)}, "
+        f"without what it waits for images, and training about {memory} of memory"
+    ]
+
+
+def _is_known(settings: TrainSettings) -> bool:
+    return (
+        keras.backend.backend() == "tensorflow"
+        and settings.chosen.precision == "float32"
+        and settings.devices == 1
+        and settings.compile != "xla"
+        and not _has_gpu()
+    )
+
+
+def _has_gpu() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _duration(seconds: float) -> str:
+    """In two digits and a unit: `1.3 s`, `4.2 min`."""
+    for most, unit in ((60, "s"), (3600, "min"), (float("inf"), "h")):
+        if seconds < most:
+            number = seconds / {"s": 1, "min": 60, "h": 3600}[unit]
+            return f"{tables.two_digits(number)} {unit}"
+    return ""
