@@ -36,6 +36,7 @@ from resnet_layers.shell import (
     features,
     finishing,
     images,
+    latency,
     listing,
     machines,
     options,
@@ -1639,6 +1640,11 @@ OTHERS: list[Row] = [
         to_keras_into_nothing,
         InputError,
         "The output folder 'none' cannot be written to: No such file or directory",
+    ),
+    (
+        lambda: latency.measure(1),  # whose folder is no place for one, in tests
+        InputError,
+        "The output folder '/dev/null/cache' cannot be written to: Not a directory",
     ),
     (
         lambda: explained(257),
