@@ -1,15 +1,14 @@
 """Variants as `export` writes them, folded, for the runtimes that latency is predicted for."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import keras
 
 import resnet_layers as rl
-from resnet_layers.layers.primitives.convolution import has_gradients, native_groups
 from resnet_layers.networks.variants import VARIANTS
 from resnet_layers.serving.description import Description
+from resnet_layers.serving.exporting import written
 from resnet_layers.serving.formats import FORMATS
 from resnet_layers.serving.job import INPUT, OUTPUT, Job, Run
 
@@ -37,11 +36,7 @@ def write(name: str, folder: Path) -> None:
         metadata={},
     )
     for runtime, file in FILES.items():
-        row = FORMATS[runtime]
-        by_keras = runtime == "tf_saved_model" and not has_gradients("float32")
-        with nullcontext() if by_keras else native_groups():
-            row.write(model, folder / file, Job(description=description))
-        row.close(folder / file)
+        written(model, FORMATS[runtime], Job(description=description), folder / file)
     keras.backend.clear_session()
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from scipy.optimize import nnls
 
 from benchmarks.latency import artifacts
-from benchmarks.latency.measuring import SIDE
 from resnet_layers.analysis.latency import prediction, training
 from resnet_layers.analysis.latency.machine import Machine
+from resnet_layers.analysis.latency.measuring import SIDE
 from resnet_layers.analysis.latency.steps import steps_of
 from resnet_layers.networks import variants, walks
 
 FITTED = Path(prediction.__file__).with_name("fitted.json")
-# How much a share is held to 1, or in vain where networks say otherwise.
+# How much a share is held to 1, which decides where networks say little of it.
 _PULL = 0.01
 _GIGABYTE = 1e9
 

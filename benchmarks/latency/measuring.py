@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.latency import artifacts
+from resnet_layers.analysis.latency.measuring import product as product_of
 from resnet_layers.networks.variants import VARIANTS
 from resnet_layers.serving.job import Run
 from tests.support.randomize import images
@@ -13,8 +14,6 @@ from tests.support.randomize import images
 BATCHES = (1, 8, 32)
 # Rounds end when there are this many, or these seconds are over, but not before the second one.
 _MOST, _SECONDS = 12, 1.5
-
-SIDE = 1536  # of matrices whose product tells how fast the machine is meanwhile
 
 # Of each round the seconds of the network and of the product, by runtime and batch.
 Seconds = dict[str, dict[str, list[tuple[float, float]]]]
@@ -24,7 +23,8 @@ def measure(
     names: Iterable[str], folder: Path, threads: int, batches: Iterable[int] = BATCHES
 ) -> Iterator[tuple[str, Seconds]]:
     """Seconds of each variant, as they come: `seconds[runtime][batch]`."""
-    product = _product()
+    product = product_of("float32")  # which tells how fast the machine is meanwhile
+    product()
     for name in names:
         artifacts.write(name, folder / name)
         found: Seconds = {}
@@ -35,15 +35,6 @@ def measure(
                     run, product, batch, VARIANTS[name].image_size
                 )
         yield name, found
-
-
-def _product() -> Callable[[], Any]:
-    import tensorflow as tf
-
-    matrix = tf.random.stateless_normal((SIDE, SIDE), (0, 0))
-    call = tf.function(lambda x: tf.reduce_max(tf.matmul(x, x)))
-    call(matrix)
-    return lambda: call(matrix).numpy()
 
 
 def _seconds(call: Callable[[], Any]) -> float:

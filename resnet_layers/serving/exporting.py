@@ -117,7 +117,7 @@ def export(
     if precision != "float32":
         _prove_in_float32(served, row, job, reference)
     with replacing(*row.files(target)) as beside:
-        run = _written(served, row, job, beside[0])
+        run = written(served, row, job, beside[0])
         measured = _compare(run, reference, job, row.title)
         at = comparison.usual_shape(shape, source.metadata)
         latency, model_latency = comparison.latencies(
@@ -180,8 +180,8 @@ def _folded(exact: Any) -> Any:
     return exact
 
 
-def _written(model: Any, row: Format, job: Job, path: Path) -> Run:
-    """Writes the model, and opens what was written."""
+def written(model: Any, row: Format, job: Job, path: Path) -> Run:
+    """Writes the model, and opens what was written, without comparing them."""
     # TensorFlow runs SavedModels itself, and fuses grouped convolutions only by oneDNN's kernels.
     by_keras = row.name == "tf_saved_model" and not has_gradients("float32")
     try:
@@ -211,7 +211,7 @@ def _prove_in_float32(model: Any, row: Format, job: Job, reference: Run) -> None
     """
     exact = Job(description=job.description.in_precision("float32"))
     with scratch() as folder:
-        run = _written(model, row, exact, row.files(folder / f"exact{row.endings[0]}")[0])
+        run = written(model, row, exact, row.files(folder / f"exact{row.endings[0]}")[0])
         _compare(run, reference, exact, row.title)
         del run  # closes what it has open
 

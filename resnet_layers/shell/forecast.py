@@ -25,7 +25,8 @@ def said(settings: TrainSettings, model: ResNet, size: int, steps: int, passes: 
     shape = (3, size, size) if first else (size, size, 3)
     walk = subjects.find(model, shape, settings.batch_size, None).walk
     # In two digits: more of them would say that it is known better.
-    memory = tables.of_bytes(round(float(f"{training.bytes_of(walk, settings.batch_size):.2g}")))
+    rounded = float(tables.two_digits(training.bytes_of(walk, settings.batch_size)))
+    memory = tables.of_bytes(round(rounded))
     machine = Machine.read(usable_cores())
     if machine is None:
         return [

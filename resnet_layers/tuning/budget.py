@@ -60,8 +60,8 @@ class Budget:
             name: checks.positive(name, value) for name, value in given.items() if value is not None
         }
         resized = any(entry.kind == "image_size" for entry in space.entries)
-        for name in self.bounds.keys() - {"max_parameters"}:
-            if None in self.input_shape and not resized:
+        for name in self.bounds:
+            if name != "max_parameters" and None in self.input_shape and not resized:
                 raise ValueError(
                     f"`{name}` must be None where the size of images is unknown. Received: "
                     f"{name}={self.bounds[name]:g}, input_shape={self.input_shape}, image_size=None"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks.latency import artifacts, fitting, measuring, tables
+from benchmarks.latency import artifacts, fitting, tables
 from resnet_layers.analysis.latency import prediction, training
+from resnet_layers.analysis.latency.measuring import SIDE
 from resnet_layers.networks import variants, walks
 from tests.support.measured import MACHINE
 
@@ -18,7 +19,7 @@ NAMES = [name for name in artifacts.names() if "cifar" not in name and "r3d" not
 def data(noise: float = 0.0) -> dict[str, Any]:
     """Times that are what is predicted; the machine is half as fast in every second round."""
     rng = np.random.default_rng(0)
-    product = 2 * measuring.SIDE**3 / MACHINE.runtimes["tf_saved_model"].products["float32"]
+    product = 2 * SIDE**3 / MACHINE.runtimes["tf_saved_model"].products["float32"]
     seconds: dict[str, Any] = {}
     for name in NAMES:
         walk = walks.of_row(variants.find(name), 1000, (*variants.VARIANTS[name].image_size, 3))

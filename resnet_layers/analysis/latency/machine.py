@@ -1,5 +1,6 @@
 """`Machine`: what a machine can do, as it was measured once, and where that is kept."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -127,9 +128,11 @@ def processor() -> str:
     """What tells a processor from another."""
     name = platform.processor() or platform.machine()
     if platform.system() == "Linux":
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        name = next(iter(names), name)
+        with contextlib.suppress(OSError):  # not every system shows it
+            text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+            lines = (line.partition(":") for line in text.splitlines())
+            names = (value.strip() for key, _, value in lines if key.strip() == "model name")
+            name = next(names, name)
     return f"{name}, {os.cpu_count()} cores"
 
 

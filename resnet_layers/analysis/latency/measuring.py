@@ -21,7 +21,7 @@ from resnet_layers.analysis.latency.machine import Machine, Speed, file, process
 
 Call = Callable[[], Any]
 # Of square matrices; of arrays of bytes that no cache holds; passes over one; operations in a row.
-_SIDE, _BYTES, _PASSES, _STEPS = 1536, 2**28, 4, 64
+SIDE, _BYTES, _PASSES, _STEPS = 1536, 2**28, 4, 64
 _ROUNDS, _SECONDS = 5, 0.5
 
 
@@ -100,7 +100,7 @@ def _measured(threads: int) -> Machine:
         more = max(seconds["calls"] - seconds["call"], 1e-9)
         runtimes[runtime] = Speed(
             version=metadata.version(packages[runtime]),
-            products={name: 2 * _SIDE**3 / each for name, each in products.items()},
+            products={name: 2 * SIDE**3 / each for name, each in products.items()},
             call=seconds["call"],
             step=more / _STEPS,
         )
@@ -117,14 +117,9 @@ def _tensorflow() -> Iterator[tuple[str, Call]]:
     """What is timed in TensorFlow; memory as well, which is the same for all."""
     import tensorflow as tf
 
-    normal = tf.random.stateless_normal((_SIDE, _SIDE), (0, 0))
+    for precision in ("float32", "bfloat16"):  # it has no kernel for int8 that is worth it
+        yield f"product {precision}", product(precision)
     for dtype in (tf.float32, tf.bfloat16, tf.int8):
-        matrix = tf.cast(normal * (20 if dtype == tf.int8 else 1), dtype)
-        if dtype != tf.int8:  # TensorFlow has no kernel that is worth it
-            yield (
-                f"product {dtype.name}",
-                _graph(lambda x: tf.reduce_max(tf.matmul(x, x)), matrix),
-            )
         array = tf.zeros(_BYTES // dtype.size, dtype)
         yield f"memory {dtype.name}", _graph(_passes, array)
     x = tf.zeros((1, 8, 8, 8))
@@ -137,6 +132,14 @@ def _tensorflow() -> Iterator[tuple[str, Call]]:
 
     yield "call", _graph(lambda x: chain(x, 1), x)
     yield "calls", _graph(lambda x: chain(x, 1 + _STEPS), x)
+
+
+def product(precision: str) -> Call:
+    """A product of square matrices in TensorFlow, and one number, which needs all others."""
+    import tensorflow as tf
+
+    matrix = tf.cast(tf.random.stateless_normal((SIDE, SIDE), (0, 0)), precision)
+    return _graph(lambda x: tf.reduce_max(tf.matmul(x, x)), matrix)
 
 
 def _passes(x: Any) -> Any:
@@ -158,8 +161,8 @@ def _onnx_runtime(threads: int) -> Iterator[tuple[str, Call]]:
     """What is timed in ONNX Runtime."""
     from onnx import TensorProto
 
-    normal = np.random.default_rng(0).standard_normal((_SIDE, _SIDE))
-    square = [_SIDE, _SIDE]
+    normal = np.random.default_rng(0).standard_normal((SIDE, SIDE))
+    square = [SIDE, SIDE]
     x = normal.astype(np.float32)
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT)
     product = [("MatMul", ["x", "w"], ["y"])]
