@@ -16,11 +16,12 @@ import pytest
 import resnet_layers as rl
 from resnet_layers._support.files import tidy
 from resnet_layers._support.signals import ENDED_AT_ONCE, INTERRUPTED, SIGNALS
-from resnet_layers.analysis.latency.machine import VARIABLE
+from resnet_layers.analysis.latency.machine import VARIABLE, usable_cores
 from tests.attack import writers
 from tests.attack.figures import counted
 from tests.package.test_signals import caught
 from tests.shell.test_command_line import write_photos
+from tests.support.measured import MACHINE
 
 pytestmark = [
     pytest.mark.slow,
@@ -162,11 +163,13 @@ def test_every_command_is_interrupted() -> None:
 
 @pytest.mark.parametrize(("seed", "count"), ROUNDS)
 def test_a_signal_ends_a_command_with_its_code(
-    seed: int, count: int, start: Path, tmp_path: Path
+    seed: int, count: int, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(seed)
     for name in ("photos", "model.keras", "weights.safetensors"):
         (tmp_path / name).symlink_to(start / name)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    dataclasses.replace(MACHINE, threads=usable_cores()).write()  # which `latency` reads
     before = {path.name for path in tmp_path.iterdir()}
     longest = [LONGEST] * len(COMMANDS)
     failures, seconds = [], []
