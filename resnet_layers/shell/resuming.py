@@ -112,6 +112,13 @@ def goes_on(output: Path) -> str:
     return f"; `train --resume {printable(shlex.quote(str(output)))}` goes on" if there else ""
 
 
+def is_in_its_folder(settings: TrainSettings) -> bool:
+    """Whether a run goes on where it began, and may replace what it has written there."""
+    if settings.resume is not None:
+        return not _is_elsewhere(settings)
+    return not settings.overwrite and _unfinished(settings) and _is_same(settings)
+
+
 def _is_elsewhere(settings: TrainSettings) -> bool:
     return settings.resume is not None and (
         os.path.realpath(settings.resume) != os.path.realpath(settings.output)

@@ -84,7 +84,8 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     found = data.find(settings)
     errors.check_output(settings.output, settings.data, FILES)
     run = runs.record("train", settings, found.every)
-    runs.check_folder(settings.output, run, settings.overwrite or settings.look)
+    if not (settings.look or resuming.is_in_its_folder(settings)):
+        runs.check_folder(settings.output, run, settings.overwrite)
     if not settings.look:
         resuming.check(settings)
     with devices.data_parallel(settings.devices):

@@ -99,6 +99,7 @@ def test_known_weights_come_with_all_but_their_classifier(
     assert layer.image_size == 8
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_the_size_of_images_is_that_of_the_weights(tmp_path: Path) -> None:
     model = trained(tmp_path, image_size=None)
@@ -106,7 +107,7 @@ def test_the_size_of_images_is_that_of_the_weights(tmp_path: Path) -> None:
     assert changed(model) == {"stem", "stage1", "stage2", "head"}
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_the_same_classes_keep_their_classifier(tmp_path: Path) -> None:
     first = trained(tmp_path / "one")
@@ -161,16 +162,25 @@ def test_images_are_brought_to_the_axes_of_the_network() -> None:
         assert reader.normalize(squares).shape[1:] == shape
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
-def test_what_a_run_begins_with_is_not_replaced_without_a_word(tmp_path: Path) -> None:
+def test_what_a_run_begins_with_is_not_replaced_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trained(tmp_path)
     source = str(tmp_path / "model.keras")
     with pytest.raises(InputError, match="holds the network of another run"):
         trained(tmp_path, from_=source)
     trained(tmp_path, from_=source, overwrite=True)
+    (tmp_path / "checkpoints" / "ended").unlink()  # as where it is killed after its network
+    options: dict[str, Any]
+    for options in ({}, {"resume": tmp_path}):
+        trained(tmp_path, from_=source, **options)
+        assert "The training is over" in capsys.readouterr().out
+        (tmp_path / "checkpoints" / "ended").unlink()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_images_are_prepared_as_the_weights_expect_them(channels: str, data_format: str) -> None:
