@@ -160,6 +160,8 @@ def _number(name: str, value: Any, wording: str) -> float:
         raise TypeError(message)
     try:
         return float(value)
+    except OverflowError:  # of an integer
+        raise ValueError(message) from None
     except (TypeError, ValueError):
         raise TypeError(message) from None
 

@@ -14,7 +14,7 @@ from resnet_layers._support.errors import first_line
 from resnet_layers.analysis.scene import ENDINGS
 from resnet_layers.shell import completion, config, errors, listing
 from resnet_layers.shell.errors import InputError
-from resnet_layers.shell.options import FLAG, INTEGER, OUTPUT, PATH
+from resnet_layers.shell.options import FLAG, INTEGER, INTEGERS, OUTPUT, PATH
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.shell.train_settings import TrainSettings
 
@@ -244,7 +244,7 @@ def export(
     format: Format,  # noqa: A002 (the name of the option)
     precision: Precision = "float32",
     calibration: Annotated[Path | None, PATH] = None,
-    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    image_size: Annotated[list[int] | None, INTEGERS] = None,
     output: Annotated[Path | None, PATH, Parameter(alias="-o")] = None,
     as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
 ) -> int:
@@ -288,7 +288,7 @@ def profile(
     model: str,
     /,
     *,
-    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    image_size: Annotated[list[int] | None, INTEGERS] = None,
     batch: Annotated[int, INTEGER] = 1,
     dtype: str | None = None,
     convention: Convention = "macs",
@@ -322,7 +322,7 @@ def profile(
 @app.command(sort_key=9)
 def compare(
     *models: str,
-    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    image_size: Annotated[list[int] | None, INTEGERS] = None,
     batch: Annotated[int, INTEGER] = 1,
     dtype: str | None = None,
     convention: Convention = "macs",
@@ -350,8 +350,8 @@ def compare(
 @app.command(sort_key=10)
 def latency(
     *models: str,
-    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
-    batch: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    image_size: Annotated[list[int] | None, INTEGERS] = None,
+    batch: Annotated[list[int] | None, INTEGERS] = None,
     runtime: Runtime | None = None,
     threads: Annotated[int | None, INTEGER] = None,
     format: Table = "text",  # noqa: A002 (the name of the option)
@@ -406,7 +406,7 @@ def measure(*, threads: Annotated[int | None, INTEGER] = None) -> int:
 def draw(
     *models: str,
     output: Annotated[Path | None, PATH, Parameter(alias="-o")] = None,
-    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    image_size: Annotated[list[int] | None, INTEGERS] = None,
     detail: Literal["layers", "blocks"] | None = None,
     horizontal: Annotated[bool, FLAG] = False,
     theme: Literal["light", "dark"] | None = None,
@@ -477,8 +477,8 @@ def study(
     *,
     data: Annotated[Path | None, PATH] = None,
     image_size: Annotated[int | None, INTEGER] = None,
-    depths: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
-    shortcut_depths: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    depths: Annotated[list[int] | None, INTEGERS] = None,
+    shortcut_depths: Annotated[list[int] | None, INTEGERS] = None,
     seeds: Annotated[int | None, INTEGER] = None,
     epochs: Annotated[int | None, INTEGER] = None,
     batch_size: Annotated[int, INTEGER] = 64,

@@ -9,32 +9,32 @@ from resnet_layers.networks.model import ResNet
 from resnet_layers.shell.train_settings import TrainSettings
 
 
-def said(settings: TrainSettings, model: ResNet, size: int, steps: int, passes: int) -> list[str]:
-    """A sentence, for training that this was fitted for: in float32 on a CPU, by TensorFlow.
+def said(settings: TrainSettings, model: ResNet, size: int, images: int, others: int) -> list[str]:
+    """A sentence, for training that this was fitted for: of all parts, in float32 on a CPU.
 
     Args:
         settings: What is trained.
         model: The network.
         size: Height and width of the images in pixels; where they grow, those of the last epochs.
-        steps: How many there are in an epoch.
-        passes: How many batches are evaluated after it.
+        images: How many are trained on in an epoch.
+        others: How many are evaluated after it.
     """
     if not _is_known(settings):
         return []
     first = model.stem.layout.data_format == "channels_first"
     shape = (3, size, size) if first else (size, size, 3)
-    walk = subjects.find(model, shape, settings.batch_size, None).walk
+    batch = min(settings.batch_size, images)
+    walk = subjects.find(model, shape, batch, None).walk
     # In two digits: more of them would say that it is known better.
-    rounded = float(tables.two_digits(training.bytes_of(walk, settings.batch_size)))
-    memory = tables.of_bytes(round(rounded))
+    memory = f"{tables.two_digits(training.bytes_of(walk, batch) / 1e9)} GB"
     machine = Machine.read(usable_cores())
     if machine is None:
         return [
             f"It will need about {memory} of memory. How long an epoch takes is said here once "
             "`resnet-layers measure` has measured this machine"
         ]
-    step = training.seconds_of(walk, settings.batch_size, machine)
-    seconds = step * (steps + training.FORWARD * passes)
+    step = training.seconds_of(walk, batch, machine)
+    seconds = step * (images + training.FORWARD * others) / batch
     grow = settings.chosen.grow_from is not None
     return [
         f"{'The longest epoch' if grow else 'An epoch'} will take about {_duration(seconds)}, "
@@ -46,6 +46,7 @@ def _is_known(settings: TrainSettings) -> bool:
     return (
         keras.backend.backend() == "tensorflow"
         and settings.chosen.precision == "float32"
+        and settings.freeze_until is None
         and settings.devices == 1
         and settings.compile != "xla"
         and not _has_gpu()

@@ -2,14 +2,16 @@
 """`measure` and `latency`: what this machine can do, and how long networks take on it."""
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from resnet_layers.analysis import tables
-from resnet_layers.analysis.latency.machine import Machine, file
+from resnet_layers.analysis.latency.machine import VARIABLE, Machine, file, usable_cores
 from resnet_layers.analysis.latency.measuring import measure_machine
 from resnet_layers.analysis.latency.prediction import RUNTIMES, predict_latency
 from resnet_layers.shell import errors
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.profile import networks_of, shape_of
 
 
@@ -23,7 +25,10 @@ def measure(threads: int | None) -> int:
         with errors.values():
             machine = measure_machine(threads)
     except OSError as error:
-        raise errors.not_writable(file().parent, error) from None
+        raise InputError(
+            f"'{file()}' cannot be written, where the numbers are kept: {error.strerror or error}. "
+            f"The variable {VARIABLE} names another folder"
+        ) from None
     print("\n".join(tables.aligned(list(_said(machine)), 1)))
     print(f"Wrote '{errors.printable(file())}', which `latency` reads")
     return 0
@@ -40,6 +45,12 @@ def _said(machine: Machine) -> Iterable[tuple[str, str]]:
         yield f"{title}, an operation more", f"{1e6 * speed.step:.3g} µs"
     for precision, rate in machine.bandwidths.items():
         yield f"memory in {precision}", f"{tables.short(rate)}B/s"
+
+
+def _digits(number: float) -> float:
+    """Four of them, and no `.0` behind those of a whole number."""
+    rounded = float(f"{number:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def latency(
@@ -61,13 +72,15 @@ def latency(
         format: How to print it.
     """
     networks = networks_of(models)
+    machine = Machine.read(threads or usable_cores())
+    runtimes = [each for each in RUNTIMES if machine is None or each in machine.runtimes]
     with errors.values():
         found = [
             predict_latency(
                 network, shape_of(network, image_size), batch, runtime=each, threads=threads
             )
             for network in networks
-            for each in ([runtime] if runtime else RUNTIMES)
+            for each in ([runtime] if runtime else runtimes)
             for batch in batches
         ]
     rows: list[dict[str, Any]] = [
@@ -77,7 +90,7 @@ def latency(
             "batch": one.batch,
             "runtime": one.runtime,
             "threads": one.threads,
-            "milliseconds": float(f"{one.milliseconds:.4g}"),
+            "milliseconds": _digits(one.milliseconds),
             "unknown": dict(one.unknown),
         }
         for one in found
@@ -100,7 +113,7 @@ def latency(
         print("\n".join(map(tables.markdown_row, (headings, rule, *cells))))
     else:
         print("\n".join(tables.aligned([headings, *cells], 2)))
-    if format != "csv":
-        for text in unknown:
-            print(f"unknown: {text}, whose time is not in these numbers")
+    for text in unknown:
+        out = sys.stderr if format == "csv" else sys.stdout
+        print(f"unknown: {text}, whose time is not in these numbers", file=out)
     return 0

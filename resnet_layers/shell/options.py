@@ -14,11 +14,16 @@ OUTPUT = Parameter(group=Group("Output", sort_key=4))
 
 def _integer(kind: Any, tokens: Sequence[Token]) -> int:
     """An integer as it is written; cyclopts would round."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        message = f"{tokens[0].value!r} is no integer"
-        raise CoercionError(msg=message, token=tokens[0]) from None
+    return _integers(kind, tokens)[0]
+
+
+def _integers(kind: Any, tokens: Sequence[Token]) -> list[int]:
+    for token in tokens:
+        try:
+            int(token.value)
+        except ValueError:
+            raise CoercionError(msg=f"{token.value!r} is no integer", token=token) from None
+    return [int(token.value) for token in tokens]
 
 
 def _path(kind: Any, tokens: Sequence[Token]) -> Path:
@@ -29,6 +34,7 @@ def _path(kind: Any, tokens: Sequence[Token]) -> Path:
 
 
 INTEGER = Parameter(converter=_integer)
+INTEGERS = Parameter(converter=_integers, consume_multiple=True)
 PATH = Parameter(converter=_path)
 FLAG = Parameter(show_default=False)
 EITHER = Parameter(negative=None, negative_bool="no-", show_default=False)

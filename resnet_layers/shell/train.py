@@ -136,9 +136,9 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     )
     for sentence in resuming.said(made, settings.epochs):
         print(sentence)
-    steps = (len(fitting.batches(size)), len(fitting.validation))
+    counts = (len(found.training.labels), len(found.validation.labels))
     for sentence in [
-        *forecast.said(settings, model, size, *steps),
+        *forecast.said(settings, model, size, *counts),
         *data.odd_classes(found),
         *advice(settings, size, fitting.total),
     ]:

@@ -67,7 +67,7 @@ class Budget:
                     f"{name}={self.bounds[name]:g}, input_shape={self.input_shape}, image_size=None"
                 )
         self.machine = machine
-        if max_milliseconds is not None:
+        if max_milliseconds is not None or not isinstance(machine, Machine | None):
             self.machine = machine_for(_RUNTIME, machine)
         self.smallest: Sample = {}
         if self.bounds:

@@ -1,5 +1,7 @@
 """Every error of predicted latency: its type and its whole text."""
 
+import contextlib
+import dataclasses
 import os
 import sys
 import tempfile
@@ -7,7 +9,7 @@ from typing import Any, cast
 from unittest import mock
 
 from resnet_layers._support.errors import InputError
-from resnet_layers.analysis.latency.machine import VARIABLE, Machine, Speed
+from resnet_layers.analysis.latency.machine import VARIABLE, Machine, Speed, usable_cores
 from resnet_layers.analysis.latency.measuring import measure_machine
 from resnet_layers.analysis.latency.prediction import predict_latency
 from tests.support.messages import Row
@@ -30,12 +32,50 @@ def with_python(path: str) -> Machine:
         return measure_machine(1)
 
 
+def with_a_folder_for_a_file() -> Machine:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        os.makedirs("cache/machine.json")
+        with mock.patch.dict(os.environ, {VARIABLE: "cache"}):
+            return measure_machine(1)
+
+
 ERRORS: list[Row] = [
     (
         lambda: machine(bandwidths={"bfloat16": 1e10}),
         ValueError,
         "`bandwidths` must have a number for 'float32'. Received: bandwidths={'bfloat16': "
         "10000000000.0}",
+    ),
+    (
+        lambda: machine(bandwidths=None),
+        TypeError,
+        "`bandwidths` must be a mapping of numbers by precision. Received: bandwidths=None",
+    ),
+    (
+        lambda: machine(bandwidths={"float32": 10**400}),
+        ValueError,
+        f"`bandwidths` must be a positive number. Received: bandwidths={10**400}",
+    ),
+    (
+        lambda: machine(runtimes={"onnx": 5}),
+        TypeError,
+        "`runtimes` must be a mapping of a Speed by runtime. Received: runtimes={'onnx': 5}",
+    ),
+    (
+        lambda: machine(runtimes="onnx"),
+        TypeError,
+        "`runtimes` must be a mapping of a Speed by runtime. Received: runtimes='onnx'",
+    ),
+    (
+        lambda: Machine.of_json({"threads": 1}),
+        ValueError,
+        "A Machine must be a mapping of 'processor', 'threads', 'bandwidths', 'runtimes'. "
+        "Received: {'threads': 1}",
+    ),
+    (
+        lambda: Machine.of_json(dataclasses.asdict(machine()) | {"runtimes": {"onnx": None}}),
+        ValueError,
+        "A Speed must be a mapping of 'version', 'products', 'call', 'step'. Received: None",
     ),
     (
         lambda: machine(threads=0),
@@ -99,6 +139,17 @@ ERRORS: list[Row] = [
         lambda: measure_machine(0),
         ValueError,
         "`threads` must be a positive integer. Received: threads=0",
+    ),
+    (
+        lambda: measure_machine(10**6),
+        ValueError,
+        f"`threads` must be at most {usable_cores()}, the cores that this process may use. "
+        "Received: threads=1000000",
+    ),
+    (
+        with_a_folder_for_a_file,
+        IsADirectoryError,
+        "[Errno 21] Is a directory: 'cache/machine.json'",
     ),
     (
         lambda: with_python("false"),

@@ -191,7 +191,7 @@ def test_train_writes_model_history_and_curves(trained: Path, photos: Path) -> N
     assert all(0.0 <= float(row["data_wait"]) <= 1.0 for row in rows)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_trained_model_holds_what_prediction_needs(trained: Path, photos: Path) -> None:
     model = keras.saving.load_model(trained / "model.keras")
     assert type(model) is rl.ResNet
@@ -244,7 +244,7 @@ def test_network_of_every_kind_of_block_is_written_as_it_was_trained(
     assert scores.loss == pytest.approx(last["test_loss"], rel=1e-5)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("option", "value"), [("--batch-size", 1000), ("--image-size", 7), ("--image-size", 1)]
 )
@@ -266,6 +266,7 @@ def test_train_takes_unusual_sizes(
     assert files(tmp_path) == FILES
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_train_takes_heads_that_count_pixels(photos: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -318,6 +319,7 @@ def test_images_keep_their_usual_size_within_bounds(side: int, expected: int) ->
     assert data.usual_size(found) == expected
 
 
+@pytest.mark.share(6)
 def test_new_process_agreement(
     monkeypatch: pytest.MonkeyPatch, photos: Path, trained: Path
 ) -> None:
@@ -369,6 +371,7 @@ def test_disagreement_is_exit_code_1(
     assert (code, err) == (1, "resnet-layers: both numbers\n")
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_loss_that_is_no_number_is_refused(
     capsys: pytest.CaptureFixture[str],
@@ -449,6 +452,17 @@ def test_train_refuses_wrong_options(
         (["predict", "m.keras", "a.png", "--tpo", "1"], "An image must be a file, a folder, a "),
         (["predict", "m.keras", ""], "An image must be a file, a folder, a pattern or `-`; "),
         (["train", "--epochs", "1.5"], "Invalid value for --epochs: '1.5' is no integer"),
+        *[
+            ([*command, "8", "8.5"], f"Invalid value for {command[-1]}: '8.5' is no integer")
+            for command in (
+                ["export", "m.keras", "--format", "onnx", "--image-size"],
+                ["profile", "resnet18", "--image-size"],
+                ["compare", "resnet18", "--image-size"],
+                ["draw", "resnet18", "--image-size"],
+                ["study", "degradation", "--depths"],
+                ["study", "degradation", "--shortcut-depths"],
+            )
+        ],
         (["train", "--output", ""], "Invalid value for --output: '' is no path"),
         (["predict", "", "a.png"], "'' is no path"),
         (["tune", "--preset", "imagenot"], 'Invalid value "imagenot" for --preset. '),
@@ -535,6 +549,7 @@ def test_train_refuses_outputs_that_it_cannot_write(
     assert files(tmp_path / "run") == {"curves.png"}
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_train_reports_a_disk_that_fails_late(
     capsys: pytest.CaptureFixture[str],
@@ -1185,6 +1200,7 @@ def test_evaluate_names_every_image_that_cannot_be_read(
     assert len(wrong) > 3
 
 
+@pytest.mark.share(6)
 @pytest.mark.usefixtures("unchecked")
 @uncompiled()
 def test_artifacts_of_an_earlier_network_are_named(
@@ -1285,7 +1301,7 @@ def test_nothing_typed_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> 
     assert set(typed) == {"train", "predict", "tune", "export", "list"}
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import keras
 import pytest
 
 import resnet_layers as rl
@@ -31,24 +33,75 @@ def test_measured_once(
         return json.dumps(dataclasses.asdict(dataclasses.replace(MACHINE, threads=threads)))
 
     monkeypatch.setattr(measuring, "_said_elsewhere", said)
-    lines = told(capsys, "measure", "--threads", "3").splitlines()
+    lines = told(capsys, "measure", "--threads", "1").splitlines()
     assert lines[0].split("  ")[0] == machine.processor()
-    assert lines[0].endswith("3 threads")
+    assert lines[0].endswith("1 thread")
     assert "ONNX Runtime 1.23, product in float32  90.0 GFLOP/s" in "\n".join(lines)
     assert any(line.startswith("memory in float32") and "10.0 GB/s" in line for line in lines)
     assert lines[-1] == f"Wrote '{cache / 'machine.json'}', which `latency` reads"
-    assert machine.Machine.read(3) == dataclasses.replace(MACHINE, threads=3)
+    mine = dataclasses.replace(MACHINE, threads=1)
+    assert machine.Machine.read(1) == mine
+    # A damaged row is as if it were not there.
+    path = cache / "machine.json"
+    said_so = json.loads(path.read_text())
+    (row,) = said_so["machines"]
+    for damage in ({"bandwidths": {"float32": 10**400}}, {"runtimes": None}, {"more": 1}):
+        said_so["machines"] = [row | damage, row]
+        path.write_text(json.dumps(said_so))
+        assert machine.Machine.read(1) == mine
+        said_so["machines"] = [row | damage]
+        path.write_text(json.dumps(said_so))
+        assert machine.Machine.read(1) is None
 
 
+@pytest.mark.parametrize("name", ["cache", "cache/machine.json"])
 def test_no_folder_to_keep_it_in(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str,
+    cache: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    (tmp_path / "cache").write_text("a file")
+    if name == "cache":
+        cache.write_text("a file")
+    else:
+        (tmp_path / name).mkdir(parents=True)
     monkeypatch.setattr(measuring, "_said_elsewhere", lambda _: pytest.fail("it is measured"))
     assert app.main(["measure"]) == 2
-    said = capsys.readouterr().err
-    assert f"'{tmp_path / 'cache'}'" in said
-    assert "Traceback" not in said
+    why = "File exists" if name == "cache" else "Is a directory"
+    assert capsys.readouterr().err == (
+        f"resnet-layers: '{cache / 'machine.json'}' cannot be written, where the numbers are kept: "
+        f"{why}. The variable RESNET_LAYERS_CACHE names another folder\n"
+    )
+
+
+def test_runtimes_are_those_that_were_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"tf_saved_model": MACHINE.runtimes["tf_saved_model"]}
+    dataclasses.replace(MACHINE, runtimes=one).write()
+    _, row = told(capsys, "latency", "resnet18", "--threads", "7").splitlines()
+    assert "tf_saved_model" in row
+
+
+@keras.saving.register_keras_serializable("tests.latency")
+class Mine(keras.layers.Layer):
+    """One that nobody knows."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+def test_what_is_not_counted_is_said_beside_a_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    MACHINE.write()
+    known = rl.ResNet.from_variant("cifar_resnet20", classes=2)
+    other = rl.ResNet(known.stem, known.stages, Mine())
+    other.save(tmp_path / "other.keras")
+    how = ("--threads", "7", "--runtime", "onnx")
+    assert app.main(["latency", str(tmp_path / "other.keras"), *how, "--format", "csv"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert "(Mine), whose time is not in these numbers" in said.err
 
 
 def test_a_table_of_networks_and_batches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +135,8 @@ def test_a_table_of_networks_and_batches(capsys: pytest.CaptureFixture[str]) -> 
         ),
         ([], "`MODELS` must be one name or file, or several. Received: none"),
         (["resnet18", "--batch", "0"], "`batch` must be a positive integer. Received: batch=0"),
+        (["resnet18", "--batch", "8", "1.5"], "Invalid value for --batch: '1.5' is no integer"),
+        (["resnet18", "--image-size", "64.6"], "--image-size: '64.6' is no integer"),
         (["resnet18", "--threads", "0"], "`threads` must be a positive integer"),
         (["resnet18", "--threads", "5"], "`resnet-layers measure --threads 5` does"),
         (["resnet18", "--runtime", "litert"], "litert"),
@@ -102,16 +157,21 @@ def test_refused_in_words(
 def test_a_training_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
     model = rl.ResNet.from_variant("cifar_resnet20", classes=10)
     settings = TrainSettings(batch_size=64)
-    (before,) = forecast.said(settings, model, 32, 100, 10)
+    (before,) = forecast.said(settings, model, 32, 6400, 640)
     assert before.startswith("It will need about ")
     assert before.endswith("once `resnet-layers measure` has measured this machine")
     dataclasses.replace(MACHINE, threads=machine.usable_cores()).write()
-    (after,) = forecast.said(settings, model, 32, 100, 10)
+    (after,) = forecast.said(settings, model, 32, 6400, 640)
     assert after.startswith("An epoch will take about ")
-    assert after.endswith("B of memory")
-    assert forecast.said(TrainSettings(compile="xla"), model, 32, 100, 10) == []
+    assert after.endswith(" GB of memory")
+    assert forecast.said(TrainSettings(compile="xla"), model, 32, 6400, 640) == []
+    frozen = TrainSettings(from_="resnet18.a1_in1k", freeze_until="head")
+    assert forecast.said(frozen, model, 32, 6400, 640) == []
     growing = TrainSettings(recipe="photos", grow_from=16)
-    assert forecast.said(growing, model, 32, 100, 10)[0].startswith("The longest epoch ")
+    assert forecast.said(growing, model, 32, 6400, 640)[0].startswith("The longest epoch ")
+    # A batch is no larger than what there is.
+    few, same = (TrainSettings(batch_size=size) for size in (10**6, 40))
+    assert forecast.said(few, model, 32, 40, 10) == forecast.said(same, model, 32, 40, 10)
 
 
 @pytest.mark.parametrize(

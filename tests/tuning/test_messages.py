@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import keras
@@ -286,6 +286,11 @@ ERRORS: list[Row] = [
         "max_milliseconds=5, input_shape=(None, None, 3), image_size=None",
     ),
     (
+        lambda: HyperResNet(3, SHAPE, machine=cast("Any", "mine"), **ONE),
+        TypeError,
+        "`machine` must be a Machine or None. Received: machine='mine'",
+    ),
+    (
         lambda: HyperResNet(3, SHAPE, max_milliseconds=1e-3, machine=MACHINE, **ONE),
         ValueError,
         "The budget must let the smallest network of the space through, which has 5099 parameters "
@@ -488,7 +493,7 @@ ERRORS: list[Row] = [
 ]
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
 def test_error_has_type_and_whole_text(row: Row) -> None:
     check(row)

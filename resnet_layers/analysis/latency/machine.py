@@ -32,7 +32,7 @@ class Speed:
 
     Raises:
         ValueError: If a number is not positive, or that of float32 is missing.
-        TypeError: If one is no number.
+        TypeError: If one is no number, or `products` no mapping.
     """
 
     version: str
@@ -58,7 +58,8 @@ class Machine:
 
     Raises:
         ValueError: If a number is not positive, or that of float32 is missing.
-        TypeError: If one is no number.
+        TypeError: If one is no number, if `bandwidths` or `runtimes` is no mapping, or if it has
+            another value than a `Speed`.
 
     Example:
 
@@ -82,6 +83,12 @@ class Machine:
     def __post_init__(self) -> None:
         checks.integer("threads", self.threads)
         _check_numbers("bandwidths", self.bandwidths)
+        speeds = self.runtimes.values() if isinstance(self.runtimes, Mapping) else [None]
+        if not all(isinstance(speed, Speed) for speed in speeds):
+            raise TypeError(
+                "`runtimes` must be a mapping of a Speed by runtime. "
+                f"Received: runtimes={self.runtimes!r}"
+            )
 
     @classmethod
     def read(cls, threads: int) -> Self | None:
@@ -89,10 +96,8 @@ class Machine:
         here = processor()
         for said in _rows(file()):
             if (said.get("processor"), said.get("threads")) == (here, threads):
-                try:
+                with contextlib.suppress(TypeError, ValueError):  # as if it had not been measured
                     return cls.of_json(said)
-                except (AttributeError, KeyError, TypeError, ValueError):
-                    return None  # as if it had never been measured
         return None
 
     def write(self) -> Path:
@@ -113,9 +118,18 @@ class Machine:
 
     @classmethod
     def of_json(cls, said: Mapping[str, Any]) -> Self:
-        """What `dataclasses.asdict` has made a mapping of."""
-        runtimes = {name: Speed(**each) for name, each in said["runtimes"].items()}
-        return cls(**{**said, "runtimes": runtimes})
+        """What `dataclasses.asdict` has made a mapping of.
+
+        Raises:
+            ValueError: If it has other fields, or numbers that no machine has.
+            TypeError: If what it has is of another type.
+        """
+        given = _fields(cls, said)
+        if isinstance(given["runtimes"], Mapping):
+            given["runtimes"] = {
+                name: Speed(**_fields(Speed, each)) for name, each in given["runtimes"].items()
+            }
+        return cls(**given)
 
 
 def file() -> Path:
@@ -136,7 +150,20 @@ def processor() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-def _check_numbers(name: str, numbers: Mapping[str, float]) -> None:
+def _fields(kind: type, said: Any) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(kind)]
+    if not isinstance(said, Mapping) or set(said) != set(names):
+        raise ValueError(
+            f"A {kind.__name__} must be a mapping of {checks.some(names)}. Received: {said!r}"
+        )
+    return dict(said)
+
+
+def _check_numbers(name: str, numbers: Any) -> None:
+    if not isinstance(numbers, Mapping):
+        raise TypeError(
+            f"`{name}` must be a mapping of numbers by precision. Received: {name}={numbers!r}"
+        )
     if "float32" not in numbers:
         raise ValueError(f"`{name}` must have a number for 'float32'. Received: {name}={numbers!r}")
     for number in numbers.values():

@@ -1,6 +1,7 @@
 # ruff: noqa: T201 (a process of its own prints what it has found)
 """What this machine can do, measured in a process of its own with the threads asked for."""
 
+import errno
 import importlib.util
 import itertools
 import json
@@ -40,7 +41,7 @@ def measure_machine(threads: int | None = None) -> Machine:
         What was measured. ONNX Runtime is a part of it where it is installed, with `onnx`.
 
     Raises:
-        ValueError: If `threads` is not positive.
+        ValueError: If `threads` is not positive, or more than the cores that there are.
         TypeError: If it is no integer.
         InputError: If the process that measures fails.
         OSError: If the user's folder cannot be written into.
@@ -51,10 +52,18 @@ def measure_machine(threads: int | None = None) -> Machine:
     >>> f"{machine.runtimes['onnx'].products['float32']:.1e}"  # doctest: +SKIP
     '5.4e+10'
     """
-    threads = usable_cores() if threads is None else checks.integer("threads", threads)
-    folder = file().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    check_writable(folder)  # at once, and not in half a minute
+    cores = usable_cores()
+    threads = cores if threads is None else checks.integer("threads", threads)
+    if threads > cores:
+        raise ValueError(
+            f"`threads` must be at most {cores}, the cores that this process may use. "
+            f"Received: threads={threads}"
+        )
+    path = file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(path.parent)  # at once, and not in half a minute
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     machine = Machine.of_json(json.loads(_said_elsewhere(threads)))
     machine.write()
     return machine

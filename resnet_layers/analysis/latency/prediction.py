@@ -15,7 +15,7 @@ from resnet_layers.networks.operations import Walk
 
 RUNTIMES = {"onnx": "ONNX Runtime", "tf_saved_model": "TensorFlow"}
 # Bytes of a number, in the precision that all of them are predicted for.
-_ITEM = 4
+ITEM = 4
 # What `benchmarks/latency` has fitted: of each runtime and kind of step, how many times as long as
 # the machine's product, memory and single operation its arithmetic, its kernel, its maps, and the
 # operation itself take.
@@ -180,7 +180,7 @@ def _seconds_by_part(walk: Walk, batch: int, runtime: str, machine: Machine) -> 
 
 def amounts_of(step: Step, batch: int) -> tuple[float, float, float, float]:
     """Operations, bytes of kernels, bytes of maps, and one, for a batch."""
-    return batch * step.operations, _ITEM * step.weights, batch * _ITEM * step.maps, 1.0
+    return batch * step.operations, ITEM * step.weights, batch * ITEM * step.maps, 1.0
 
 
 def rates_of(machine: Machine, runtime: str) -> tuple[float, float, float, float]:

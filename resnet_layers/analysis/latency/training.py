@@ -8,7 +8,6 @@ from resnet_layers.analysis.latency.steps import groups_of
 from resnet_layers.networks.operations import Walk
 
 RUNTIME = "tf_saved_model"  # whose kernels training has, too
-_ITEM = 4
 # Of a forward pass that is evaluated, beside a step with its two passes back.
 FORWARD = 1 / 3
 
@@ -47,10 +46,10 @@ def asked_of(walk: Walk, batch: int) -> Asked:
     return Asked(
         batch * operations,
         batch * grouped,
-        batch * _ITEM * maps,
-        _ITEM * weights,
+        batch * prediction.ITEM * maps,
+        prediction.ITEM * weights,
         len(walk.operations),
-        batch * _ITEM * kept,
+        batch * prediction.ITEM * kept,
     )
 
 
