@@ -52,7 +52,8 @@ def twice() -> Any:
 
 
 def study(folder: str = "study", **changes: Any) -> Degradation:
-    some, test = labelled.digits().split(seed=0, fraction=0.5)
+    _, few = labelled.digits().split(seed=0, fraction=0.1)
+    some, test = few.split(seed=0, fraction=0.3)
     prepare = for_squares(image_size=8, mean=(127.5,) * 3, std=(64.0,) * 3)
     keywords = {"depths": (8,), "shortcut_depths": (), "seeds": 2, "epochs": 1, **changes}
     return Degradation(images=some, test=test, prepare=prepare, output=Path(folder), **keywords)

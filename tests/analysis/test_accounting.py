@@ -25,6 +25,7 @@ def published() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("row", published(), ids=lambda row: f"{row['model']}-{row['image_size']}")
 def test_counts_are_timms_to_the_last_digit(row: dict[str, str]) -> None:
     size = int(row["image_size"])
@@ -46,6 +47,7 @@ def test_the_row_that_timm_has_wrong_is_known() -> None:
     assert round(profile(WRONG).macs / 1e9, 2) == 4.44
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", variants.VARIANTS)
 def test_parameters_are_those_of_the_row(name: str) -> None:
     shape = (32, 32, 3) if name == "article_resnet34" else None
@@ -93,6 +95,7 @@ def assert_counts_variables(found: Profile, model: Any) -> None:
     assert found.trainable == sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
 
+@pytest.mark.share(6)
 def test_folding_takes_normalization_away() -> None:
     model = rl.ResNet.from_variant("resnet18d", classes=10)
     before, after = profile(model, (64, 64, 3)), profile(rl.fold_batch_norm(model), (64, 64, 3))
@@ -101,6 +104,7 @@ def test_folding_takes_normalization_away() -> None:
     assert_counts_variables(after, rl.fold_batch_norm(model))
 
 
+@pytest.mark.share(6)
 def test_folding_leaves_the_normalization_of_pre_activation() -> None:
     folded = rl.fold_batch_norm(rl.ResNet.from_variant("keras_resnet50v2", input_shape=(64, 64, 3)))
     found = profile(folded)
@@ -175,6 +179,7 @@ def stock() -> dict[str, Any]:
     }
 
 
+@pytest.mark.share(6)
 def test_stock_networks_are_followed() -> None:
     for name, model in stock().items():
         found = profile(model)

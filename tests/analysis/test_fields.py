@@ -62,7 +62,7 @@ def starts(part: Any) -> list[int]:
     ]
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_pixel_sees_what_has_a_gradient(name: str) -> None:
     size: dict[str, Any] = {"blocks": (1, 1, 1), "filters": (4, 8, 12)}
@@ -73,6 +73,7 @@ def test_a_pixel_sees_what_has_a_gradient(name: str) -> None:
     assert_sees(seen, middle, found.part("stage3"))
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_a_pixel_of_a_dilated_network_sees_what_has_a_gradient(output_stride: int) -> None:
     size: dict[str, Any] = {"blocks": (1, 1, 1, 2), "filters": (4, 8, 12, 16)}
@@ -83,6 +84,7 @@ def test_a_pixel_of_a_dilated_network_sees_what_has_a_gradient(output_stride: in
     assert_sees(seen, middle, found.part("stage4"))
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", ["r3d_18", "mc3_18", "r2plus1d_18"])
 def test_a_pixel_of_a_video_sees_what_has_a_gradient(name: str) -> None:
     size: dict[str, Any] = {"blocks": (1, 1), "filters": (4, 8)}

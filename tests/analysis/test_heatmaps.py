@@ -36,6 +36,7 @@ def expected(method: Method) -> Any:
     return grad_cam(network(), IMAGES, [0, 4, 2], "stage3", method=method)
 
 
+@pytest.mark.share(5)
 @pytest.mark.parametrize("method", ALL)
 def test_maps_have_the_size_of_the_images_and_reach_from_0_to_1(method: Method) -> None:
     maps = expected(method)
@@ -78,6 +79,7 @@ def test_hires_cam_differs_where_the_gradient_does() -> None:
     assert np.abs(first - second).max() > 0.05
 
 
+@pytest.mark.share(8)
 @pytest.mark.parametrize("method", ALL)
 @pytest.mark.parametrize("way", ["functional", "sequential", "softmax", "sigmoid", "view"])
 def test_maps_are_equal_by_every_way_to_the_network(way: str, method: Method) -> None:

@@ -57,6 +57,7 @@ def test_parts_add_up_with_the_call(runtime: str) -> None:
     assert found.milliseconds == pytest.approx(sum(found.parts.values()) + call)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", ["resnet18", "keras_resnet50v2", "seresnet18", "resnetblur18"])
 def test_a_network_takes_as_long_by_its_name_and_folded(name: str) -> None:
     shape = (64, 64, 3)

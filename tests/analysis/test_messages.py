@@ -314,12 +314,13 @@ ERRORS: list[Row] = [
 ]
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
 def test_error_has_type_and_whole_text(row: Row) -> None:
     keras.backend.clear_session()  # names of layers begin anew
     check(row)
 
 
+@pytest.mark.share(4)
 def test_every_raise_is_in_the_table() -> None:
     assert missing(WING, ERRORS) == []

@@ -188,6 +188,7 @@ def test_nothing_is_trained_again(
     assert degradation(settings).runs == results.runs
 
 
+@pytest.mark.share(4)
 def test_a_run_goes_on_within_it_and_ends_as_if_nothing_had_been(
     done: tuple[Degradation, Results], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +229,7 @@ def test_tables(done: tuple[Degradation, Results]) -> None:
     assert json.loads(results.table("json"))["runs"] == results.runs
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_figures_are_files_that_are_the_same_again(
     name: str, done: tuple[Degradation, Results], tmp_path: Path

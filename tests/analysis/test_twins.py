@@ -69,6 +69,7 @@ def test_a_twin_of_a_model_keeps_what_is_not_a_shortcut() -> None:
     assert twin.head.get_config() == model.head.get_config()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("match", ["parameters", "macs"])
 @pytest.mark.parametrize(
     ("name", "within"), [("resnet50", 0.06), ("cifar_resnet56", 0.1), ("resnet152", 0.04)]
@@ -82,7 +83,7 @@ def test_a_twin_of_vgg_is_as_large_or_as_costly(name: str, match: str, within: f
     assert found.layers == min(expected.layers, 19)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "cifar_resnet20", "resnet50t"])
 def test_a_twin_of_vgg_is_as_deep(name: str) -> None:
     model = rl.ResNet.from_variant(name, classes=10, input_shape=(32, 32, 3))
@@ -94,6 +95,7 @@ def test_a_twin_of_vgg_is_as_deep(name: str) -> None:
     assert twin.output_shape == (None, 10)
 
 
+@pytest.mark.share(6)
 def test_the_twin_of_vgg_19_is_vgg_19() -> None:
     found, expected = vgg_twin("vgg19"), rl.profile("vgg19")
     assert rl.profile(found).total == expected.total
@@ -121,7 +123,7 @@ def test_twins_are_exported_for_every_runtime(tmp_path: Path, format_: Any) -> N
         assert report.path.exists()
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 def test_twins_train_save_fold_and_export(tmp_path: Path) -> None:
     original = rl.ResNet.from_variant("cifar_resnet20", classes=3, input_shape=(16, 16, 3))
     photographs = rl.ResNet.from_variant(

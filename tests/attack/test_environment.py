@@ -111,7 +111,7 @@ def wrong(command: list[str], environment: str, folder: Path, before: str = "") 
     return ""
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_commands_that_need_no_keras(environment: str, tmp_path: Path) -> None:
     index = list(ENVIRONMENTS).index(environment)

@@ -286,6 +286,7 @@ def test_float32_on_a_gpu_is_compared_as_tensorfloat32() -> None:
         twins.assert_same_output(1.02 * expected, expected, "float32", "gpu:0")
 
 
+@pytest.mark.share(6)
 def test_twins_that_learn_differently_are_refused() -> None:
     pair = twins.make("small", classes=3)
     x, y = pair.batch(3)
@@ -295,7 +296,7 @@ def test_twins_that_learn_differently_are_refused() -> None:
         twins.assert_same_change(pair, ours, stock)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(3)
 @pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
 def test_a_step_learns_what_a_tape_says(mode: str) -> None:
     """Momentum after two steps from nearly the same place: 1.9 times the first."""

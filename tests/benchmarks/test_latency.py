@@ -41,6 +41,7 @@ def data(noise: float = 0.0) -> dict[str, Any]:
     return {"machines": {"7": dataclasses.asdict(MACHINE)}, "seconds": {"7": seconds}}
 
 
+@pytest.mark.share(6)
 def test_what_is_held_out_is_found() -> None:
     timed = data()
     found = fitting.fit(timed)
@@ -80,6 +81,7 @@ def test_training_is_fitted() -> None:
     assert sum(found["training"]) > 0
 
 
+@pytest.mark.share(6)
 def test_tables_of_what_was_timed() -> None:
     timed = data(0.01)
     lines = list(tables.errors(timed))

@@ -218,6 +218,7 @@ def test_a_way_says_what_is_not_installed() -> None:
     assert Way("Keras", "X", "int8", lambda batch: lambda: batch).missing() == ""
 
 
+@pytest.mark.share(6)
 def test_outputs_that_differ_are_not_timed(tmp_path: Path) -> None:
     contenders = Contenders("cifar_resnet20", 32, tmp_path)
     batch = np.ones((1, 32, 32, 3), "float32")

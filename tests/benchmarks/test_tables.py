@@ -156,6 +156,7 @@ def test_bytes_of_bfloat16_are_half_but_for_kernels() -> None:
     assert layer.call.__func__ is keras.layers.Dense.call
 
 
+@pytest.mark.share(6)
 def test_operations_of_ours_are_those_of_the_folded_network() -> None:
     network = rl.ResNet.from_variant("cifar_resnet20", classes=10, input_shape=(32, 32, 3))
     counts = roofline.count(network, (8, 32, 32, 3))
@@ -296,6 +297,7 @@ def test_a_figure_has_a_handful_of_rows(results: Results) -> None:
     assert plots.names("some", found) == {"Forward": ["some-forward-1.svg", "some-forward-2.svg"]}
 
 
+@pytest.mark.share(6)
 def test_figures_are_written_alike_and_know_their_data(results: Results, tmp_path: Path) -> None:
     file = tmp_path / "benchmarks-some.json"
     results.write(file)
@@ -320,6 +322,7 @@ def test_digest_changes_with_the_data(tmp_path: Path) -> None:
     assert plots.digest_in(tmp_path / "other.svg") == ""
 
 
+@pytest.mark.share(6)
 def test_page_has_figures_above_tables(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

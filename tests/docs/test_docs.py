@@ -44,13 +44,13 @@ def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     run_page(PAGES[0], tmp_path, monkeypatch)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("path", SHORT, ids=lambda path: path.name)
 def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_page(path, tmp_path, monkeypatch)
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("path", LONG, ids=lambda path: path.name)
 def test_code_blocks_of_long_pages_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -126,6 +126,7 @@ def test_every_page_is_in_the_index() -> None:
         assert path.name == "index.md" or f"({path.name})" in index, path.name
 
 
+@pytest.mark.share(6)
 def test_generated_pages_are_current() -> None:
     pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
     for name, make in pages.items():
@@ -137,7 +138,7 @@ def test_generated_pages_are_current() -> None:
 MODULES = [module.name for module in pkgutil.walk_packages(rl.__path__, "resnet_layers.")]
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples_run(name: str, request: pytest.FixtureRequest) -> None:
     module = importlib.import_module(name)

@@ -54,6 +54,7 @@ def test_attention_equals_slow_numpy(kind: str, shape: tuple[int, ...]) -> None:
     assert relative_difference(y, expected(layer, x)) < 1e-5
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind", ["se", "eca"])
 @pytest.mark.parametrize(("data_format", "axis"), [("channels_last", -1), ("channels_first", 1)])
 @pytest.mark.parametrize("sizes", [(7,), (5, 4), (1, 2), (3, 1, 5)])

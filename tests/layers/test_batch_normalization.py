@@ -84,7 +84,7 @@ def cast(x: np.ndarray, policy: str) -> Any:
     return tf.cast(x, keras.DTypePolicy(policy).compute_dtype)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("mode", ["eager", "graph", "unknown"])
 @pytest.mark.parametrize("policy", BOUNDS)
 @pytest.mark.parametrize("name", INPUTS)
@@ -107,6 +107,7 @@ def test_training_step_equals_that_of_keras_in_float64(name: str, policy: str, m
         assert relative_difference(result, right) < BOUNDS[policy]
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_xla_compiles_the_computation_of_keras(policy: str, training: bool) -> None:
@@ -241,6 +242,7 @@ def test_mask_is_that_of_keras() -> None:
     assert_same_weights(ours.weights, stock.weights)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("policy", [*BOUNDS, "float64"])
 @pytest.mark.parametrize("shape", [(0, 5, 6, 8), (2, 0, 6, 8)], ids=["images", "pixels"])
 @pytest.mark.parametrize("mode", ["eager", "unknown", "xla"])
@@ -341,7 +343,7 @@ def test_distribution_over_one_device_changes_nothing() -> None:
     assert_same_weights(distributed.weights, alone.weights)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
 def test_inference_is_the_same_in_a_vectorized_map(policy: str, graph: bool) -> None:

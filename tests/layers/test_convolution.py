@@ -45,7 +45,7 @@ def gradients(function: Any, layer: Any, x: Any) -> list[Any]:
     return [y, *tape.gradient(total, [x, layer.kernel.value])]
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("policy", TOLERANCE)
 @pytest.mark.parametrize(
     "keywords", [{}, {"strides": 2}, {"dilation_rate": 2}], ids=["plain", "strided", "dilated"]

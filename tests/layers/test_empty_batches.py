@@ -62,7 +62,7 @@ def learns_nothing(case: Case, mode: str) -> None:
         np.testing.assert_array_equal(value(variable), old, err_msg=variable.path)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("mode", ["eager", "unknown"])
 @pytest.mark.parametrize("name", OFTEN)
 def test_no_images_teach_nothing(name: str, mode: str) -> None:

@@ -122,6 +122,7 @@ def test_arguments_that_do_not_fit_are_refused_by_python_and_keras(
     assert text in str(caught.value)
 
 
+@pytest.mark.share(3)
 @every_case
 def test_config_round_trip(case: Case) -> None:
     layer = case.create(name="abc", trainable=False)
@@ -154,6 +155,7 @@ def test_config_is_plain_and_not_aliased(case: Case) -> None:
     assert json.dumps(layer.get_config()) == before
 
 
+@pytest.mark.share(3)
 @every_case
 def test_build_alone_creates_every_variable(case: Case) -> None:
     with warnings.catch_warnings():
@@ -175,6 +177,7 @@ def test_second_build_adds_nothing(case: Case) -> None:
     assert [id(v) for v in layer.variables] == before
 
 
+@pytest.mark.share(3)
 @every_case
 def test_compute_output_shape_equals_the_call_and_creates_nothing(case: Case) -> None:
     layer = case.create()
@@ -209,7 +212,7 @@ def test_symbolic_output_equals_the_eager_one(case: Case, policy: str) -> None:
     assert symbolic.dtype == keras.backend.standardize_dtype(eager.dtype)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @every_case
 def test_graph_and_xla_equal_eager(case: Case) -> None:
     layer = shared(case)
@@ -232,7 +235,7 @@ def test_xla_on_a_layer_that_was_not_called_before_equals_eager(case: Case) -> N
     assert relative_difference(compiled(x), layer(x, training=False)) < 1e-5
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @every_case
 def test_file_round_trip(case: Case, tmp_path: Path) -> None:
     inputs = keras.Input(batch_shape=(None, *case.input_shape[1:]))
@@ -258,7 +261,7 @@ def test_file_round_trip(case: Case, tmp_path: Path) -> None:
     assert_same_weights(keras.saving.load_model(path).weights, model.weights)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @every_case
 def test_weights_file_replaces_every_variable_or_refuses(case: Case, tmp_path: Path) -> None:
     inputs = keras.Input(batch_shape=(None, *case.input_shape[1:]))
@@ -301,6 +304,7 @@ def test_name_with_a_slash_is_refused(case: Case) -> None:
         case.create(name="stage1/block1")
 
 
+@pytest.mark.share(3)
 @every_case
 def test_names_that_are_no_scopes_are_refused(case: Case) -> None:
     """TensorFlow would refuse them in `fit` and `predict`."""
@@ -329,6 +333,7 @@ def test_global_data_format_changes_nothing(case: Case) -> None:
         keras.config.set_image_data_format("channels_last")
 
 
+@pytest.mark.share(3)
 @every_case
 def test_names_do_not_depend_on_what_was_built_before(case: Case) -> None:
     def relative_paths(layer: Any) -> list[str]:
@@ -377,7 +382,7 @@ def test_mixed_precision_reaches_every_convolution(
     ]
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @every_case
 def test_every_trainable_variable_gets_a_gradient(case: Case) -> None:
     if case.layer is rl.Preprocessing:
@@ -407,6 +412,7 @@ normalized_case = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.share(3)
 @normalized_case
 def test_training_flag_reaches_every_normalization(case: Case) -> None:
     layer = shared(case)
@@ -422,7 +428,7 @@ def test_training_flag_reaches_every_normalization(case: Case) -> None:
         assert (a != b).any()
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @normalized_case
 def test_frozen_layer_normalizes_by_its_statistics(case: Case) -> None:
     for layer in (build(case), build(case, trainable=False)):
@@ -442,7 +448,7 @@ def test_frozen_by_constructor_is_frozen_at_every_depth(case: Case) -> None:
     assert not any(child.trainable for child in layer._flatten_layers())
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @normalized_case
 def test_sublayers_frozen_one_by_one_stay_frozen(case: Case, tmp_path: Path) -> None:
     layer = build(case)
@@ -474,6 +480,7 @@ def test_input_of_another_rank_is_refused(case: Case) -> None:
         case.create()(images(*case.input_shape, 1))
 
 
+@pytest.mark.share(3)
 @every_case
 def test_rows_do_not_depend_on_the_batch(case: Case) -> None:
     layer = shared(case)
@@ -513,6 +520,7 @@ def test_same_seed_same_layer_other_seed_other_layer(case: Case) -> None:
     assert any((a != b).any() for a, b in zip(first, weights(2), strict=True))
 
 
+@pytest.mark.share(3)
 @every_case
 def test_kernels_of_equal_shape_start_different(case: Case) -> None:
     layer = case.create()
@@ -588,6 +596,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(("name", "argument", "changed"), CHANGES)
 def test_argument_changes_config_and_weights_or_output(
     name: str, argument: str, changed: Any

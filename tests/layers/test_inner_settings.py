@@ -112,6 +112,7 @@ def acts_alike(case: Case) -> None:
                     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", OFTEN)
 def test_settings_inside_act_alike_in_calls_and_functions(name: str) -> None:
     acts_alike(CASES_BY_NAME[name])

@@ -106,6 +106,7 @@ def test_mixed_precision_computes_in_float32(
     assert {v.dtype for v in layer.variables} == {"float32"}
 
 
+@pytest.mark.share(4)
 @every_kind
 @pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("sizes", [(7,), (5, 4), (1, 2), (3, 1, 5)])

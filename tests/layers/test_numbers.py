@@ -51,6 +51,7 @@ def check(layer: Any, expect: Callable[..., np.ndarray], *, channels: int = 4) -
         weights = actual
 
 
+@pytest.mark.share(3)
 @DIALECTS
 @pytest.mark.parametrize("strides", STRIDES, ids=str)
 @pytest.mark.parametrize("kernel_size", [1, 3, (5, 3), 7], ids=str)
@@ -110,6 +111,7 @@ def block_geometry(body: str) -> dict[str, Any]:
     return {key: BODIES[body][key] for key in ("bottleneck", "groups") if key in BODIES[body]}
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("body", BODIES)
 def test_identity_block_equals_reference(body: str) -> None:
     layer = rl.IdentityBlock(**BODIES[body], style=KERAS)
@@ -119,7 +121,7 @@ def test_identity_block_equals_reference(body: str) -> None:
     check(layer, expect, channels=layer.output_filters)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @DIALECTS
 @pytest.mark.parametrize(
     ("body", "strides"),
@@ -136,6 +138,7 @@ def test_conv_block_equals_reference(body: str, strides: Any, style: rl.BlockSty
     check(rl.ConvBlock(**BODIES[body], strides=strides, style=style), expect)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(
     "change",
     [
@@ -197,7 +200,7 @@ def test_stage_equals_reference(projection: bool, shortcut: str) -> None:
     check(layer, expect, channels=4 if projection else 8)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @DIALECTS
 @pytest.mark.parametrize("strides", STRIDES, ids=str)
 @pytest.mark.parametrize("pooling", ["max", None])

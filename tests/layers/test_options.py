@@ -60,7 +60,7 @@ def test_every_field_of_a_style_is_listed() -> None:
     assert {field for field, _, _ in FIELDS} == set(rl.BlockStyle.__dataclass_fields__)
 
 
-@pytest.mark.share(6)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(("field", "other", "beside"), FIELDS)
 def test_every_field_of_a_style_does_something(
     field: str, other: Any, beside: dict[str, Any]
@@ -188,6 +188,7 @@ def test_dilated_network_sees_what_the_strided_one_sees(variant: str, output_str
     assert [x.shape[1] for x in dilated.features(x).values()][-1] == -(-97 // output_stride)
 
 
+@pytest.mark.share(6)
 def test_dilated_stage_starts_with_the_rate_before_it() -> None:
     model = rl.ResNet.from_variant("resnet34", output_stride=8)
     rates = [
@@ -198,6 +199,7 @@ def test_dilated_stage_starts_with_the_rate_before_it() -> None:
     assert rates == [[1, 1], [1, 1], [1, 2], [2, 2], [2, 4], [4, 4]]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "D", "none"])
 @pytest.mark.parametrize(
     "style",
@@ -233,6 +235,7 @@ def test_pooled_shortcut_averages_dilated_axes_alone() -> None:
     assert (set(rows), set(columns)) == ({2}, {1, 2})
 
 
+@pytest.mark.share(6)
 def test_anti_aliased_networks_take_odd_sizes() -> None:
     for variant in ("resnetaa50", "resnetaa34d", "resnetblur50d"):
         small: dict[str, Any] = {"filters": (4, 4, 8, 8), "blocks": (1, 1, 1, 1), "head": None}

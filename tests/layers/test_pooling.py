@@ -118,7 +118,7 @@ def test_maximum_without_a_border_is_the_one_of_keras() -> None:
 SIZES = [(1, 1), (1, 6), (5, 2), (7, 8)]
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("strides", [1, 2, 3])
 def test_step_is_the_same_for_unknown_sizes_and_under_xla(name: str, strides: int) -> None:
@@ -166,7 +166,7 @@ def all_steps(x: Any, data_format: str) -> list[Any]:
     return steps + [pooling.max_pool3(x, 2, v, data_format) for v in (0.0, -np.inf, "edge", None)]
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_ranks_and_data_formats_are_the_same_symbolically_and_under_xla(

@@ -64,7 +64,7 @@ def expected(image: np.ndarray, size: int, crop_pct: float, interpolation: str) 
 SIZES = [(500, 375), (375, 501), (37, 91), (1, 1), (3, 1), (224, 224), (225, 300), (700, 31)]
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("interpolation", METHODS)
 @pytest.mark.parametrize(("size", "crop_pct"), [(224, 0.875), (160, 0.95), (64, 1.0), (33, 0.9)])
 @pytest.mark.parametrize("image_size", SIZES)
@@ -92,7 +92,7 @@ def test_nearest_takes_the_pixel_that_a_centre_lies_in(image_size: tuple[int, in
     np.testing.assert_allclose(value(layer(image)), reference, atol=2e-3)
 
 
-@pytest.mark.share(5)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("interpolation", METHODS)
 @pytest.mark.parametrize("size", [64, 16, 150])
 @pytest.mark.parametrize("image_size", [*SIZES[:6], (32, 32), (31, 200), (8, 13)])
@@ -166,6 +166,7 @@ def test_oblong_results_keep_the_ratio(image_size: tuple[int, int]) -> None:
     np.testing.assert_allclose(value(layer(photo(*image_size))), cut(whole, 48, 64), atol=2e-3)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("image_size", [(104, 64), (12, 57), (57, 12)])
 def test_oblong_sizes_round_halves_to_even(image_size: tuple[int, int], dynamic: bool) -> None:
@@ -280,6 +281,7 @@ def test_layer_is_saved_inside_a_model(tmp_path: Path) -> None:
     np.testing.assert_allclose(value(model(batch)), value(network(prepare(batch))), atol=1e-5)
 
 
+@pytest.mark.share(6)
 def test_layer_is_the_first_of_a_sequence(tmp_path: Path) -> None:
     prepare = rl.Preprocessing(
         image_size=(16, 20), crop_pct=0.5, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)
@@ -294,7 +296,7 @@ def test_layer_is_the_first_of_a_sequence(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(batch, verbose=0).shape, (2, 3))
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @pytest.mark.parametrize("interpolation", METHODS)
 @pytest.mark.parametrize("image_size", [24, (20, 30)])
 def test_every_argument_counts_wherever_the_layer_runs(

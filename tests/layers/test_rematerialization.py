@@ -186,6 +186,7 @@ def test_inference_and_symbolic_calls_are_plain(monkeypatch: pytest.MonkeyPatch)
         again(x, training=True)
 
 
+@pytest.mark.share(6)
 def test_fit_is_the_same() -> None:
     results = []
     for rematerialize in (False, True):
@@ -233,6 +234,7 @@ def test_bad_values_are_refused(make: Any, error: type[Exception], message: str)
     assert str(caught.value) == message
 
 
+@pytest.mark.share(6)
 def test_files_and_remade_models_keep_it(tmp_path: Path) -> None:
     model = rl.ResNet.from_variant("cifar_resnet20", rematerialize=(True, False, True))
     model.save(tmp_path / "model.keras")

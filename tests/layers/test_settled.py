@@ -43,6 +43,7 @@ def _of_keras(layer: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.share(3)
 @every_case
 def test_no_public_attribute_can_be_set(case: Case) -> None:
     for layer in _settled(case):
@@ -120,7 +121,7 @@ def test_configs_that_cannot_be_changed_are_copied_and_kept() -> None:
     assert CONFIGS.get_config() != config
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @every_case
 def test_no_config_lacks_what_was_changed_inside(case: Case) -> None:
     """Every attribute of every Keras layer, and every variable of it."""
@@ -151,6 +152,7 @@ def _in_place(value: Any) -> Iterator[tuple[str, Any]]:
             yield name, number + 0.25
 
 
+@pytest.mark.share(3)
 @every_case
 def test_no_config_lacks_what_was_changed_in_place(case: Case) -> None:
     """Every number of every regularizer and initializer of every Keras layer."""
@@ -178,7 +180,7 @@ OF_VARIABLES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @every_case
 @pytest.mark.parametrize("trainable", [True, False])
 def test_no_config_lacks_what_was_set_on_a_variable(case: Case, trainable: bool) -> None:

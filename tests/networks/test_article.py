@@ -95,6 +95,7 @@ def test_resnet34_is_a_model_of_this_name() -> None:
     assert model.output_shape == (None, 10)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     ("shape", "classes", "parameters", "trainable"),
     [((32, 32, 3), 10, 21_574_410, 21_559_178), ((224, 224, 3), 1000, 26_014_440, 25_999_208)],

@@ -44,6 +44,7 @@ def _network() -> Any:
     return rl.ResNet(stem, [rl.ResNetStage(4, 1)], rl.ClassifierHead(3))
 
 
+@pytest.mark.share(6)
 def test_names_that_are_taken_are_scopes() -> None:
     """Whatever is accepted works in graphs, with the odd characters at each end."""
     stem = rl.Stem(4, kernel_size=3, strides=1, pooling=None, name="-a")
@@ -131,6 +132,7 @@ def test_training_is_handed_on() -> None:
         assert any((a != b).any() for a, b in zip(before, after, strict=True)), name
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("kind", _image_layers(), ids=lambda kind: kind.__name__)
 def test_no_image_layer_of_keras_makes_ours_train(kind: Any) -> None:
     named = inspect.signature(kind.__init__).parameters

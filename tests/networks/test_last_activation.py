@@ -73,6 +73,7 @@ UNKNOWN: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("activation", [None, "softmax"])
 @pytest.mark.parametrize("end", KEEPING)
 def test_what_changes_nothing_is_passed(end: str, activation: str | None) -> None:
@@ -94,6 +95,7 @@ def test_nothing_is_said_of_what_is_not_known(end: str, activation: str | None) 
     assert last_activation(functional(UNKNOWN[end], activation)) is None
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("built", [False, True])
 def test_sequences_say_what_their_layers_do(built: bool) -> None:
     start = [keras.Input(SHAPE)] if built else [layers.Identity()]

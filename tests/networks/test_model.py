@@ -47,7 +47,7 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(5)
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_are_the_published_ones(name: str) -> None:
     model = rl.ResNet.from_variant(name, kernel_initializer="zeros")

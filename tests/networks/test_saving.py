@@ -52,7 +52,7 @@ def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_weight_paths_equal_the_golden_listing(tmp_path: Path) -> None:
     assert golden.listing(tmp_path) == json.loads(golden.PATHS.read_text()), (
         "The paths inside `.keras` files changed, so older files would not load. If that is "
@@ -144,7 +144,7 @@ def test_files_open_in_another_process_and_on_another_backend(
             assert relative_difference(y[size], model(x[size])) < 1e-4
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(3)
 def test_file_without_the_import_names_the_class_that_is_missing(read: Read) -> None:
     result = read[1]
     assert result.returncode == 0, result.stderr
@@ -185,7 +185,7 @@ def test_damaged_file_raises(damage: str, tmp_path: Path) -> None:
         keras.saving.load_model(path)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_reload_export_save_again_reload_again(tmp_path: Path) -> None:
     model = tiny()
     x = images(2, 17, 16, 3)
@@ -204,6 +204,7 @@ def test_reload_export_save_again_reload_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(value(second(x)), expected)
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_training_state_is_saved_with_the_model(tmp_path: Path) -> None:
     # No groups, whose gradients some processors have under XLA alone.
@@ -236,6 +237,7 @@ def test_checkpoint_is_a_whole_model(tmp_path: Path) -> None:
     loaded.fit(x, y, epochs=1, verbose=0)
 
 
+@pytest.mark.share(6)
 def test_normalizations_frozen_for_fine_tuning_stay_frozen(tmp_path: Path) -> None:
     model = tiny()
     for normalization in normalizations(model):
@@ -270,6 +272,7 @@ def test_model_from_json_needs_no_code() -> None:
     assert json.loads(restored.to_json()) == json.loads(text)
 
 
+@pytest.mark.share(6)
 def test_policy_in_the_file_wins_over_the_one_of_the_process(tmp_path: Path) -> None:
     model = rl.ResNet.from_variant("cifar_resnet20", classes=3, dtype="mixed_bfloat16")
     model.save(tmp_path / "model.keras")

@@ -132,7 +132,7 @@ SUBCLASSES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("name", SUBCLASSES)
 @pytest.mark.parametrize("fitted", [False, True])
 @uncompiled()

@@ -80,6 +80,7 @@ def test_frozen_stage_is_untouched_by_ten_steps() -> None:
     assert all((a != b).any() for a, b in zip(others, model.stages[1].get_weights(), strict=True))
 
 
+@pytest.mark.share(6)
 def test_fit_moves_every_statistic_and_evaluate_none() -> None:
     model = randomize(tiny())
     x, y = four_colours(8)
@@ -108,6 +109,7 @@ def test_batches_of_one_image_and_of_one_pixel_stay_finite() -> None:
     assert all((value(v) >= 0).all() for v in model.weights if v.name == "moving_variance")
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_on_raw_images(policy: str) -> None:
     model = tiny(dtype=policy, epsilon=1e-9)

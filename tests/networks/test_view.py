@@ -34,6 +34,7 @@ def test_view_computes_and_trains_as_the_network(case: Case) -> None:
     np.testing.assert_array_equal(value(view(x)), value(model(x)))
 
 
+@pytest.mark.share(2)
 @every_model
 def test_view_leaves_the_network_as_it_was(case: Case, tmp_path: Path) -> None:
     model = case.create()

@@ -362,6 +362,7 @@ def calls_in(log: Path) -> dict[tuple[str, int], str]:
     return found
 
 
+@pytest.mark.share(3)
 @pytest.mark.skipif(not can_kill_at_calls(), reason="needs strace, and the right to use it")
 @pytest.mark.parametrize("how", ["exchange", "rename"])
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def largest_weight(path: Path) -> int:
     return max(int(np.abs(w.astype(int)).max()) for w in weights if w.dtype == np.int8)
 
 
+@pytest.mark.share(3)
 @some_formats
 def test_fixed_sizes_are_in_the_signature(tmp_path: Path, format: str) -> None:
     model = network()
@@ -271,6 +272,7 @@ def test_every_kind_of_network_exports(tmp_path: Path, format: str, kind: str) -
         assert transposes(path) == (kind != "channels_first")
 
 
+@pytest.mark.share(3)
 @some_formats
 def test_unfolded_networks_export_in_inference(tmp_path: Path, format: str) -> None:
     model = trained(network(), tmp_path)
@@ -297,6 +299,7 @@ def test_saved_model_serves_keras_and_tensorflow(tmp_path: Path) -> None:
         assert relative_difference(y, logits(model, x)) < 1e-4
 
 
+@pytest.mark.share(6)
 def test_saved_model_of_large_networks_has_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,6 +385,7 @@ def test_litert_has_builtin_operators_alone(tmp_path: Path, precision: str) -> N
     assert sum(count > 1 for count in scales) >= 8
 
 
+@pytest.mark.share(6)
 def test_openvino_keeps_float32_as_it_is(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     model = network()
@@ -466,7 +470,7 @@ def test_int8_agrees_where_calibration_is_right(
     assert report.size < 4 * model.count_params() / 2
 
 
-@pytest.mark.share(5)
+@pytest.mark.share(6)
 def test_float32_tells_accuracy_as_well(
     tmp_path: Path, classifier: tuple[rl.ResNet, np.ndarray, np.ndarray]
 ) -> None:
@@ -637,6 +641,7 @@ def test_damaged_artifacts_are_refused(tmp_path: Path, format: str) -> None:
         rl.load_exported(path)
 
 
+@pytest.mark.share(6)
 def test_other_artifacts_are_refused(tmp_path: Path) -> None:
     network().export(tmp_path / "foreign", format="tf_saved_model", verbose=False)
     with pytest.raises(ValueError, match="cannot be opened") as caught:
@@ -650,6 +655,7 @@ def test_other_artifacts_are_refused(tmp_path: Path) -> None:
 # Bad input
 
 
+@pytest.mark.share(6)
 def test_what_stands_at_the_path_is_not_harmed(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     write(network(), tmp_path, "tf_saved_model")
@@ -671,6 +677,7 @@ def test_what_stands_at_the_path_is_not_harmed(tmp_path: Path) -> None:
     assert (tmp_path / "photos" / "a.png").exists()
 
 
+@pytest.mark.share(6)
 def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
     model = network()
     write(model, tmp_path, "tf_saved_model")

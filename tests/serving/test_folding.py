@@ -55,7 +55,7 @@ def hostile(model: Any, seed: int = 0, damping: float = 1.0) -> Any:
     return model
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_are_equal_under_hostile_statistics(name: str) -> None:
     overrides, left = NETWORKS[name]
@@ -119,6 +119,7 @@ def test_a_file_keeps_what_is_folded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(value(again(x)), value(folded(x)))
 
 
+@pytest.mark.share(6)
 def test_folding_twice_equals_folding_once() -> None:
     folded = rl.fold_batch_norm(hostile(rl.ResNet.from_variant("resnetv2_18", classes=5)))
     again = rl.fold_batch_norm(folded)
@@ -127,7 +128,7 @@ def test_folding_twice_equals_folding_once() -> None:
     assert_same_weights(again.weights, folded.weights)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("name", "kept"),
     [
@@ -159,6 +160,7 @@ def test_batch_normalization_that_follows_no_unit_is_reported() -> None:
     assert len(normalizations(folded)) == 1
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_folds_in_float64_into_float32(policy: str) -> None:
     model = hostile(rl.ResNet.from_variant("test_resnet", classes=5, dtype=policy))
@@ -188,6 +190,7 @@ def test_whole_model_stays_frozen() -> None:
     assert rl.fold_batch_norm(model).trainable_weights == []
 
 
+@pytest.mark.share(6)
 def test_a_folded_network_can_be_trained() -> None:
     folded = rl.fold_batch_norm(randomize(rl.ResNet.from_variant("test_resnet", classes=3)))
     folded.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -412,7 +415,7 @@ SET: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(("layer", "name", "other"), SET)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_what_is_set_on_finished_layers_acts_or_is_refused(

@@ -679,6 +679,7 @@ ERRORS: list[Row] = [
 ]
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("row", ERRORS, ids=ids(ERRORS))
 def test_error_has_type_and_whole_text(row: Row) -> None:
     check(row)

@@ -59,7 +59,7 @@ LEAVING: dict[str, Callable[[Any], Any]] = {
 CASES = [*((case, True) for case in PREPARING), *((case, False) for case in LEAVING)]
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(("case", "pixels"), CASES)
 def test_what_reaches_the_weights_counts(case: str, pixels: bool) -> None:
     call = (PREPARING if pixels else LEAVING)[case]

@@ -20,7 +20,7 @@ from tests.support.randomize import (
 POLICIES = {"mixed_bfloat16": 2e-2, "mixed_float16": 3e-3}
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", ["test_resnet", "resnetv2_18", "seresnet18"])
 def test_logits_are_close_and_float32(policy: str, name: str) -> None:
@@ -35,6 +35,7 @@ def test_logits_are_close_and_float32(policy: str, name: str) -> None:
     assert (half.name, half.dtype_policy.name, type(half)) == (name, policy, rl.ResNet)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_float32_comes_back(policy: str) -> None:
     model = randomize(rl.ResNet.from_variant("test_resnet", classes=5))
@@ -44,6 +45,7 @@ def test_float32_comes_back(policy: str) -> None:
     np.testing.assert_array_equal(value(again(x)), value(model(x)))
 
 
+@pytest.mark.share(6)
 def test_a_file_keeps_the_policy(tmp_path: Path) -> None:
     model = rl.with_dtype(randomize(rl.ResNet.from_variant("test_resnet")), "mixed_bfloat16")
     model.save(tmp_path / "model.keras")

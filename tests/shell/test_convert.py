@@ -51,6 +51,7 @@ def test_averaged_weights_are_a_choice_and_said(
         np.testing.assert_array_equal(value(bias), factor * arrays["fc.bias"])
 
 
+@pytest.mark.share(6)
 def test_weights_become_a_model_with_their_classes(
     capsys: pytest.CaptureFixture[str], weights: Path, tmp_path: Path
 ) -> None:

@@ -192,6 +192,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("ending", ["npz", "csv"])
 def test_features_are_the_means_of_the_last_map(
     capsys: pytest.CaptureFixture[str], model: Path, photos: Path, tmp_path: Path, ending: str

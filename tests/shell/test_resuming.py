@@ -98,7 +98,7 @@ def test_a_run_that_was_interrupted_goes_on(
     assert len(checkpoint_files.files(folder / resuming.FOLDER)) == 1
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 @uncompiled()
 def test_another_run_takes_the_place_of_an_unfinished_one_when_it_is_told_to(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

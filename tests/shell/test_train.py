@@ -48,6 +48,7 @@ def trained(output: Path, **options: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_folder_that_is_split_is_trained_on_as_it_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -68,7 +69,7 @@ def test_a_folder_that_is_split_is_trained_on_as_it_is(
     assert json.loads(out)["images"] == 36
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_what_a_split_folder_has_not_is_split_off_from_train(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -84,7 +85,7 @@ def test_what_a_split_folder_has_not_is_split_off_from_train(
     assert json.loads(out)["loss"] == pytest.approx(result["loss"], rel=1e-4)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_no_images_for_validation_are_none(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
@@ -115,6 +116,7 @@ def test_rates_suit_the_optimizer_that_is_asked_for() -> None:
     assert TrainSettings(from_="a.keras").chosen.source == RECIPES["finetune"].source
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_table_is_trained_on(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
@@ -157,7 +159,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[
     return folder / "run", path, result
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_several_labels_of_an_image_are_learnt(
     several: tuple[Path, Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +183,7 @@ def test_several_labels_of_an_image_are_learnt(
     assert json.loads(out)["mean_average_precision"] == 1.0
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_several_labels_have_probabilities_of_their_own_in_every_way_out(
     several: tuple[Path, Path, dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -227,6 +229,7 @@ def test_several_labels_with_other_options(
     assert found.activation == "sigmoid"
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_sheet_is_looked_at_before_anything_is_trained(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
@@ -352,7 +355,7 @@ def test_half_precision_learns_the_digits_as_well(tmp_path: Path) -> None:
         assert means[precision] >= means["float32"] - 0.005, means
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_averaged_weights_are_what_is_written(tmp_path: Path, photos: Path) -> None:
     """An average with a momentum near 1 has hardly moved; statistics are of it, and not zero."""
@@ -384,7 +387,7 @@ def digits_of_three(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_run_of_the_release_before_is_read_evaluated_and_predicted_with(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -318,7 +318,7 @@ def test_importance_is_that_of_what_the_score_depends_on() -> None:
     assert shares["flip"] < 0.02
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(3)
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_plots_of_few_and_many_trials(count: int, tmp_path: Path) -> None:
     table = make_table(count)

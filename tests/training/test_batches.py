@@ -81,6 +81,7 @@ def everything(batches: Batches, epoch: int = 0) -> list[Any]:
     return [batches.batch(epoch, step) for step in range(len(batches))]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 @pytest.mark.parametrize("seed", [None, 0, 2**63 - 1])
 def test_batches_hold_every_image_once_with_its_label(batch_size: int, seed: int | None) -> None:
@@ -135,7 +136,7 @@ def test_repeated_images_come_one_after_the_other_and_look_otherwise() -> None:
     assert len({image.tobytes() for image in images.numpy()}) == 9
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_part_of_a_jpeg_is_that_of_the_whole(
@@ -157,6 +158,7 @@ def test_a_part_of_a_jpeg_is_that_of_the_whole(
         assert np.array_equal(part, whole[top : top + tall, left : left + wide])
 
 
+@pytest.mark.share(6)
 def test_files_of_every_kind_are_cropped_where_their_arrays_would_be(tmp_path: Path) -> None:
     files = mixed_files(tmp_path)
     arrays = [np.asarray(decoded(path)) for path in files]
@@ -191,6 +193,7 @@ def test_normalized_is_what_a_reader_does() -> None:
     np.testing.assert_array_equal(normalized(squares, reader.layer), reader.normalize(squares))
 
 
+@pytest.mark.share(6)
 def test_weights_of_classes_hold_for_mixtures() -> None:
     weights = {0: 0.5, 2: 4.0}
     plain = Batches(numbered(3), PLAIN, 8, seed=0, class_weight=weights)
@@ -222,6 +225,7 @@ def files(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.iterdir())
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("crop", [None, CROP])
 @pytest.mark.parametrize("place", [2, 3])
 def test_a_damaged_image_is_named_after_a_step_failed(
@@ -249,6 +253,7 @@ def test_an_image_that_has_changed_is_named(files: list[Path]) -> None:
     }
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("crop", [None, CROP])
 def test_images_that_are_left_out_weigh_nothing_and_change_no_other(
     files: list[Path], crop: RandomResizedCrop | None
@@ -270,6 +275,7 @@ def test_images_that_are_left_out_weigh_nothing_and_change_no_other(
     assert np.array_equal(np.concatenate([one[1] for one in after]), np.array(order) % 3)
 
 
+@pytest.mark.share(6)
 def test_a_mixture_with_an_image_that_is_left_out_weighs_nothing(files: list[Path]) -> None:
     damage(files[0])
     batches = Batches(
@@ -290,6 +296,7 @@ def network() -> rl.ResNet:
     return model
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_the_share_of_an_epoch_that_waited_for_data_is_in_its_history() -> None:
     from time import sleep

@@ -42,6 +42,7 @@ def test_flips_of_no_chance_do_nothing(dtype: str) -> None:
     assert (found == PHOTO).all()
 
 
+@pytest.mark.share(6)
 def test_brightness_is_uniform_and_cut_at_black() -> None:
     grey = np.full((1, 1, 3), 100, "uint8")
     found = many(ColorJitter(brightness=1.2, contrast=0.0, saturation=0.0), grey)[:, 0, 0, 0]
@@ -83,6 +84,7 @@ def test_hue_is_turned_as_pillow_turns_it(turn: float) -> None:
         np.testing.assert_array_equal(found, pillow_hue(image, turn))
 
 
+@pytest.mark.share(6)
 def test_jitter_turns_the_hue_at_any_place_and_leaves_the_others_theirs() -> None:
     jitter = ColorJitter(0.4, 0.3, 0.2)
     turned = ColorJitter(0.4, 0.3, 0.2, hue=0.5)
@@ -117,6 +119,7 @@ def boxes(found: Any) -> Any:
     return top, bottom, left, right
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("mode", ["pixel", "rand", "const"])
 def test_one_rectangle_is_erased_as_timm_erases_it(mode: str) -> None:
     mean = (50.0, 60.0, 70.0)
@@ -157,6 +160,7 @@ def test_erased_integers_are_levels() -> None:
     assert abs(share - 0.1) < 0.02  # half of the noise is below 0
 
 
+@pytest.mark.share(6)
 def test_several_rectangles_share_the_area() -> None:
     erase = RandomErasing(1.0, mode="const", area=(0.2, 0.2), count=4, mean=(1.0,) * 3)
     found = many(erase, np.zeros((50, 50, 3), "float32"), 300)[..., 0]

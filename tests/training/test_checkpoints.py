@@ -226,6 +226,7 @@ def test_what_is_not_finite_is_not_kept(tmp_path: Path) -> None:
     assert checkpoint.last is None
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_loss_that_is_no_number_names_the_step_and_the_checkpoint(tmp_path: Path) -> None:
     text = (
@@ -262,6 +263,7 @@ def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@pytest.mark.share(6)
 def test_a_disk_that_is_full_ends_training_and_keeps_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def test_parts_are_resized_as_pillow_does(interpolation: str) -> None:
     assert difference.max() <= (2 if interpolation == "lanczos" else 1)  # it overshoots twice
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("mode", ["constant", "edge"])
 @pytest.mark.parametrize(("size", "reach"), [(1, 1), (7, 1), (16, 1), (47, 2), (64, 4)])
 def test_padded_images_are_moved_as_a_whole(size: int, reach: int, mode: str) -> None:

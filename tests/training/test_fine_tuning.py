@@ -83,6 +83,7 @@ OPTIMIZERS: dict[str, Callable[[rl.ResNet], Any]] = {
 optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("part", PARTS)
 def test_parts_before_one_are_frozen_and_others_train(part: str) -> None:
     model = network()
@@ -128,7 +129,7 @@ def averaging(model: rl.ResNet) -> Any:
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS.values(), averaging], ids=[*OPTIMIZERS, "ema"])
-@pytest.mark.share(6)
+@pytest.mark.share(7)
 def test_what_trains_on_trains_as_it_would_have(optimizer: Any) -> None:
     """Compiling again in between, with nothing changed, changes nothing."""
     both = []
@@ -144,6 +145,7 @@ def test_what_trains_on_trains_as_it_would_have(optimizer: Any) -> None:
         np.testing.assert_array_equal(one, both[1][path], err_msg=path)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
 @pytest.mark.parametrize(
     "rate", [0.5, keras.optimizers.schedules.CosineDecay(0.5, 100)], ids=["rate", "schedule"]
@@ -196,6 +198,7 @@ def test_keras_does_not_unfreeze_the_layers_of_a_model_that_is_not_frozen() -> N
     assert not model.layers[0].trainable
 
 
+@pytest.mark.share(6)
 def test_unfreezing_in_many_epochs_warns_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("tensorflow")
     before = list(logger.filters)
@@ -218,6 +221,7 @@ class Warns(keras.callbacks.Callback):
             logger.warning("something else")
 
 
+@pytest.mark.share(6)
 def test_callbacks_lower_each_rate_or_give_all_the_same_or_find_none() -> None:
     lower = keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=1e9)
     assert rates(lower) == pytest.approx([0.5, 0.25, 0.125])
@@ -227,7 +231,7 @@ def test_callbacks_lower_each_rate_or_give_all_the_same_or_find_none() -> None:
         rates(WarmUpCosine(0.1))
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_compiled_files_go_on_with_falling_rates(tmp_path: Path) -> None:
     both = []
     for reloaded in (False, True):

@@ -27,7 +27,7 @@ def outputs(model: Any) -> Any:
     return value(model(np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")))
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_it_returns_model_history_and_paths(tmp_path: Path) -> None:
     images, validation = coloured(60).split(0, 0.2)
     given = settings(images=images, validation=validation, epochs=12, output=tmp_path / "a" / "run")
@@ -69,7 +69,7 @@ def test_equal_seeds_train_equally_and_write_nothing_unasked(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_recipe_is_what_trains() -> None:
     class Seen(keras.callbacks.Callback):
@@ -96,7 +96,7 @@ def test_a_recipe_is_what_trains() -> None:
     )
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_images_that_grow_and_rates_that_fall() -> None:
     class Seen(keras.callbacks.Callback):
@@ -115,7 +115,7 @@ def test_images_that_grow_and_rates_that_fall() -> None:
     assert rates[0] == pytest.approx([0.05, 0.025, 0.0125, 0.1])  # the head's is the last
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_images_with_several_labels_make_a_file_that_says_so(tmp_path: Path) -> None:
     images = coloured(24)
@@ -137,7 +137,7 @@ def test_an_output_that_cannot_be_is_known_before_training(tmp_path: Path) -> No
     assert not given.model.compiled
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 @uncompiled()
 def test_what_fails_late_keeps_what_was_trained(tmp_path: Path) -> None:
     images = coloured(24)

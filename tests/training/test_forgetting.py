@@ -19,7 +19,7 @@ def registry() -> set[str]:
     return set(ops.gradient_registry._registry)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_a_training_leaves_no_graph_behind() -> None:
     before = registry()
     one = settings(epochs=1)
@@ -31,6 +31,7 @@ def test_a_training_leaves_no_graph_behind() -> None:
     assert model() is None
 
 
+@pytest.mark.share(6)
 def test_what_was_traced_before_keeps_its_gradient() -> None:
     one = settings(epochs=1)
     one.model.compile("sgd", "mse")

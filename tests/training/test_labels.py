@@ -101,6 +101,7 @@ def test_average_precision_weighs_images_and_knows_nothing_of_none() -> None:
     assert float(metric.result()) == 1.0
 
 
+@pytest.mark.share(6)
 def test_compiled_model_evaluates_equally_after_reload(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4)])
     metrics = [CategoricalAccuracy(name="accuracy")]

@@ -28,7 +28,7 @@ def mixtures(mix: Mixing, number: int = 6, times: int = 400) -> tuple[Any, Any]:
     return images, rows
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("alphas", [(0.2, 0.0), (0.0, 1.0), (0.8, 1.0)])
 @pytest.mark.parametrize("number", [6, 5])
@@ -44,6 +44,7 @@ def test_labels_are_mixed_as_pixels_are(
         assert not images[:, i][..., others].any()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("mode", MODES)
 def test_what_draws_for_itself_has_its_own_share(mode: str) -> None:
     _, rows = mixtures(Mixing(mixup=1.0, mode=mode), times=20)
@@ -54,7 +55,7 @@ def test_what_draws_for_itself_has_its_own_share(mode: str) -> None:
         np.testing.assert_array_equal(kept[:, :3], kept[:, :2:-1])
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 4.0])
 def test_mixup_has_the_distribution_of_the_article(alpha: float) -> None:
     _, rows = mixtures(Mixing(mixup=alpha, mode="pair"))
@@ -66,7 +67,7 @@ def test_mixup_has_the_distribution_of_the_article(alpha: float) -> None:
     np.testing.assert_allclose(shares.std(), stats.beta(alpha, alpha).std(), atol=0.03)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_cutmix_is_one_rectangle_of_whole_pixels_with_the_share_of_the_article() -> None:
     mix = Mixing(cutmix=1.0)
     images, rows = tf.constant(batch(2, 300, 200)), tf.constant(np.eye(2, dtype="float32"))
@@ -104,6 +105,7 @@ def timm_area(rng: np.random.Generator, height: int, width: int) -> int:
     return area
 
 
+@pytest.mark.share(6)
 def test_switch_and_chance_are_shares_of_batches() -> None:
     images, _ = mixtures(Mixing(mixup=4.0, cutmix=1.0, chance=0.6, switch=0.25))
     alone = np.array([one[0, ..., 0].min() == 1.0 for one in images])

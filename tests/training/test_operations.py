@@ -30,7 +30,7 @@ def made(name: str, image: Any, argument: Any) -> Any:
     return OURS[name](image, argument, *rest)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("name", OURS)
 def test_pixels_are_those_of_timm(name: str) -> None:
     theirs = THEIRS.get(name, name)
@@ -43,7 +43,7 @@ def test_pixels_are_those_of_timm(name: str) -> None:
             assert apart.max() <= (name in INTERPOLATED), (argument, which)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("name", OURS)
 def test_operations_do_something_in_a_graph_of_any_size(name: str) -> None:
     argument = {"posterize": 2, "solarize": 100, "solarize_add": 30, "rotate": 20.0}.get(name, 0.4)

@@ -94,6 +94,7 @@ def test_an_evaluation_in_parts_has_each_image_once() -> None:
     assert weights == 35.0
 
 
+@pytest.mark.share(6)
 def test_damaged_images_are_left_out_with_what_is_mixed_with_them(tmp_path: Path) -> None:
     images = coloured(20)
     (tmp_path / "none.png").write_bytes(b"nothing")

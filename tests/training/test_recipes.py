@@ -38,7 +38,7 @@ def network(**overrides: Any) -> rl.ResNet:
     return rl.ResNet(stem, [rl.ResNetStage(4, 2, **overrides)], rl.ClassifierHead(3))
 
 
-@pytest.mark.share(6)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("name", RECIPES)
 @uncompiled()
 def test_every_recipe_builds_and_takes_a_step(name: str) -> None:
@@ -56,7 +56,7 @@ def test_every_recipe_builds_and_takes_a_step(name: str) -> None:
     assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_every_field_of_a_recipe_reaches_what_is_made_of_it() -> None:
     recipe = Recipe(
         source="nowhere",
@@ -199,6 +199,7 @@ def test_recalibrated_statistics_are_the_means_over_the_batches() -> None:
     assert recalibrate(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), []) == 0
 
 
+@pytest.mark.share(6)
 @uncompiled()
 def test_the_rate_falls_over_all_steps_also_where_gradients_add_up() -> None:
     """Keras asks the schedule at each step, and not at each update."""

@@ -144,7 +144,7 @@ def test_a_trial_that_is_killed_goes_on_within_its_epoch(kind: str, tmp_path: Pa
     assert checkpoints(cut) == checkpoints(tmp_path / "whole") == []
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_checkpoint_of_something_else_is_not_gone_on_from(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_lets_its_trial_begin_anew(tmp_path: Path) -> None:
     assert Seen.steps[:2] == [(0, 0), (0, 1)]
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_trial_of_another_process_is_trained_without_checkpoints(tmp_path: Path) -> None:
     """A chief that was killed gives out again what its workers still train."""
@@ -200,7 +200,7 @@ def test_a_trial_of_another_process_is_trained_without_checkpoints(tmp_path: Pat
     assert checkpoint_files.files(folder) == []
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_full_disk_ends_the_search_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -259,7 +259,7 @@ def of_another_network(fit: Any) -> Any:
     return fitted
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @uncompiled()
 def test_a_trial_of_several_trainings_begins_anew(tmp_path: Path) -> None:
     """Killed in the second, whose checkpoint is not the first one's."""
@@ -337,7 +337,7 @@ def test_without_a_search_batches_are_trained_on_as_they_are(tmp_path: Path) -> 
     assert lengths == [(2, 1), (1, 1)]
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 def test_batches_are_augmented_by_their_numbers() -> None:
     shown, _ = batches()
     plain = continuing.augmented(shown, "none", False, None)

@@ -287,6 +287,7 @@ def test_grid_with_many_points_over_budget_is_exact(own: bool, tmp_path: Path) -
     assert made.get_best_models()[0].stages[0].filters == 8
 
 
+@pytest.mark.share(6)
 def test_training_leaves_no_graph_behind() -> None:
     from tensorflow.python.framework import ops
 
@@ -311,6 +312,7 @@ def test_training_leaves_no_graph_behind() -> None:
     assert model() is None
 
 
+@pytest.mark.share(6)
 def test_what_others_trace_meanwhile_keeps_its_gradient() -> None:
     import tensorflow as tf
 
@@ -335,6 +337,7 @@ def test_long_search_does_not_grow(tmp_path: Path) -> None:
     assert memory[50] <= 1.05 * memory[10], [round(m / 2**20) for m in memory[::5]]
 
 
+@pytest.mark.share(6)
 def test_search_survives_networks_that_diverge(tmp_path: Path) -> None:
     """Their trials fail, and are neither scored nor the best."""
     plan = Plan(

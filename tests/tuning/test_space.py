@@ -327,6 +327,7 @@ def test_no_sample_is_over_budget(seed: int) -> None:
     assert again.values == hp.values
 
 
+@pytest.mark.share(6)
 def test_no_network_is_slower_than_asked() -> None:
     parts = {**BUDGET, "image_size": None}
     hypermodel = HyperResNet(5, SHAPE, max_milliseconds=0.4, machine=MACHINE, **parts)
@@ -344,6 +345,7 @@ def test_no_network_is_slower_than_asked() -> None:
     assert 0 < replaced < 20
 
 
+@pytest.mark.share(6)
 def test_a_sample_over_budget_is_replaced_before_a_variable_exists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

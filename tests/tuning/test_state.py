@@ -150,7 +150,7 @@ NIGHTLY = [pytest.mark.slow, pytest.mark.huge]
 QUICK = set(random.Random(0).sample(CASES, 48))
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize(
     ("kind", "trials", "which", "damage"),
     [pytest.param(*case, marks=[] if case in QUICK else NIGHTLY) for case in CASES],

@@ -124,7 +124,7 @@ def test_label_smoothing_is_in_the_loss() -> None:
     assert model.loss.get_config()["label_smoothing"] == 0.25
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("reloaded", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weight_decay_spares_normalization_and_biases(
@@ -176,6 +176,7 @@ class Rates(keras.callbacks.Callback):
         self.seen.append(float(self.model.optimizer.learning_rate))
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("warmup", [0.0, 0.25])
 def test_schedule_is_a_line_and_then_a_cosine(warmup: float) -> None:
     rates = Rates()
@@ -188,6 +189,7 @@ def test_schedule_is_a_line_and_then_a_cosine(warmup: float) -> None:
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
+@pytest.mark.share(6)
 def test_schedule_goes_on_where_an_earlier_round_was() -> None:
     rates = Rates()
     hypermodel = space(schedule="cosine", warmup=0.1)
@@ -205,6 +207,7 @@ def test_schedule_of_unknown_length_steps_by_epochs() -> None:
     assert schedule._share(17) == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
 
 
+@pytest.mark.share(6)
 def test_constant_schedule_is_constant() -> None:
     rates = Rates()
     hypermodel = space(schedule="constant")
@@ -339,6 +342,7 @@ def test_weight_of_a_mixture_is_the_mixture_of_its_classes_weights(
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("dataset", [None, as_tf, Batches])
 def test_a_class_of_no_weight_leaves_no_trace_with_mixup_either(dataset: Any) -> None:
     """With all weights at 0, a network that is trained is the one before."""
@@ -364,19 +368,21 @@ def test_augmentation_draws_by_its_seed_alone(kind: str, mixup: bool) -> None:
     assert (np.asarray(draw(1)[0]) != np.asarray(draw(2)[0])).any()
 
 
+@pytest.mark.share(6)
 def test_equal_seeds_train_equally() -> None:
     hypermodel = space(seed=3, mixup=True, augmentation="shift", dropout=0.3, drop_path=0.1)
     histories = [trained(hypermodel, IMAGES, INDICES, epochs=2)[1].history for _ in range(2)]
     assert histories[0] == histories[1]
 
 
+@pytest.mark.share(6)
 def test_training_ends_where_the_loss_is_no_number() -> None:
     hypermodel = space(learning_rate=1e30, schedule="constant")
     _, history = trained(hypermodel, IMAGES, INDICES, epochs=30)
     assert len(history.epoch) < 30
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", ["accuracy", "acc", "sparse_categorical_accuracy"])
 def test_accuracy_by_name_is_right_with_mixup(name: str) -> None:
     hypermodel = space(mixup=True, metrics=[name])
@@ -385,6 +391,7 @@ def test_accuracy_by_name_is_right_with_mixup(name: str) -> None:
     assert history.history[f"val_{name}"][0] == pytest.approx(right)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
 def test_losses_by_name_take_logits(loss: str) -> None:
     model, _ = trained(space(loss=loss, mixup=True), IMAGES, INDICES)
@@ -418,6 +425,7 @@ def test_a_schedule_of_the_optimizer_is_left_alone() -> None:
     np.testing.assert_allclose(rates.seen, [0.25, 0.125])
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("mixup", [False, True])
 def test_labels_may_be_a_list(mixup: bool) -> None:
     labels = INDICES.tolist()
@@ -447,6 +455,7 @@ def test_workers_of_a_dataset_go_on_working() -> None:
     assert (found.workers, found.max_queue_size) == (3, 7)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_optimizer_is_whole_in_a_checkpoint(dtype: str, tmp_path: Path) -> None:
     hypermodel = space(dtype=dtype)

@@ -32,6 +32,7 @@ STAGES = st.one_of(
 )
 
 
+@pytest.mark.share(6)
 @given(STAGES)
 def test_plan_names_every_variable_once(arguments: dict[str, Any]) -> None:
     model = make_any(arguments)
@@ -56,7 +57,7 @@ def test_tensors_of_a_model_load_into_its_twin(arguments: dict[str, Any]) -> Non
     assert_untouched(twin, model.get_weights())
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("variant", [*KINDS, "keras_resnet50", "keras_resnet50v2"])
 def test_names_tell_the_part(variant: str) -> None:
     """So that the tensors of a skipped part are known, whatever blocks it has there."""

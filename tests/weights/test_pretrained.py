@@ -130,6 +130,7 @@ FORMS = [
 ]
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("first", range(len(FORMS)), ids=FORMS)
 def test_forms_in_a_folder_are_looked_for_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
@@ -144,6 +145,7 @@ def test_forms_in_a_folder_are_looked_for_in_order(
     assert model.metadata["pretrained"]["source"] == str(tmp_path / FORMS[first])
 
 
+@pytest.mark.share(6)
 def test_arrays_of_numpy_in_a_folder_are_read(weights: Path, tmp_path: Path) -> None:
     arrays: dict[str, Any] = load_file(weights)
     np.savez(tmp_path / f"{TAG}.npz", **arrays)

@@ -169,6 +169,7 @@ def test_order_of_bytes_and_of_axes_in_memory_does_not_matter(change: Any, tmp_p
         assert_untouched(other, model.get_weights())
 
 
+@pytest.mark.share(6)
 def test_model_shares_no_memory_with_its_source(tmp_path: Path) -> None:
     # The kernels of one pixel and of one channel are those that need no transposition.
     make = functools.partial(rl.ResNet.from_variant, "resnet50", **{**TINY, "filters": (1, 2)})
@@ -427,7 +428,7 @@ def test_ending_in_capitals_is_the_same(tmp_path: Path) -> None:
     rl.load_weights_from(tiny(), tmp_path / "WEIGHTS.SAFETENSORS")
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_renamed_file_of_keras_3_is_refused(tmp_path: Path) -> None:
     saved, path = tmp_path / "a.weights.h5", tmp_path / "renamed.h5"
     keras_original("keras_resnet50").save_weights(saved)

@@ -43,7 +43,7 @@ def make(variant: str, seed: int) -> rl.ResNet:
     return randomize(rl.ResNet.from_variant(variant, **{**TINY, **KINDS[variant]}), seed)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("variant", KINDS)
 def test_round_trip_is_equal_bit_for_bit(variant: str, tmp_path: Path) -> None:
     model, path = make(variant, seed=0), tmp_path / "weights.safetensors"
