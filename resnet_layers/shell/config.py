@@ -10,6 +10,7 @@ from typing import Any, get_args
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
+from resnet_layers._support import checks
 from resnet_layers.shell.errors import InputError
 
 
@@ -44,6 +45,7 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
 
 
 OF_THE_RUN = Path("checkpoints", "settings.toml")
+UNWRITTEN = "is no UTF-8: type it"  # in the place of a name that TOML cannot hold
 FREE = ("epochs", "output", "data", "devices")  # what may change where a run goes on
 
 
@@ -54,8 +56,10 @@ def check_resumed(folder: Path, mine: dict[str, Any], free: Sequence[str] = FREE
         InputError: If there is one.
     """
     theirs = _read(folder / OF_THE_RUN)
+    text = (folder / OF_THE_RUN).read_text(encoding="utf-8")
     for name in {**theirs, **mine}:
-        if name not in free and mine.get(name) != theirs.get(name):
+        unknown = f"# {name} {UNWRITTEN}" in text and not checks.is_utf8(str(mine.get(name)))
+        if name not in free and not unknown and mine.get(name) != theirs.get(name):
             raise InputError(
                 "`--resume` takes the options of its run; --epochs, --output, --data and "
                 f"--devices alone may differ. Received: {name}={mine.get(name)!r}, in the run "

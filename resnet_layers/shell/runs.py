@@ -16,7 +16,7 @@ import tomli_w
 from resnet_layers import __version__
 from resnet_layers._support import checks
 from resnet_layers.serving.formats import FORMATS
-from resnet_layers.shell import archive
+from resnet_layers.shell import archive, config
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.settings import Settings
 from resnet_layers.shell.train_settings import TrainSettings
@@ -50,9 +50,7 @@ def write_settings(path: Path, command: str, settings: Settings) -> None:
         file.write(f"# For `resnet-layers {command} --config {SETTINGS}`\n")
         for name, value in chosen(settings).items():
             known = checks.is_utf8(str(value))  # TOML has no other names
-            file.write(
-                tomli_w.dumps({name: value}) if known else f"# {name} is no UTF-8: type it\n"
-            )
+            file.write(tomli_w.dumps({name: value}) if known else f"# {name} {config.UNWRITTEN}\n")
 
 
 def check_folder(output: Path, mine: dict[str, Any], overwrite: bool) -> None:

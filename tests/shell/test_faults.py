@@ -1,5 +1,6 @@
 """What a command says of errors that come from outside, and of its own faults."""
 
+import dataclasses
 import errno
 import os
 import re
@@ -9,7 +10,7 @@ import pytest
 from cyclopts import App
 
 from resnet_layers.__main__ import main
-from resnet_layers.shell import app, commands, errors, runs
+from resnet_layers.shell import app, commands, config, errors, runs
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import labelled
@@ -132,6 +133,19 @@ def test_settings_without_a_name_that_toml_has_not_are_read_back(tmp_path: Path)
     found = bound.arguments["settings"]
     assert (found.epochs, found.output, found.data) == (3, tmp_path, Path("elsewhere"))
     assert "# data is no UTF-8: type it\n" in file.read_text(encoding="utf-8")
+
+
+def test_a_run_goes_on_from_weights_whose_name_toml_has_not(tmp_path: Path) -> None:
+    known, other = (os.fsdecode(name) for name in (b"/known-\xff.keras", b"/known.keras"))
+    settings = TrainSettings(from_=known, output=tmp_path)
+    file = tmp_path / config.OF_THE_RUN
+    file.parent.mkdir()
+    runs.write_settings(file, "train", settings)
+    config.check_resumed(tmp_path, runs.chosen(settings), free=())
+    for changed in ({"from_": other}, {"epochs": 9}):
+        mine = runs.chosen(dataclasses.replace(settings, **changed))
+        with pytest.raises(InputError, match="takes the options of its run"):
+            config.check_resumed(tmp_path, mine, free=())
 
 
 @pytest.mark.parametrize("counts", [(0, 2), (1, 2), (2,)], ids=str)
