@@ -50,7 +50,7 @@ def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     run_page(path, tmp_path, monkeypatch)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(7)
 @pytest.mark.parametrize("path", LONG, ids=lambda path: path.name)
 def test_code_blocks_of_long_pages_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

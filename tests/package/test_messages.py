@@ -183,6 +183,11 @@ ERRORS: list[Row] = [
         "`epsilon` must be a positive number. Received: epsilon=inf",
     ),
     (
+        lambda: checks.positive("epsilon", 10**400),
+        ValueError,
+        f"`epsilon` must be a positive number. Received: epsilon={10**400}",
+    ),
+    (
         lambda: checks.not_negative("weight_decay", -1),
         ValueError,
         "`weight_decay` must be a number of at least 0. Received: weight_decay=-1",

@@ -499,5 +499,6 @@ def test_error_has_type_and_whole_text(row: Row) -> None:
     check(row)
 
 
+@pytest.mark.share(4)
 def test_every_raise_is_in_the_table() -> None:
     assert missing(WING, ERRORS) == []
