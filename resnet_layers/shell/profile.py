@@ -44,7 +44,17 @@ def run(
 
 
 def networks_of(models: list[str]) -> list[Any]:
-    """What is analysed: names as they are, and the models of files."""
+    """What is analysed: names as they are, and the models of files.
+
+    Raises:
+        InputError: If a file cannot be opened, or has no network of which that could be said.
+    """
+    for model in models:
+        if not model.endswith(".keras") and model not in variants.VARIANTS and Path(model).exists():
+            raise errors.InputError(
+                "A network must be a name from `resnet-layers list`, or a .keras file. "
+                f"Received: '{model}'"
+            )
     return [
         classifier.open_model(Path(model)) if model.endswith(".keras") else model
         for model in models

@@ -42,6 +42,7 @@ from resnet_layers.shell import (
     options,
     predict,
     predictor,
+    profile,
     progress,
     resuming,
     runs,
@@ -1409,6 +1410,11 @@ OTHERS: list[Row] = [
         commands.compare,
         InputError,
         "`MODELS` must be one name or file, or several. Received: none",
+    ),
+    (
+        lambda: profile.networks_of([str(write_photos(1))]),
+        InputError,
+        "A network must be a name from `resnet-layers list`, or a .keras file. Received: 'photos'",
     ),
     (
         lambda: commands.draw("resnet18", output=Path("resnet18.gif")),
