@@ -86,8 +86,8 @@ def outputs(folder: Path, before: set[str]) -> set[str]:
 
 def is_whole(path: Path) -> bool:
     """Whether a file or a folder of outputs is one that opens."""
-    if path.name in ("run", "search"):  # which begin with the settings
-        models = [file for file in path.iterdir() if file.suffix == ".keras"]
+    if path.name in ("run", "search", "study", "cache"):  # which begin with the settings
+        models = [file for file in path.iterdir() if file.suffix in (".keras", ".json")]
         unfinished = (".unfinished", ".list", ".old")
         return all(map(is_whole, models)) and not any(
             file.name.startswith(unfinished) for file in path.rglob(".*")
