@@ -11,7 +11,6 @@ from resnet_layers.analysis.latency.machine import VARIABLE, Machine, file, usab
 from resnet_layers.analysis.latency.measuring import measure_machine
 from resnet_layers.analysis.latency.prediction import RUNTIMES, predict_latency
 from resnet_layers.shell import errors
-from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.profile import networks_of, shape_of
 
 
@@ -25,7 +24,7 @@ def measure(threads: int | None) -> int:
         with errors.values():
             machine = measure_machine(threads)
     except OSError as error:
-        raise InputError(
+        raise errors.InputError(
             f"'{file()}' cannot be written, where the numbers are kept: {error.strerror or error}. "
             f"The variable {VARIABLE} names another folder"
         ) from None

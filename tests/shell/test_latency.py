@@ -165,8 +165,9 @@ def test_a_training_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert after.startswith("An epoch will take about ")
     assert after.endswith(" GB of memory")
     assert forecast.said(TrainSettings(compile="xla"), model, 32, 6400, 640) == []
-    frozen = TrainSettings(from_="resnet18.a1_in1k", freeze_until="head")
-    assert forecast.said(frozen, model, 32, 6400, 640) == []
+    for part in (None, "head"):  # of which nothing is said
+        some = TrainSettings(from_="resnet18.a1_in1k", freeze_until=part)
+        assert len(forecast.said(some, model, 32, 6400, 640)) == (part is None)
     growing = TrainSettings(recipe="photos", grow_from=16)
     assert forecast.said(growing, model, 32, 6400, 640)[0].startswith("The longest epoch ")
     # A batch is no larger than what there is.
