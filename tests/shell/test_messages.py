@@ -1650,7 +1650,8 @@ OTHERS: list[Row] = [
     (
         lambda: latency.measure(1),  # whose folder is no place for one, in tests
         InputError,
-        "The output folder '/dev/null/cache' cannot be written to: Not a directory",
+        "'/dev/null/cache/machine.json' cannot be written, where the numbers are kept: Not a "
+        "directory. The variable RESNET_LAYERS_CACHE names another folder",
     ),
     (
         lambda: explained(257),
