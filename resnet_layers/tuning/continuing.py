@@ -181,29 +181,42 @@ def done(folder: str | Path) -> tuple[int, int]:
 
 
 def repair_ends() -> None:
-    """Lets keras-tuner remove the checkpoints of a trial that is over, also of one that failed."""
-    end = _TUNER.on_trial_end
+    """Lets keras-tuner remove the checkpoints of a trial that is over, also of one that failed.
+
+    A search that goes on removes those whose trial was over when it was killed.
+    """
+    begin, end = _TUNER.on_search_begin, _TUNER.on_trial_end
     if hasattr(end, "__wrapped__"):  # repaired already
         return
+
+    @functools.wraps(begin)
+    def begin_and_remove(self: Any) -> None:
+        begin(self)
+        if not state.is_remote(self.project_dir):
+            for folder in Path(self.project_dir).glob(f"trial_*/{FOLDER}"):
+                trial = state.read_trial(folder.parent / "trial.json")
+                if trial is not None and trial.status in state.OVER:
+                    _remove(folder)
 
     @functools.wraps(end)
     def end_and_remove(self: Any, trial: Any) -> None:
         end(self, trial)
         folder = Path(self.get_trial_dir(trial.trial_id)) / FOLDER
         if not state.is_remote(str(self.get_trial_dir(trial.trial_id))) and folder.is_dir():
-            # Another process may still train what this one was faster at.
-            with contextlib.suppress(CheckpointError, OSError):
-                checkpoint_files.lock(folder)
-                _remove(folder)
+            _remove(folder)
 
-    _TUNER.on_trial_end = end_and_remove
+    _TUNER.on_search_begin, _TUNER.on_trial_end = begin_and_remove, end_and_remove
 
 
 def _remove(folder: Path) -> None:
-    """What checkpoints have left in a folder that is locked, and the folder if nothing else is."""
-    for path in checkpoint_files.files(folder):
-        path.unlink()
-    checkpoint_files.unlock(folder)
-    (folder / "lock").unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # it is somebody else's
+    """What checkpoints have left in a folder, and the folder if nothing else is in it."""
+    # Another process may still train what this one was faster at, or the folder be read alone.
+    with contextlib.suppress(CheckpointError, OSError):
+        checkpoint_files.lock(folder)
+        try:
+            for path in checkpoint_files.files(folder):
+                path.unlink()
+        finally:
+            checkpoint_files.unlock(folder)
+        (folder / "lock").unlink(missing_ok=True)
         folder.rmdir()

@@ -286,6 +286,25 @@ class Second(Ends):
             super().on_train_batch_end(batch, logs)
 
 
+@pytest.mark.share(3)
+@uncompiled()
+def test_a_kill_at_the_end_of_a_trial_leaves_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial is over, so that nobody ends it again."""
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(continuing, "_remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path)
+    (left,) = tmp_path.rglob("checkpoints")
+    search(tmp_path)
+    assert not left.exists()
+
+
 def test_the_end_of_a_trial_removes_checkpoints_alone(tmp_path: Path) -> None:
     """And none that another process still writes."""
     fcntl = pytest.importorskip("fcntl")
