@@ -16,6 +16,8 @@ from resnet_layers.networks.variant import Variant
 
 # Classes of a network that is given by its name.
 CLASSES = 1000
+# No tensor has an axis that is longer.
+_LONGEST = 2**63 - 1
 _POLICIES = ("float32", "float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
 
 
@@ -44,7 +46,8 @@ class Subject:
 
 def find(model: Any, input_shape: Sequence[int] | None, batch: int, dtype: Any) -> Subject:
     """The subject for what `profile` is given."""
-    checks.integer("batch", batch)
+    if checks.integer("batch", batch) > _LONGEST:
+        raise ValueError(f"`batch` must be below 2**63. Received: batch={batch}")
     policy = _policy(dtype) if dtype is not None else getattr(model, "dtype_policy", None)
     policy = policy or keras.DTypePolicy("float32")
     if isinstance(model, str):
@@ -142,6 +145,10 @@ def _image(given: Any, known: Sequence[int | None], layout: Layout, usual: Seque
             for i, size in enumerate(known)
         )
     shape = checks.integers("input_shape", given)
+    if max(shape, default=0) > _LONGEST:
+        raise ValueError(
+            f"`input_shape` must have sizes below 2**63. Received: input_shape={shape}"
+        )
     if not checks.fits(shape, known):
         raise ValueError(
             "`input_shape` must have the axes of the model, without the batch: "

@@ -90,6 +90,17 @@ ERRORS: list[Row] = [
         "`batch` must be a positive integer. Received: batch=0",
     ),
     (
+        lambda: profile("resnet18", batch=2**63),
+        ValueError,
+        "`batch` must be below 2**63. Received: batch=9223372036854775808",
+    ),
+    (
+        lambda: profile("resnet18", (2**63, 1, 3)),
+        ValueError,
+        "`input_shape` must have sizes below 2**63. "
+        "Received: input_shape=(9223372036854775808, 1, 3)",
+    ),
+    (
         lambda: profile("resnet18", dtype="float12"),
         ValueError,
         "`dtype` must be one of 'float32', 'float16', 'bfloat16', 'float64', 'mixed_float16', "
