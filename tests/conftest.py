@@ -119,8 +119,8 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
     """Of a table marked `share(n)`, each n-th case stays in a run, others on the next day.
 
     A table is a test with parameters, or all of a file's tests that are marked and have none; a
-    slow one has twice as many days. The other slow tests are one table, of which each 24th
-    stays; those of the attack, which have shares of their own, are another one, of six days. Tables
+    slow one has four times as many days. The other slow tests are one table, of which each 48th
+    stays; those of the attack, which have shares of their own, are another one, of 12 days. Tables
     begin on different days, so that no day has the first case of all of them.
     """
     places: dict[str, int] = {}
@@ -128,9 +128,9 @@ def _leave_to_the_night(items: list[pytest.Item], day: int) -> None:
         if share := item.get_closest_marker("share"):
             name, bracket, _ = item.nodeid.partition("[")
             table = name if bracket else name.partition("::")[0]
-            number = share.args[0] * (2 if "slow" in item.keywords else 1)
+            number = share.args[0] * (4 if "slow" in item.keywords else 1)
         elif "slow" in item.keywords and "huge" not in item.keywords:
-            table, number = ("attack", 6) if "attack" in item.path.parts else ("slow", 24)
+            table, number = ("attack", 12) if "attack" in item.path.parts else ("slow", 48)
         else:
             continue
         place = places[table] = places.get(table, zlib.crc32(table.encode())) + 1

@@ -44,26 +44,26 @@ def test_each_case_of_a_table_runs_on_one_day_of_n_and_those_without_on_all() ->
     assert sorted(ran) == sorted(itertools.chain(shared, others * 5))
 
 
-def test_a_slow_table_has_twice_as_many_days() -> None:
+def test_a_slow_table_has_four_times_as_many_days() -> None:
     ran = []
-    for day in range(6):
-        cases: list[Any] = [Case(f"test_a.py::test[{i}]", 3, "slow") for i in range(12)]
+    for day in range(12):
+        cases: list[Any] = [Case(f"test_a.py::test[{i}]", 3, "slow") for i in range(24)]
         conftest._leave_to_the_night(cases, day)
         ran += [case.nodeid for case in cases if not case.markers]
         assert len(ran) == 2 * (day + 1)
-    assert len(set(ran)) == 12
+    assert len(set(ran)) == 24
 
 
-def test_each_24th_slow_test_runs_on_a_day_and_a_sixth_of_the_attack() -> None:
+def test_each_48th_slow_test_runs_on_a_day_and_a_twelfth_of_the_attack() -> None:
     ran, attacked = [], []
-    for day in range(24):
-        slow: list[Any] = [Case(f"test_{i % 3}.py::test_{i}", None, "slow") for i in range(48)]
-        attack: list[Any] = [Case(f"attack/test_a.py::test_{i}", None, "slow") for i in range(12)]
+    for day in range(48):
+        slow: list[Any] = [Case(f"test_{i % 3}.py::test_{i}", None, "slow") for i in range(96)]
+        attack: list[Any] = [Case(f"attack/test_a.py::test_{i}", None, "slow") for i in range(24)]
         huge: Any = Case("test_a.py::test_huge", None, "slow", "huge")
         conftest._leave_to_the_night([*slow, *attack, huge], day)
         assert not huge.markers
         ran += [case.nodeid for case in slow if not case.markers]
         attacked += [case.nodeid for case in attack if not case.markers]
         assert (len(ran), len(attacked)) == (2 * (day + 1),) * 2
-    assert len(set(ran)) == 48
-    assert sorted(attacked) == sorted([f"attack/test_a.py::test_{i}" for i in range(12)] * 4)
+    assert len(set(ran)) == 96
+    assert sorted(attacked) == sorted([f"attack/test_a.py::test_{i}" for i in range(24)] * 4)
