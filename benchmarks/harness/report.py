@@ -20,7 +20,7 @@ class Comparison:
         seconds: The rounds of each contender.
         goals: How many times as fast as the baseline a contender should be; nothing fails by it.
         details: For a contender what else is known: `trace_seconds`, `compile_seconds`,
-            `retraces`, `nodes`, `difference`.
+            `retraces`, `nodes`, `difference`, `data_wait`.
     """
 
     group: str

@@ -17,6 +17,7 @@ DETAILS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "compile_seconds": ("compile s", "{:.2f}".format),
     "nodes": ("nodes", str),
     "difference": ("difference", "{:.0e}".format),
+    "data_wait": ("data wait", "{:.1%}".format),
 }
 MIB = 2**20
 GROWTH = "Growth"

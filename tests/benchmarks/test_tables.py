@@ -62,7 +62,7 @@ def results() -> Results:
         machine={"processor": "Some CPU", "cores": "2", "GPU": "none", "keras": "3 on jax"},
         command="pytest benchmarks/",
         comparisons=[
-            comparison("forward", "resnet18", {**known, "difference": 2e-6}),
+            comparison("forward", "resnet18", {**known, "difference": 2e-6, "data_wait": 0.046}),
             comparison("forward", "resnet50", {**known, "nodes": None}),
             comparison("construction", "resnet50", {}),
         ],
@@ -201,16 +201,16 @@ def test_results_come_back_from_json(results: Results, tmp_path: Path) -> None:
 def test_comparisons_have_the_details_that_are_known(results: Results) -> None:
     found = dict(tables.parts(results))
     head, first, *rows = cells(found["Forward"])
-    details = ["trace s", "compile s", "nodes", "difference"]
+    details = ["trace s", "compile s", "nodes", "difference", "data wait"]
     assert head == ["case", *tables.HEADS, *details]
     title = "resnet18, graph, CPU"
-    assert first == [title, "stock layers", "", "1", "", "", "6", "400", "", "", "", ""]
+    assert first == [title, "stock layers", "", "1", "", "", "6", "400", *[""] * 5]
     assert rows[0] == [
         *("", "ours", "≥ 1.00", "2.000", "2.000 – 2.000", "2.000 – 2.000", "6", "200"),
-        *("1.23", "0.50", "42", "2e-06"),
+        *("1.23", "0.50", "42", "2e-06", "4.6%"),
     ]
     assert rows[1][:5] == ["", "ours, folded", "", "4.000", "4.000 – 4.000"]
-    assert rows[3][8:] == ["1.23", "0.50", "", ""]
+    assert rows[3][8:] == ["1.23", "0.50", "", "", ""]
     assert cells(found["Construction"])[0] == ["case", *tables.HEADS]
 
 
