@@ -252,10 +252,11 @@ class Fitting:
             **dataclasses.asdict(settings.recipe),
             **{name: getattr(settings, name) for name in names},  # in the place of the recipe's
             "compile": settings.compile,
-            "prepare": settings.prepare.get_config(),
             "class_weight": settings.class_weight and sorted(settings.class_weight.items()),
             "images": settings.images.digest(),
             "validation": self.validation.images.digest(),
+            # Last: the first difference is told, and what follows from others is no news.
+            "prepare": settings.prepare.get_config(),
         }
 
     def _steps(self) -> tuple[int, list[tuple[int, int]]]:

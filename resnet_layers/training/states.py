@@ -80,19 +80,27 @@ class State:
 
 
 def check_same(what: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    """Names the first value that differs.
+    """Names the first value that differs, by the way to it.
 
     Raises:
         CheckpointError: If there is one.
     """
     here, there = (json.loads(json.dumps(one)) for one in (mine, theirs))  # which has no tuples
-    for name in {**there, **here}:
-        if here.get(name) != there.get(name):
-            raise CheckpointError(
-                f"The checkpoint must be of the same {what}. Received: "
-                f"{name}={reprlib.repr(here.get(name))}, in the checkpoint "
-                f"{name}={reprlib.repr(there.get(name))}"
-            )
+    if found := _difference("", here, there):
+        name, *values = found
+        given, kept = map(reprlib.repr, values)
+        raise CheckpointError(
+            f"The checkpoint must be of the same {what}. Received: {name}={given}, in the "
+            f"checkpoint {name}={kept}"
+        )
+
+
+def _difference(name: str, here: Any, there: Any) -> tuple[str, Any, Any] | None:
+    if not isinstance(here, dict) or not isinstance(there, dict):
+        return None if here == there else (name, here, there)
+    ways = ((f"{name}.{key}" if name else key, key) for key in {**here, **there})
+    found = (_difference(way, here.get(key), there.get(key)) for way, key in ways)
+    return next(filter(None, found), None)
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:

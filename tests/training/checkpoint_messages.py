@@ -12,12 +12,14 @@ import pytest
 
 from resnet_layers import training
 from resnet_layers._support.errors import InputError
+from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.training import checkpoint_files, checkpoints, states
 from resnet_layers.training.states import CheckpointError, State, UnwrittenError
 from tests.support.messages import ANY, Row
-from tests.training.fitting import settings
+from tests.training.fitting import coloured, settings
 from tests.training.resuming import Ends
 
+OTHERS = for_squares(8, (120.0,) * 3, (64.0,) * 3)
 FIRST, SECOND = (Path("run", f"epoch-0000{i}-step-0000000.safetensors") for i in (1, 2))
 
 
@@ -158,6 +160,17 @@ CHECKPOINTS: list[Row] = [
         lambda: go_on(learning_rate=0.75),
         CheckpointError,
         f"{SAME}settings. Received: learning_rate=0.75, in the checkpoint learning_rate={ANY}",
+    ),
+    (
+        lambda: go_on(images=coloured(33), prepare=OTHERS),
+        CheckpointError,
+        f"{SAME}settings. Received: images='{ANY}', in the checkpoint images='{ANY}'",
+    ),
+    (
+        lambda: go_on(prepare=OTHERS),
+        CheckpointError,
+        f"{SAME}settings. Received: prepare.mean={ANY}, in the checkpoint "
+        "prepare.mean=[0.5, 0.5, 0.5]",
     ),
     (
         lambda: go_on(epochs=1),

@@ -1,13 +1,15 @@
 # ruff: noqa: T201 (it tells a test)
-"""One epoch over photographs, or its steps on one batch: `python -m tests.training.epoch FOLDER N`.
+"""One epoch over photographs: `python -m tests.training.epoch FOLDER N [bare]`.
 
-Prints the peak of resident memory in MiB. The epoch has `N` hard links to the photographs in
-FOLDER; 0 is the bare step, on one batch that is in memory.
+Prints the median and the peak of resident memory in MiB. The epoch has `N` hard links to the
+photographs in FOLDER; `bare` are as many steps on one batch that is in memory.
 """
 
 import os
 import resource
+import statistics
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +23,27 @@ from tests.training.fitting import network
 SIZE, BATCH = 224, 64
 
 
-def main(folder: Path, number: int) -> None:
+def resident() -> int:
+    """MiB of this process now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() // 2**20
+
+
+def main(folder: Path, number: int, *, bare: bool) -> None:
     """Trains, and prints."""
     photos = sorted(folder.glob("*.jpg"))
-    count = number or 2000
     recipe = training.RECIPES["photos"]
     model = network(classes=2)
-    if number:
+    seen: list[int] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            seen.append(resident())
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    if not bare:
         links = folder / str(number)
         links.mkdir()
         for i in range(number):
@@ -47,12 +63,15 @@ def main(folder: Path, number: int) -> None:
             )
         )
     else:
-        model.compile(make_optimizer(recipe, 1e-3, count // BATCH), make_loss(recipe, True))
+        model.compile(make_optimizer(recipe, 1e-3, number // BATCH), make_loss(recipe, True))
         batch = np.zeros((BATCH, SIZE, SIZE, 3), np.float32), np.zeros(BATCH, int)
-        for _ in range(count // BATCH):
+        for _ in range(number // BATCH):
             model.train_on_batch(*batch)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    over.set()
+    watching.join()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(round(statistics.median(seen)), peak)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), bare=sys.argv[3:] == ["bare"])
