@@ -76,6 +76,11 @@ def is_held_out(name: str) -> bool:
     return sorted(artifacts.names()).index(name) % 3 == 2
 
 
+def usual_threads(data: dict[str, Any]) -> int:
+    """As many as most variants were timed with, which are those that fits are made of."""
+    return int(max(data["seconds"], key=lambda threads: len(data["seconds"][threads])))
+
+
 def rows_of(data: dict[str, Any], runtime: str) -> list[Row]:
     """All that was timed in a runtime."""
     found = []
@@ -100,7 +105,7 @@ def fit(data: dict[str, Any]) -> dict[str, Any]:
     """What the package has, from what was timed."""
     fitted: dict[str, Any] = {}
     for runtime in prediction.RUNTIMES:
-        rows = rows_of(data, runtime)
+        rows = [r for r in rows_of(data, runtime) if r.threads == usual_threads(data)]
         kinds = sorted({kind for row in rows for kind in row.asked})
         fitted[runtime] = _shares([row for row in rows if not is_held_out(row.name)], kinds)
     if data.get("training"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.latency.fitting import Row, is_held_out, rows_of
+from benchmarks.latency.fitting import Row, is_held_out, rows_of, usual_threads
 from resnet_layers.analysis import subjects, tables
 from resnet_layers.analysis.latency import prediction, training
 from resnet_layers.analysis.latency.machine import Machine
@@ -40,21 +40,30 @@ def errors(data: dict[str, Any]) -> Iterator[str]:
     for runtime, title in prediction.RUNTIMES.items():
         rows = rows_of(data, runtime)
         for batch in sorted({row.batch for row in rows}):
-            for held_out in (False, True):
-                some = [r for r in rows if r.batch == batch and is_held_out(r.name) == held_out]
+            kinds: dict[str, list[Row]] = {"fitted": [], "held out": []}
+            for row in rows:
+                if row.batch == batch:
+                    kinds.setdefault(_kind(row, usual_threads(data)), []).append(row)
+            for kind, some in kinds.items():
                 if some:
-                    yield _line(title, batch, held_out, some, fitted[runtime])
+                    yield _line(title, kind, some, fitted[runtime])
 
 
-def _line(title: str, batch: int, held_out: bool, rows: list[Row], shares: Any) -> str:
+def _kind(row: Row, threads: int) -> str:
+    if row.threads != threads:
+        return f"with {row.threads} thread{'s' if row.threads > 1 else ''}"
+    return "held out" if is_held_out(row.name) else "fitted"
+
+
+def _line(title: str, kind: str, rows: list[Row], shares: Any) -> str:
     found = np.array([abs(row.error(shares)) for row in rows])
     spreads = np.array([row.spread for row in rows])
     worst = int(found.argmax())
     return tables.markdown_row(
         [
             title,
-            str(batch),
-            f"{len(rows)} {'held out' if held_out else 'fitted'}",
+            str(rows[0].batch),
+            f"{len(rows)} {kind}",
             f"{np.median(found):.1%}".replace("%", " %"),
             f"{found[worst]:.0%} ({rows[worst].name})".replace("%", " %"),
             f"{np.median(spreads):.1%}".replace("%", " %"),
@@ -64,7 +73,8 @@ def _line(title: str, batch: int, held_out: bool, rows: list[Row], shares: Any) 
 
 def points_of(data: dict[str, Any]) -> list[tuple[str, float, float]]:
     """Name, billions of multiply-adds and milliseconds of one image in ONNX Runtime."""
-    rows = [row for row in rows_of(data, "onnx") if row.batch == 1 and _is_default(data, row)]
+    threads = usual_threads(data)
+    rows = [r for r in rows_of(data, "onnx") if r.batch == 1 and r.threads == threads]
     return [(row.name, profile(row.name).macs / 1e9, 1000 * row.seconds) for row in rows]
 
 
@@ -137,12 +147,4 @@ def choices(data: dict[str, Any]) -> Iterator[str]:
 
 def machine_of(data: dict[str, Any]) -> Machine:
     """The machine with as many threads as most networks were timed with."""
-    return Machine.of_json(data["machines"][_threads(data)])
-
-
-def _threads(data: dict[str, Any]) -> str:
-    return str(max(data["seconds"], key=lambda threads: len(data["seconds"][threads])))
-
-
-def _is_default(data: dict[str, Any], row: Row) -> bool:
-    return str(row.threads) == _threads(data)
+    return Machine.of_json(data["machines"][str(usual_threads(data))])

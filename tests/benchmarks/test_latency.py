@@ -93,6 +93,19 @@ def test_tables_of_what_was_timed() -> None:
     assert len(figure.axes[0].lines) == 1 + len(NAMES)
 
 
+@pytest.mark.share(6)
+def test_other_threads_are_in_no_fit_and_in_lines_of_their_own() -> None:
+    timed = data()
+    alone = fitting.fit(timed)
+    machine = dataclasses.replace(MACHINE, threads=1)
+    timed["machines"]["1"] = dataclasses.asdict(machine)
+    twice = [(2 * own, product) for own, product in timed["seconds"]["7"]["resnet50"]["onnx"]["8"]]
+    timed["seconds"]["1"] = {"resnet50": {name: {"8": twice} for name in prediction.RUNTIMES}}
+    assert fitting.fit(timed) == alone
+    (line,) = [line for line in tables.errors(timed) if "ONNX" in line and "1 with 1 thr" in line]
+    assert [cell.strip() for cell in line.split("|")[5:6]] == ["50 % (resnet50)"]
+
+
 def test_who_breaks_the_rule() -> None:
     points = [(f"usual{i}", 1.0 + i, 10.0 * (1 + i)) for i in range(9)]
     found = tables.breakers([*points, ("slow", 1.0, 30.0), ("quick", 1.0, 4.0)])
