@@ -40,7 +40,8 @@ def _is_of_training(entry: dict[str, Any], model: Any) -> bool:
     mine = {id(value) for each in values for value in each}
     return any(
         graph.name.startswith("one_step_on")
-        and any(id(variable) in mine for variable in graph.variables)
+        # `variables` raises where some are gone, as an optimizer's that another took the place of.
+        and any(id(kept()) in mine for kept in graph._weak_variables)
         for graph in _graphs(entry["type"])
     )
 
@@ -54,6 +55,6 @@ def _graphs(function: Any) -> Iterator[Any]:
                 yield from _graphs(inspect.unwrap(value))
             graph = getattr(value, "graph", None)
             while graph is not None:
-                if hasattr(graph, "variables"):
+                if hasattr(graph, "_weak_variables"):
                     yield graph
                 graph = getattr(graph, "outer_graph", None)

@@ -31,6 +31,16 @@ def test_a_training_leaves_no_graph_behind() -> None:
     assert model() is None
 
 
+@pytest.mark.share(3)
+def test_parts_that_train_later_leave_no_graph_behind() -> None:
+    """Compiling again gives up the optimizer, whose variables the first graph has as well."""
+    before = registry()
+    one = settings(epochs=2, callbacks=[training.Unfreeze({"head": 1, "stage1": 2})])
+    training.freeze_until(one.model, "head")
+    training.train(one)
+    assert registry() == before
+
+
 @pytest.mark.share(6)
 def test_what_was_traced_before_keeps_its_gradient() -> None:
     one = settings(epochs=1)
