@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,20 +90,10 @@ def find(settings: TrainSettings) -> Data:
     Raises:
         InputError: If there are none, or too few, or if options do not fit them.
     """
-    parts = tables.parts(settings.data) if settings.data else None
-    share, test, validation = settings.validation, None, None
-    if parts is None:
-        every = tables.whole(settings.data) if settings.data else labelled.digits()
-        training = every
-    else:
-        every, training = labelled.joined(parts), parts["train"]
-        test, validation = parts.get("test"), parts.get("validation")
-    if test is None:
-        training, test = training.split(settings.seed, settings.test, together=True)
-        share /= 1 - settings.test
-    if validation is None and share:
-        training, validation = training.split(settings.seed, share, together=True, every=False)
-    validation = validation or training.select(np.arange(0))
+    every, parts = chosen(settings.data)
+    share = settings.validation / (1 if "test" in parts else 1 - settings.test)
+    found = split(every, parts, settings.seed, settings.test, share, all_classes=False)
+    validation = found.validation
     if settings.patience is not None and not len(validation.labels):
         raise InputError(
             "`--patience` must come with images for validation. Received: none, of "
@@ -118,9 +109,45 @@ def find(settings: TrainSettings) -> Data:
             "`--loss` must be sigmoid where images have several labels, as those of "
             f"{every.title}. Received: loss='softmax'"
         )
-    of_their_own = parts is not None and "test" in parts
-    split = split_metadata(every, test, settings.seed, settings.test, folders=of_their_own)
-    return Data(every, training, validation, test, split)
+    return found
+
+
+def chosen(path: Path | None) -> tuple[Labelled, dict[str, Labelled]]:
+    """All images of `--data`, or the digits, and the parts that they are in already, if any."""
+    parts = tables.parts(path) if path else None
+    if parts is not None:
+        return labelled.joined(parts), parts
+    return (tables.whole(path) if path else labelled.digits()), {}
+
+
+def split(
+    every: Labelled,
+    parts: Mapping[str, Labelled],
+    seed: int,
+    test: float,
+    validation: float,
+    *,
+    all_classes: bool = True,
+) -> Data:
+    """Images to train on, to look at meanwhile, and for the test, not decoded yet.
+
+    Args:
+        every: All images.
+        parts: Those that are there already.
+        seed: Of the others.
+        test: Share of each class that they have.
+        validation: The same of the rest; 0 for none.
+        all_classes: Whether each class must have images in both.
+    """
+    training = parts.get("train", every)
+    tests, looked_at = parts.get("test"), parts.get("validation")
+    if tests is None:
+        training, tests = training.split(seed, test, together=True)
+    if looked_at is None and validation:
+        training, looked_at = training.split(seed, validation, together=True, every=all_classes)
+    looked_at = looked_at or training.select(np.arange(0))
+    metadata = split_metadata(every, tests, seed, test, folders="test" in parts)
+    return Data(every, training, looked_at, tests, metadata)
 
 
 def odd_classes(data: Data) -> list[str]:

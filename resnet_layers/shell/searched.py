@@ -1,7 +1,7 @@
 """The images of `tune`: split, and read once or in each epoch."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras_tuner
 
@@ -35,16 +35,18 @@ class Searched:
             yield from map(DamagedError, map(str, batches.damaged()))
 
 
-def read(settings: TuneSettings, every: labelled.Labelled, size: int) -> Searched:
-    """All images, decoded once to know that they can be.
+def read(
+    settings: TuneSettings,
+    every: labelled.Labelled,
+    parts: Mapping[str, labelled.Labelled],
+    size: int,
+) -> Searched:
+    """All images, decoded once to know that they can be, in the parts that there are or split.
 
     Raises:
         InputError: If one cannot, or if a class has too few.
     """
-    seen, test = every.split(settings.seed, TEST_FRACTION, together=True)
-    training, validation = seen.split(settings.seed, TEST_FRACTION, together=True)
-    split = data.split_metadata(every, test, settings.seed, TEST_FRACTION)
-    found = data.Data(every, training, validation, test, split)
+    found = data.split(every, parts, settings.seed, TEST_FRACTION, TEST_FRACTION)
     if len(every.labels) * size**2 * 3 <= MEMORY:
         found = found.in_memory(size, "bilinear", images.verbosity())
     else:

@@ -33,7 +33,7 @@ from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.runs import MODEL, SETTINGS
 from resnet_layers.shell.searched import LostError, Searched
 from resnet_layers.shell.settings import TuneSettings
-from resnet_layers.training import labelled, tables
+from resnet_layers.training import labelled
 from resnet_layers.training.fitting import DamagedError
 from resnet_layers.training.headers import headers
 from resnet_layers.training.waiting import Interruptible
@@ -71,7 +71,7 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
             written to or holds another search, or if no trial succeeds.
     """
     machines.check()
-    every = tables.whole(settings.data) if settings.data else labelled.digits()
+    every, parts = data.chosen(settings.data)
     errors.check_output(settings.output, settings.data, FILES)
     if every.several:
         raise InputError(
@@ -95,14 +95,15 @@ def tune(settings: TuneSettings) -> dict[str, float] | None:
         raise InputError(str(error)) from None
     _keep_settings(settings, every)
     print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
-    batches = searched.read(settings, every, size)
+    batches = searched.read(settings, every, parts, size)
     with (
         _damage_told(),
         contextlib.redirect_stdout(io.StringIO()),  # keras-tuner says what it reads
         machines.connected(),
     ):
         tuner = make_tuner(settings, hypermodel, batches.damaged)
-    print(_announcement(settings, batches), flush=True)
+    for sentence in [*data.odd_classes(batches.found), _announcement(settings, batches)]:
+        print(sentence, flush=True)
     known = {} if machines.is_worker() else tuner.oracle.trials  # which the chief has
     if done := sum(trial.status in OVER for trial in known.values()):
         print(f"The search goes on after {_counted(done, 'trial')}", flush=True)

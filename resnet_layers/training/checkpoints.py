@@ -130,6 +130,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         state, resumes, self._resumes = self.state, self._resumes, False
+        self._check_place(epoch, resumes=resumes)
         if resumes and state.step:
             self._skip(state)
         state.tensors = {}  # which are large
@@ -138,6 +139,27 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
         if not resumes:
             self._stop()  # the first step may take a minute to compile
+
+    def _check_place(self, epoch: int, *, resumes: bool) -> None:
+        """Whether `fit` begins where the state is: after its epochs, with as many steps in each."""
+        state, steps = self.state, self.params["steps"]
+        asked = {"initial_epoch": (epoch, state.epoch)}
+        if resumes and steps and state.steps:
+            asked["steps_per_epoch"] = steps, state.steps
+        for name, (given, kept) in asked.items():
+            if self._has_begun() and given != kept:
+                self.close()
+                raise CheckpointError(
+                    f"`{name}` must be {kept}, as in the checkpoint. Received: {name}={given}"
+                )
+
+    def _has_begun(self) -> bool:
+        return bool(self.state.done or self.state.history)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a training has begun with it, so that another one is not where it is."""
+        return not self._resumes and self._has_begun()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._skipping:

@@ -65,6 +65,11 @@ class Fitting:
         self._now = self.size  # of the images of an epoch
         self.batches = functools.cache(self._batches)
         check_fit(settings)
+        if self.checkpoint and self.checkpoint.is_used:
+            raise InputError(
+                "`checkpoint` must be new, or what `training.resume` has returned. Received: one "
+                "that another training has used"
+            )
         validation = settings.validation or settings.images.select(_NONE)
         skip = settings.skip_damaged
         self.multiple = settings.multiple or 1

@@ -21,7 +21,7 @@ from PIL import Image
 from rich.console import Console
 
 import resnet_layers as rl
-from resnet_layers.shell import finishing, searched, trial_plots, trials, tune
+from resnet_layers.shell import data, finishing, searched, trial_plots, trials, tune
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.settings import Tuner, TuneSettings
 from resnet_layers.shell.trials import Table, Trial
@@ -193,6 +193,23 @@ def test_a_search_where_all_fails_says_why(
     assert code == 2
     assert re.search(r"^Trial 1 of 2 failed after \d+ s: no luck$", out, re.MULTILINE)
     assert err.endswith("No trial succeeded. The last one ended so: RuntimeError: no luck\n")
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["folder", "table"])
+def test_images_that_are_split_already_stay_so(table: bool, tmp_path: Path) -> None:
+    parts = {part: write_photos(tmp_path / "split" / part) for part in ("train", "val", "test")}
+    given = tmp_path / "split"
+    if table:
+        files = [(part, path) for part in parts for path in parts[part].rglob("*.png")]
+        rows = [f"{path},{path.parent.name},{part}" for part, path in files]
+        given = tmp_path / "table.csv"
+        given.write_text("\n".join(["path,label,split", *rows]), encoding="utf-8")
+    every, chosen = data.chosen(given)
+    found = searched.read(TuneSettings(data=given, batch_size=4), every, chosen, 8).found
+    numbers = [len(part.labels) for part in (found.training, found.validation, found.test)]
+    assert numbers == [len(every.labels) // 3] * 3
+    assert set(found.test.class_names) == {path.name for path in parts["test"].iterdir()}
+    assert found.split["folders"]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.training import checkpoint_files, checkpoints, states
 from resnet_layers.training.states import CheckpointError, State, UnwrittenError
 from tests.support.messages import ANY, Row
-from tests.training.fitting import coloured, settings
+from tests.training.fitting import PREPARE, coloured, network, settings
 from tests.training.resuming import Ends
 
 OTHERS = for_squares(8, (120.0,) * 3, (64.0,) * 3)
@@ -81,6 +81,27 @@ def go_on(**changes: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(training.Checkpoint("run", every=1, callbacks=[]), callbacks=[ends], epochs=3)
     train(training.resume("run"), **{"epochs": 3, **changes})
+
+
+def train_twice() -> None:
+    checkpoint = training.Checkpoint("run")
+    for _ in range(2):
+        training.train(settings({"epochs": 1}, checkpoint=checkpoint))
+
+
+def go_on_in_fit(batch_size: int = 10, **changes: int) -> None:
+    """With a `fit` of one's own, of three steps."""
+    for make, size, given in (
+        (training.Checkpoint, 10, {}),
+        (training.resume, batch_size, {"initial_epoch": 1, "epochs": 2, **changes}),
+    ):
+        model = network()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss, run_eagerly=True)
+        batches = training.Batches(coloured(), PREPARE, size, seed=0)
+        keywords: Any = {"steps_per_epoch": len(batches), "shuffle": False, "verbose": 0, **given}
+        checkpoint = make("run")
+        model.fit(batches.dataset(checkpoint.start), callbacks=[checkpoint], **keywords)
 
 
 def write_without_space() -> None:
@@ -171,6 +192,22 @@ CHECKPOINTS: list[Row] = [
         CheckpointError,
         f"{SAME}settings. Received: prepare.mean={ANY}, in the checkpoint "
         "prepare.mean=[0.5, 0.5, 0.5]",
+    ),
+    (
+        train_twice,
+        InputError,
+        "`checkpoint` must be new, or what `training.resume` has returned. Received: one that "
+        "another training has used",
+    ),
+    (
+        lambda: go_on_in_fit(initial_epoch=0),
+        CheckpointError,
+        "`initial_epoch` must be 1, as in the checkpoint. Received: initial_epoch=0",
+    ),
+    (
+        lambda: go_on_in_fit(batch_size=5),
+        CheckpointError,
+        "`steps_per_epoch` must be 3, as in the checkpoint. Received: steps_per_epoch=6",
     ),
     (
         lambda: go_on(epochs=1),
