@@ -5,8 +5,6 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from resnet_layers._support import signals
 from resnet_layers._support.files import replacing
 from resnet_layers.analysis.studies import figures
@@ -16,7 +14,6 @@ from resnet_layers.analysis.studies.results import Results
 from resnet_layers.analysis.studies.settings import RECIPE, Degradation
 from resnet_layers.shell import data, errors, images
 from resnet_layers.shell.errors import InputError
-from resnet_layers.training import labelled, tables
 from resnet_layers.training.headers import headers
 
 RESULTS, TABLE = "results.json", "errors.csv"
@@ -51,15 +48,14 @@ def run(
         workers: Number of processes.
         output: Folder to write into.
     """
-    every = tables.whole(folder) if folder else labelled.digits()
+    every, parts = data.chosen(folder)
     errors.check_output(output, folder, FILES)
     if every.several:
         raise InputError(
             f"The images of a study must have one label each. Received: several in {every.title}"
         )
     usual = data.usual_size(headers(every.sources)) if folder else 8  # as the digits are
-    training, test = every.split(0, _TEST, together=True)
-    found = data.Data(every, training, training.select(np.arange(0)), test, {})
+    found = data.split(every, parts, 0, _TEST, 0.0)
     size = image_size or usual
     print(f"Reading {len(every.labels)} images of {len(every.class_names)} classes: {every.title}")
     if len(every.labels) * size**2 * 3 <= _MEMORY:
@@ -93,24 +89,25 @@ def run(
             if workers > 1
             else degradation(settings, lambda line: print(line, flush=True))
         )
-        _write(results, output)
+        if results.runs:
+            _write(results, output)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{signals.INTERRUPTED}; the same command goes on with the study"
         ) from None
     except OSError as error:
         raise errors.not_writable(output, error) from None
+    whole = len(settings.contenders) * seeds
+    if len(results.runs) < whole:
+        print(f"Another process still trains: {len(results.runs)} of {whole} runs are there")
+    if not results.runs:
+        return 0
     print(f"\n{results.table()}")
-    left = len(settings.contenders) * seeds - len(results.runs)
-    if left:
-        print(f"Another process still trains {left} of the networks")
     print(f"Wrote {RESULTS}, {TABLE} and figures into '{errors.printable(output)}'")
     return 0
 
 
 def _write(results: Results, output: Path) -> None:
-    if not results.runs:
-        return
     names = figures.drawn(results)
     targets = [output / RESULTS, output / TABLE, *(output / f"{name}.png" for name in names)]
     with replacing(*targets) as (first, second, *pictures):

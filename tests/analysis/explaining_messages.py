@@ -38,6 +38,24 @@ def around(last: Any) -> Any:
     return keras.Model(inputs, last(small()(inputs)), name="around")
 
 
+class Probabilities(keras.Model):
+    """What the network says, as probabilities that no layer of it makes."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.network = small()
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.softmax(self.network(inputs))
+
+
+def without_numbers() -> rl.ResNet:
+    model = small()
+    model(images())
+    cast("Any", model.head).dense.kernel.assign(np.full((64, 3), np.nan))
+    return model
+
+
 def two() -> Any:
     other = rl.ResNet.from_variant("cifar_resnet20", 3, blocks=(1, 1, 1), name="other")
     inputs = keras.Input((16, 16, 3))
@@ -72,6 +90,14 @@ def damaged_run() -> None:
     for contender in done.contenders:
         for seed in range(done.seeds):
             done.run_file(contender, seed).write_text("{")
+    degradation(done)
+
+
+def run_of_another() -> None:
+    done = study()
+    (done.output / "runs").mkdir(parents=True)
+    content = {"network": "plain-8", "seed": 0, "study": study(epochs=2).digest}
+    settings.write(done.run_file(done.contenders[0], 0), content)
     degradation(done)
 
 
@@ -131,6 +157,23 @@ ERRORS: list[Row] = [
         ValueError,
         "`model` must end in logits, or in a layer with an activation that can be left out. "
         "Received: around, which ends in an operation Softmax",
+    ),
+    (
+        lambda: grad_cam(Probabilities(name="probable"), images(), stage="stage3"),
+        ValueError,
+        "`model` must end in logits, or in a layer with an activation that can be left out. "
+        "Received: probable, whose outputs add up to 1",
+    ),
+    (
+        lambda: grad_cam(around(lambda x: [x, x]), images(), stage="stage3"),
+        ValueError,
+        "`model` must have one output for each class. Received: 2 outputs apart",
+    ),
+    (
+        lambda: grad_cam(without_numbers(), images(), stage="stage3"),
+        ValueError,
+        "`model` must give finite numbers, and gradients, for `images`. Received: NaN or infinity "
+        "in the maps of small",
     ),
     (
         lambda: grad_cam(small(), images().astype("uint8"), stage=None),
@@ -267,6 +310,12 @@ ERRORS: list[Row] = [
         damaged_run,
         InputError,
         "'study/runs/plain-8-seed0.json' is damaged: without it, the same command makes it again",
+    ),
+    (
+        run_of_another,
+        InputError,
+        "'study/runs/plain-8-seed0.json' is no run of this study: without it, the same command "
+        "makes it again",
     ),
     (
         process_fails,

@@ -23,7 +23,8 @@ from resnet_layers.analysis.studies.contenders import Contender, contenders
 from resnet_layers.analysis.studies.degradation import degradation
 from resnet_layers.analysis.studies.results import Interval, Results
 from resnet_layers.analysis.studies.settings import Degradation
-from resnet_layers.training.states import CheckpointError
+from resnet_layers.training import checkpoint_files
+from resnet_layers.training.states import CheckpointError, State
 from tests.analysis.explaining_messages import study
 from tests.support.randomize import randomize
 from tests.support.uncompiled import uncompiled
@@ -342,6 +343,26 @@ def test_another_process_is_left_its_networks(
     monkeypatch.setattr(running, "lock", taken)
     other = dataclasses.replace(settings, output=tmp_path / "other")
     assert degradation(other).runs == []
+
+
+@pytest.mark.parametrize("kind", ["damaged", "of another study"])
+def test_a_checkpoint_that_is_of_no_use_lets_its_run_begin_anew(
+    kind: str, done: tuple[Degradation, Results], tmp_path: Path
+) -> None:
+    settings, _ = done
+    runs = running._Runs.__new__(running._Runs)
+    runs.settings = settings
+    gradients = running.Gradients(None, None, ())
+    path = tmp_path / "epoch-00001-step-0000000.safetensors"
+    state = State(epoch=1, steps=3, options={"every": None, "keep": 0, "study": settings.digest})
+    checkpoint_files.write(path, state)
+    assert runs._checkpoint(tmp_path, gradients).epoch == 1
+    if kind == "damaged":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        runs.settings = dataclasses.replace(settings, epochs=3)
+    assert runs._checkpoint(tmp_path, gradients).epoch == 0
+    assert not path.exists()
 
 
 def test_a_folder_of_another_study_is_left_alone(done: tuple[Degradation, Results]) -> None:

@@ -87,9 +87,16 @@ def grad_cam(
     place = places.find(model, None if method in OF_IMAGES else stage)
     array = scores.check_images(model, images)
     given = scores.one_each(classes, len(array))
+    scores.check_ending(model, array)
 
     def made(some: Array, their: Any) -> Array:
-        return _maps(model, place, some, their, method)
+        found = _maps(model, place, some, their, method)
+        if not np.isfinite(found).all():
+            raise ValueError(
+                "`model` must give finite numbers, and gradients, for `images`. Received: NaN or "
+                f"infinity in the maps of {model.name}"
+            )
+        return found
 
     if not certificate:
         return made(array, given)

@@ -35,6 +35,31 @@ def as_logits(model: Any) -> Iterator[None]:
         yield
 
 
+def check_ending(model: Any, images: NDArray[np.float32]) -> None:
+    """Tries one image where the last activation cannot be found.
+
+    Raises:
+        ValueError: If the model gives probabilities, in which gradients may be lost.
+    """
+    if ending(model) is not None:
+        return
+    outputs = _only(model(ops.convert_to_tensor(images[:1]), training=False))
+    found = np.asarray(ops.convert_to_numpy(outputs), np.float32)
+    if found.size > 1 and found.min() >= 0 and abs(found.sum() - 1) < 1e-3:
+        raise ValueError(
+            "`model` must end in logits, or in a layer with an activation that can be left out. "
+            f"Received: {model.name}, whose outputs add up to 1"
+        )
+
+
+def _only(outputs: Any) -> Any:
+    if isinstance(outputs, list | tuple | dict):
+        raise ValueError(
+            f"`model` must have one output for each class. Received: {len(outputs)} outputs apart"
+        )
+    return outputs
+
+
 @contextlib.contextmanager
 def _replaced(last: Any) -> Iterator[None]:
     layer = last.dense if isinstance(last, ClassifierHead) else last
@@ -62,7 +87,7 @@ def logits(model: Any, images: Any) -> NDArray[np.float32]:
     found = []
     with as_logits(model):
         for some in groups(images):
-            outputs = model(ops.convert_to_tensor(images[some]), training=False)
+            outputs = _only(model(ops.convert_to_tensor(images[some]), training=False))
             found.append(np.asarray(ops.convert_to_numpy(outputs), np.float32))
     return np.concatenate(found)
 
@@ -128,6 +153,10 @@ def one_each(classes: Any, count: int) -> list[Any] | None:
     """
     if classes is None:
         return None
+    if hasattr(classes, "shape") and not isinstance(classes, np.ndarray | np.generic):
+        classes = ops.convert_to_numpy(classes)
+    if isinstance(classes, np.ndarray) and not classes.ndim:
+        classes = classes[()]
     several = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
     given = list(classes) if several else [classes] * count
     if len(given) != count:
@@ -146,7 +175,7 @@ def check_classes(model: Any, classes: Any, outputs: Any) -> Any:
         ValueError: If there is no such class, which lists those that there are, or if the model
             is no classifier.
     """
-    shape = tuple(outputs.shape)
+    shape = tuple(_only(outputs).shape)
     if len(shape) != 2 or shape[1] < 1:
         raise ValueError(
             f"`model` must have one output for each class. Received: outputs of the shape {shape}"

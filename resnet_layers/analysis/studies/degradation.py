@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from resnet_layers.analysis.studies.results import Results
 from resnet_layers.analysis.studies.running import train_all
-from resnet_layers.analysis.studies.settings import Degradation, begin, read
+from resnet_layers.analysis.studies.settings import Degradation, begin
 
 
 def degradation(settings: Degradation, tell: Callable[[str], None] = lambda line: None) -> Results:
@@ -58,7 +58,7 @@ def gather(settings: Degradation) -> Results:
         InputError: If a file is damaged.
     """
     runs = [
-        read(settings.run_file(contender, seed))
+        settings.read_run(contender, seed)
         for contender in sorted(settings.contenders, key=lambda one: one.depth)
         for seed in range(settings.seeds)
         if settings.run_file(contender, seed).exists()

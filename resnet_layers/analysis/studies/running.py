@@ -1,5 +1,6 @@
 """The runs of one network of the study: trained with each seed, and measured."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -109,21 +110,30 @@ class _Runs:
         given("optimizer", model.optimizer.variables, self.fresh)
         half, end = settings.epochs // 2, settings.epochs
         gradients = Gradients(*self.batch, tuple(sorted({0, 1, half, end})))
-        if files(folder):
-            checkpoint = resume(folder, [gradients])
-        else:
-            checkpoint = Checkpoint(folder, keep=0, callbacks=[gradients])
+        checkpoint = self._checkpoint(folder, gradients)
         with gradients_forgotten(model):
             self._fit(seed, checkpoint, gradients)
         gradients.on_epoch_begin(end)
         found = self._measured(seed, checkpoint.state.history, gradients.noted)
         with replacing(settings.run_file(self.contender, seed)) as (new,):
-            write(new, found)
+            write(new, {**found, "study": settings.digest})
         discard(folder)
         return (
             f"{self.contender.name}, seed {seed}: training error {found['train_error']:.1%}, "
             f"test error {found['test_error']:.1%}; {time.monotonic() - began:.0f} s"
         )
+
+    def _checkpoint(self, folder: Path, gradients: Gradients) -> Checkpoint:
+        """Where a run goes on; at its beginning where what is there is damaged or of another."""
+        options = {"study": self.settings.digest}
+        if files(folder):
+            with contextlib.suppress(CheckpointError):
+                found = resume(folder, [gradients])
+                if options["study"] == found.options.get("study"):
+                    return found
+        for path in files(folder):
+            path.unlink()
+        return Checkpoint(folder, keep=0, callbacks=[gradients], options=options)
 
     def _fit(self, seed: int, checkpoint: Checkpoint, gradients: Gradients) -> None:
         batches = self._batches(seed)

@@ -1,6 +1,8 @@
 """`Degradation`: what the study is asked for, and the files that say so."""
 
 import dataclasses
+import functools
+import hashlib
 import json
 import reprlib
 from pathlib import Path
@@ -95,12 +97,33 @@ class Degradation:
         found: dict[str, Any] = json.loads(json.dumps(asked))  # which has no tuples
         return found
 
+    def read_run(self, contender: Contender, seed: int) -> dict[str, Any]:
+        """What a run has come to.
+
+        Raises:
+            InputError: If its file is damaged, or was written by another study.
+        """
+        path = self.run_file(contender, seed)
+        found = read(path)
+        mine = {"network": contender.name, "seed": seed, "study": self.digest}
+        if any(found.get(name) != value for name, value in mine.items()):
+            raise InputError(
+                f"'{printable(path)}' is no run of this study: without it, the same command makes "
+                "it again"
+            )
+        return {name: value for name, value in found.items() if name != "study"}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of `described`."""
+        return hashlib.sha256(json.dumps(self.described()).encode()).hexdigest()
+
 
 def begin(settings: Degradation) -> None:
     """Makes the folder, or sees that it holds this study.
 
     Raises:
-        InputError: If it holds another one.
+        InputError: If it holds another one, or a damaged file.
         OSError: If it cannot be written to.
     """
     (settings.output / "runs").mkdir(parents=True, exist_ok=True)
@@ -115,6 +138,10 @@ def begin(settings: Degradation) -> None:
             f"can only go on with its own: choose another. Received: {other}="
             f"{reprlib.repr(mine[other])}, there {other}={reprlib.repr(there.get(other))}"
         )
+    for contender in settings.contenders:
+        for seed in range(settings.seeds):
+            if settings.run_file(contender, seed).exists():
+                settings.read_run(contender, seed)
     if not path.exists():
         with replacing(path) as (new,):
             write(new, mine)
