@@ -27,8 +27,8 @@ class Overrides(Settings):
             middle square.
         padding: Most pixels by which images are moved, as a share of their side, in [0, 1).
         padding_mode: What is there then: constant, which is black, or edge.
-        grow_from: Height and width in pixels of the images of the first epochs; sizes before the
-            last are multiples of 32.
+        grow_from: Height and width in pixels of the images of the first epochs; sizes between
+            them and the last are multiples of 32.
         grow: Shares of the epochs between which the size grows, such as 0.6,0.8.
         repeats: How often an image comes in an epoch, which has as many fewer images.
         flip: Probability that left and right change places, in [0, 1]; 0 for letters and digits.

@@ -262,6 +262,12 @@ def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
             f"{size}×{size} pixels, in much time and memory. For photographs take another network, "
             "such as `--variant resnet18`, or a smaller `--image-size`"
         )
+    smaller = settings.chosen.grow_from
+    if smaller is not None and smaller >= size:
+        found.append(
+            f"Note: images are of {size}×{size} pixels from the first epoch on, since they would "
+            f"grow from {smaller}"
+        )
     if steps < FEW_STEPS:
         found.append(
             f"Note: the number of steps in all is {steps}; below {FEW_STEPS} or so the statistics "

@@ -171,13 +171,17 @@ class Recipe:
         return dataclasses.replace(self, learning_rate=rate, batch_size=64)
 
     def size_in(self, epoch: int, epochs: int, size: int) -> int:
-        """Height and width of the images in an epoch, counted from 0: a multiple of 32 before."""
+        """Height and width of the images in an epoch, counted from 0.
+
+        Between those of the first epochs and of the last they are multiples of 32.
+        """
         first, last = self.grow
         if self.grow_from is None or epoch >= last * epochs:
             return size
         done = max(0.0, (epoch - first * epochs) / ((last - first) * epochs))
         now = self.grow_from + done * (size - self.grow_from)
-        return min(max(1, round(now / 32)) * 32, size)
+        between = max(self.grow_from, round(now / 32) * 32)
+        return min(between if done else self.grow_from, size)
 
 
 _RSB_SOURCE = "Wightman et al., ResNet strikes back, 2021, table 2; ResNet-50, {} top 1 on ImageNet"

@@ -304,6 +304,11 @@ def test_what_may_not_be_meant_is_said_before_it_takes_long() -> None:
     assert beginnings("cifar_resnet20", 224, 30) == [large, few]
     assert beginnings("resnet18", 224, 30) == [few]
     assert beginnings("resnet50d", 224, 2000) == []
+    settings = TrainSettings(variant="resnet18", grow_from=48)
+    assert train.advice(settings, 64, 345) == []
+    assert train.advice(settings, 40, 345) == [
+        "Note: images are of 40×40 pixels from the first epoch on, since they would grow from 48"
+    ]
     for epochs, steps, enough in ((15, 30, 100), (4, 28, 29)):  # 2 and 7 steps an epoch
         settings = TrainSettings(epochs=epochs)
         (sentence,) = train.advice(settings, 64, steps)

@@ -136,6 +136,9 @@ def test_images_grow_as_they_did_for_ffcv() -> None:
         192,
         *[256] * 3,
     ]
+    odd = dataclasses.replace(recipe, grow_from=48)
+    assert [odd.size_in(epoch, 16, 104) for epoch in range(10, 15)] == [48, 48, 64, 104, 104]
+    assert {odd.size_in(epoch, 16, 40) for epoch in range(16)} == {40}
     assert {RECIPES["a3"].size_in(epoch, 4, 100) for epoch in range(4)} == {100}
 
 
