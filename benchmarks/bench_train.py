@@ -43,19 +43,12 @@ def test_training_through_train(compare: Callable[..., Any], case: Case) -> None
     name, size, batch, steps = case
     batches = batches_of(size, batch, steps)
     recipe = dataclasses.replace(training.RECIPES["photos"], scale=None, flip=0.0)
-    model: Any = rl.ResNet.from_variant(name, classes=2)
-    bare: Any = rl.ResNet.from_variant(name, classes=2)
-    bare.compile(
-        make_optimizer(recipe, 1e-3, EPOCHS * steps),
-        make_loss(recipe, True),
-        weighted_metrics=["accuracy"],
-    )
     x, y = (np.concatenate(part) for part in zip(*taken(batches), strict=True))
 
     def through_train() -> float:
         clock = AfterTheFirst()
         settings = training.Settings(
-            model=model,
+            model=rl.ResNet.from_variant(name, classes=2),
             images=batches.images,
             prepare=for_squares(size, MEAN, STD),
             recipe=recipe,
@@ -69,7 +62,15 @@ def test_training_through_train(compare: Callable[..., Any], case: Case) -> None
 
     def bare_fit() -> float:
         clock = AfterTheFirst()
-        bare.fit(x, y, batch_size=batch, epochs=EPOCHS, shuffle=False, callbacks=[clock], verbose=0)
+        model: Any = rl.ResNet.from_variant(name, classes=2)
+        model.compile(
+            make_optimizer(recipe, 1e-3, EPOCHS * steps),
+            make_loss(recipe, True),
+            weighted_metrics=["accuracy"],
+        )
+        model.fit(
+            x, y, batch_size=batch, epochs=EPOCHS, shuffle=False, callbacks=[clock], verbose=0
+        )
         return clock.seconds(EPOCHS * steps)
 
     compare(
