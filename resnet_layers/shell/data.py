@@ -16,6 +16,7 @@ from resnet_layers.shell import images, progress
 from resnet_layers.shell.errors import InputError, printable, say
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import labelled, tables
+from resnet_layers.training.decoding import refused
 from resnet_layers.training.headers import Header, headers
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.pictures import ImageSource, decoded, or_error, quiet, square
@@ -242,11 +243,17 @@ def _sound(
 
 
 def _decoding(sources: Sequence[ImageSource]) -> Iterable[Header | InputError]:
-    """Headers of images that can be decoded as a whole."""
+    """Headers of images that can be decoded as a whole, by each of the decoders."""
     with quiet(), ThreadPoolExecutor() as pool:
         for start in range(0, len(sources), _AT_ONCE):
             some = sources[start : start + _AT_ONCE]
-            # Its size alone, so that no pixels wait here.
-            sizes = pool.map(functools.partial(or_error, lambda one: decoded(one).size), some)
-            for header, size in zip(list(headers(some)), sizes, strict=True):
-                yield size if isinstance(size, InputError) else header
+            yield from pool.map(_decoded, some, list(headers(some)))
+
+
+def _decoded(source: ImageSource, header: Header | InputError) -> Header | InputError:
+    if isinstance(header, InputError):
+        return header
+    size = or_error(lambda one: decoded(one).size, source)  # so that no pixels are kept
+    if isinstance(size, InputError):
+        return size
+    return (None if isinstance(source, np.ndarray) else refused(source, header)) or header

@@ -101,6 +101,11 @@ class Batches:
     ) -> None:
         self.images, self.prepare, self.seed = images, prepare, seed
         self.crop, self.multiple = crop, multiple
+        if prepare.resizing != "fit":
+            raise ValueError(
+                "`prepare` must be of whole squares, with resizing='fit', as `for_squares` makes "
+                f"it. Received: resizing={prepare.resizing!r}"
+            )
         if seed is not None:
             checks.seed(seed, 63)
         if crop is not None and crop.size != prepare.image_size:

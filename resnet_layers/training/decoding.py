@@ -109,8 +109,6 @@ class Decoding:
 
     def error(self, place: int) -> InputError | None:
         """What is wrong with an image now, or `None`."""
-        import tensorflow as tf
-
         source = self.sources[place]
         if isinstance(source, np.ndarray):
             return None
@@ -124,19 +122,26 @@ class Decoding:
             return error
         if then != now:
             return InputError(f"The image '{printable(source)}' has changed since the start")
-        if now.partial:
-            try:  # which refuses some damage that Pillow passes over
-                whole = (0, 0, now.height, now.width)
-                decode_part(os.fsencode(source), *whole[2:], now.orientation, tf.constant(whole))
-            except tf.errors.OpError:
-                return InputError(f"The image '{printable(source)}' cannot be read: it is damaged")
-        return None
+        return refused(source, now)
 
     def _square(self, place: int) -> NDArray[np.uint8]:
         return square(self.sources[place], self.shape[0], self._how)
 
     def _whole(self, place: int) -> NDArray[np.uint8]:
         return np.asarray(decoded(self.sources[place]))
+
+
+def refused(source: str | os.PathLike[str], header: Header) -> InputError | None:
+    """What TensorFlow's decoder refuses of a plain JPEG, and Pillow passes over; or `None`."""
+    import tensorflow as tf
+
+    if header.partial:
+        whole = (0, 0, header.height, header.width)
+        try:
+            decode_part(os.fsencode(source), *whole[2:], header.orientation, tf.constant(whole))
+        except tf.errors.OpError:
+            return InputError(f"The image '{printable(source)}' cannot be read: it is damaged")
+    return None
 
 
 def decode_part(path: Any, height: Any, width: Any, orientation: Any, box: Any) -> Any:

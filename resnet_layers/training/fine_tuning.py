@@ -49,6 +49,12 @@ def freeze_until(model: Any, part: str) -> None:
         _compile_again(model)
 
 
+def is_frozen_until(model: Any, part: str) -> bool:
+    """Whether nothing before a part trains."""
+    before = list(_parts(model).values())[: _place(model, part)]
+    return not any(layer.trainable_variables for layer in before)
+
+
 def set_trainable(layer: Any, value: bool) -> None:
     """Lets a layer or a model train, or not, with all that is in it.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import reprlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ class Labelled:
             may have several classes, or none.
         class_names: Names of the classes, in the order of the indices.
         names: What tells the images apart, in the same order on every machine.
+
+    Raises:
+        ValueError: If labels are of other classes, or of another number of images.
     """
 
     kind: str
@@ -39,6 +43,25 @@ class Labelled:
     labels: NDArray[Any]
     class_names: list[str]
     names: list[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", np.asarray(self.labels))
+        numbers = [len(self.sources), len(self.labels), len(self.names)]
+        if len(set(numbers)) > 1:
+            raise ValueError(
+                "`sources`, `labels` and `names` must be of the same images. Received: "
+                f"{checks.some(numbers, str)} of them"
+            )
+        classes = len(self.class_names)
+        indices = self.labels.ndim == 1 and self.labels.dtype.kind in "iu"
+        rows = self.labels.ndim == 2 and self.labels.shape[1] == classes
+        if len(self.labels) and not (
+            rows or (indices and self.labels.min() >= 0 and self.labels.max() < classes)
+        ):
+            raise ValueError(
+                f"`labels` must be indices of {classes} classes, or rows of as many. Received: "
+                f"labels={reprlib.repr(self.labels.tolist())}"
+            )
 
     @property
     def several(self) -> bool:

@@ -15,6 +15,7 @@ from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training import devices
 from resnet_layers.training.checkpoints import Checkpoint
+from resnet_layers.training.fine_tuning import is_frozen_until
 from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.recipes import RECIPES, Recipe
@@ -164,6 +165,12 @@ def check_fit(settings: Settings) -> None:
             f"compile='graph', on {keras.backend.backend()}"
         )
 
+    part = settings.recipe.freeze_until
+    if part is not None and not is_frozen_until(model, part):
+        raise InputError(
+            f"`model` must be frozen as the recipe has it, which `freeze_until(model, {part!r})` "
+            f"does. Received: parts before '{part}' that train"
+        )
     devices.check_multiple(settings.multiple or 1)  # they may be others than then
     devices.check_model(model)
     devices.check_recipe(settings.recipe, settings.compile)

@@ -93,20 +93,30 @@ def _rows(path: Path, title: str) -> list[dict[str, str]]:
     except (OSError, UnicodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
         raise InputError(f"The table '{printable(path)}' cannot be read: {reason}") from None
-    if not {"path", "label"} <= set(columns):
+    if not {"path", "label"} <= set(columns) or len(set(columns)) < len(columns):
         raise InputError(
             f"The columns of {title} must be 'path', 'label' and, optionally, 'split'. Received: "
             f"{checks.some([printable(one) for one in columns]) or 'none'}"
         )
-    several = _several(rows)
+    several, before = _several(rows), dict[str, dict[str, str]]()
     for line, row in enumerate(rows, start=2):
         label = row["label"]
+        if None in row:  # what is beyond the last column
+            raise InputError(
+                f"Each line of {title} must have as many cells as there are columns. Received: "
+                f"line {line}, path='{printable(row['path'])}', with more"
+            )
         wrong = label is None or not (several or label.strip())
         if not row["path"] or wrong or "\0" in row["path"]:
             hint = "" if several else ", or a ';' in the label of one that has several or none"
             raise InputError(
                 f"Each line of {title} must have a path and a label{hint}. Received: line {line}, "
                 f"path='{printable(row['path'] or '')}', label='{printable(label or '')}'"
+            )
+        if before.setdefault(row["path"], row) != row:
+            raise InputError(
+                f"Lines of {title} with the same path must be the same. Received: line {line}, "
+                f"path='{printable(row['path'])}'"
             )
     if not rows:
         raise InputError(f"The lines of {title} must be images. Received: none")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from resnet_layers._support.errors import InputError
-from resnet_layers.layers.preprocessing import for_squares
+from resnet_layers.layers.preprocessing import Preprocessing, for_squares
 from resnet_layers.training import labelled, pictures, tables
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.crops import RandomResizedCrop
@@ -59,6 +59,17 @@ def read_parts(*names: str) -> None:
     for name in names:
         touch(Path("photos", name))
     labelled.parts(Path("photos"))
+
+
+def make_labelled(labels: Any) -> labelled.Labelled:
+    return labelled.Labelled(
+        kind="folder",
+        title="two",
+        sources=["a.png", "b.png"],
+        labels=labels,
+        class_names=["cat", "dog"],
+        names=["a", "b"],
+    )
 
 
 def read_table(*lines: str) -> None:
@@ -223,6 +234,43 @@ IMAGES: list[Row] = [
         InputError,
         "The columns of the table 'a.csv' must be 'path', 'label' and, optionally, 'split'. "
         "Received: none",
+    ),
+    (
+        lambda: read_table("path,label,path", "a.png,dog,b.png"),
+        InputError,
+        "The columns of the table 'a.csv' must be 'path', 'label' and, optionally, 'split'. "
+        "Received: 'path', 'label', 'path'",
+    ),
+    (
+        lambda: read_table("path,label", "a.png,cat", "b.png,dog,young"),
+        InputError,
+        "Each line of the table 'a.csv' must have as many cells as there are columns. Received: "
+        "line 3, path='b.png', with more",
+    ),
+    *[
+        (
+            lambda line=line: read_table("path,label,split", "a.png,cat,train", line),
+            InputError,
+            "Lines of the table 'a.csv' with the same path must be the same. Received: line 3, "
+            "path='a.png'",
+        )
+        for line in ("a.png,cat,test", "a.png,dog,train")
+    ],
+    (
+        lambda: make_labelled(labels=[0, 2]),
+        ValueError,
+        "`labels` must be indices of 2 classes, or rows of as many. Received: labels=[0, 2]",
+    ),
+    (
+        lambda: make_labelled(labels=[0]),
+        ValueError,
+        "`sources`, `labels` and `names` must be of the same images. Received: 2, 1, 2 of them",
+    ),
+    (
+        lambda: Batches(labelled.digits(), Preprocessing(image_size=8, crop_pct=0.5), 4),
+        ValueError,
+        "`prepare` must be of whole squares, with resizing='fit', as `for_squares` makes it. "
+        "Received: resizing='shorter_side'",
     ),
     (
         lambda: read_table("path,label"),

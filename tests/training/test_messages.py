@@ -156,6 +156,12 @@ ERRORS: list[Row] = [
     ),
     *DEVICES,
     (
+        lambda: train(settings({"freeze_until": "head"})),
+        InputError,
+        "`model` must be frozen as the recipe has it, which `freeze_until(model, 'head')` does. "
+        "Received: parts before 'head' that train",
+    ),
+    (
         lambda: train(settings({"precision": "float16"})),
         InputError,
         "`model` must compute in the precision of the recipe, as `with_dtype(model, "
