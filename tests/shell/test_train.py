@@ -14,6 +14,7 @@ from PIL import Image
 import resnet_layers as rl
 from resnet_layers.networks import variants
 from resnet_layers.shell import classifier, data, finishing, train
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training.recipes import RECIPES, Recipe
 from tests.shell.test_command_line import (
@@ -95,6 +96,20 @@ def test_no_images_for_validation_are_none(
     two = write_photos(tmp_path / "photos", 2)
     trained(tmp_path / "two", data=two, epochs=1)
     assert "0 for validation, 3 for the test" in capsys.readouterr().out
+
+
+def test_check_decodes_by_both_decoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow's, by which training takes parts of JPEGs, refuses some that Pillow does not."""
+    found = data.find(TrainSettings(data=write_photos(tmp_path / "photos")))
+    refused = next(path for path in found.training.sources if str(path).endswith(".jpg"))
+
+    def refuses(source: Any, header: Any) -> InputError | None:
+        return InputError(f"'{source}' by TensorFlow") if source == refused else None
+
+    monkeypatch.setattr(data, "refused", refuses)
+    with pytest.raises(InputError, match=r"\d.jpg' by TensorFlow"):
+        data.look(found, skip_damaged=False, check=True)
+    assert len(data.look(found, skip_damaged=False, check=False).training.labels)
 
 
 def test_folders_of_a_split_among_classes_are_pointed_out(tmp_path: Path) -> None:
