@@ -11,6 +11,7 @@ import numpy as np
 import resnet_layers as rl
 from benchmarks.bench_pipeline import MEAN, STD
 from benchmarks.bench_resuming import batches_of
+from benchmarks.bench_training_from_disk import taken
 from resnet_layers import training
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.training.making import make_loss, make_optimizer
@@ -80,8 +81,3 @@ def test_training_through_train(compare: Callable[..., Any], case: Case) -> None
         "bare fit",
         goals={"through train": 0.97},
     )
-
-
-def taken(batches: training.Batches) -> list[Any]:
-    """Those of an epoch."""
-    return [(x.numpy(), y.numpy()) for x, y in batches.dataset().take(len(batches))]

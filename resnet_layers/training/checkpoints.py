@@ -142,12 +142,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _check_place(self, epoch: int, *, resumes: bool) -> None:
         """Whether `fit` begins where the state is: after its epochs, with as many steps in each."""
+        if not self._has_begun():
+            return
         state, steps = self.state, self.params["steps"]
         asked = {"initial_epoch": (epoch, state.epoch)}
         if resumes and steps and state.steps:
             asked["steps_per_epoch"] = steps, state.steps
         for name, (given, kept) in asked.items():
-            if self._has_begun() and given != kept:
+            if given != kept:
                 self.close()
                 raise CheckpointError(
                     f"`{name}` must be {kept}, as in the checkpoint. Received: {name}={given}"

@@ -210,7 +210,7 @@ def repair_ends() -> None:
 
 def _remove(folder: Path) -> None:
     """What checkpoints have left in a folder, and the folder if nothing else is in it."""
-    # Another process may still train what this one was faster at, or the folder be read alone.
+    # Another process may still train what this one was faster at, or nobody may write here.
     with contextlib.suppress(CheckpointError, OSError):
         checkpoint_files.lock(folder)
         try:

@@ -1,15 +1,13 @@
 # ruff: noqa: T201 (it tells a test)
 """One epoch over photographs: `python -m tests.training.epoch FOLDER N [bare]`.
 
-Prints the median and the peak of resident memory in MiB. The epoch has `N` hard links to the
+Prints the peak of resident memory in MiB. The epoch has `N` hard links to the
 photographs in FOLDER; `bare` are as many steps on one batch that is in memory.
 """
 
 import os
 import resource
-import statistics
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -23,26 +21,11 @@ from tests.training.fitting import network
 SIZE, BATCH = 224, 64
 
 
-def resident() -> int:
-    """MiB of this process now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() // 2**20
-
-
 def main(folder: Path, number: int, *, bare: bool) -> None:
     """Trains, and prints."""
     photos = sorted(folder.glob("*.jpg"))
     recipe = training.RECIPES["photos"]
     model = network(classes=2)
-    seen: list[int] = []
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.05):
-            seen.append(resident())
-
-    watching = threading.Thread(target=watch, daemon=True)
-    watching.start()
     if not bare:
         links = folder / str(number)
         links.mkdir()
@@ -67,10 +50,7 @@ def main(folder: Path, number: int, *, bare: bool) -> None:
         batch = np.zeros((BATCH, SIZE, SIZE, 3), np.float32), np.zeros(BATCH, int)
         for _ in range(number // BATCH):
             model.train_on_batch(*batch)
-    over.set()
-    watching.join()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(round(statistics.median(seen)), peak)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def grad_cam(
     Raises:
         TypeError: If images are whole numbers, or if an argument has the wrong type.
         ValueError: If there is no such stage, class or method, which lists those that there are;
-            if the model does not take the images, has no map there, or a map of a single pixel.
+            if the model does not take the images, has no map there, or a map of a single pixel, or
+            if it gives probabilities of its own or numbers that are not finite.
 
     Example:
 
