@@ -90,7 +90,8 @@ def train(
         resnet-layers train --data photos --from resnet50.a1_in1k --freeze-until stage4
     """
     errors.check_there("folder", settings.data)
-    errors.check_there("file of weights", settings.source)
+    if settings.resume is None:  # whose checkpoint has the network
+        errors.check_there("file of weights", settings.source)
     return int(_module("train", settings.devices).run(settings, quiet=quiet, as_json=as_json))
 
 
@@ -218,7 +219,8 @@ def convert(
         resnet-layers convert resnet50.a1_in1k.safetensors -o resnet50.keras
 
     Args:
-        file: Weights (.safetensors, .pth, .ckpt, .npz, .h5), or a .keras file with `--to torch`.
+        file: Weights (.safetensors, .pth, .ckpt, .npz, .h5), a checkpoint of `train`, or a .keras
+            file with `--to torch`.
         output: File to write.
         variant: Name from `resnet-layers list` of the network that they belong to.
         tag: Name and training of published weights, such as resnet50.a1_in1k, which says how

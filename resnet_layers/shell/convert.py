@@ -9,8 +9,12 @@ from typing import Any
 from resnet_layers._support import checks
 from resnet_layers._support.files import replacing, save_model
 from resnet_layers.networks.model import ResNet
+from resnet_layers.serving.precision import with_dtype
 from resnet_layers.shell import classifier, errors
 from resnet_layers.shell.errors import InputError
+from resnet_layers.training.checkpoint_files import is_checkpoint
+from resnet_layers.training.fine_tuning import set_trainable
+from resnet_layers.training.networks import load_network
 from resnet_layers.weights import pretrained, tags
 from resnet_layers.weights.loading import load_weights_from
 from resnet_layers.weights.saving import save_torch_weights
@@ -86,8 +90,8 @@ def known(
     """The network of a file of weights, with as many classes as they have.
 
     Args:
-        source: File of weights, as of `load_weights_from`.
-        variant: Name of the network; `None` for that of the tag.
+        source: File of weights, as of `load_weights_from`, or a checkpoint of `train`.
+        variant: Name of the network; `None` for that of the tag, or of the checkpoint.
         tag: Tag of the weights, which says how images must be prepared; `None` for that in the
             name of the file, if there is one.
         averaged: As of `load_weights_from`.
@@ -95,6 +99,8 @@ def known(
     Raises:
         InputError: If the weights are not those of the network, or a name is unknown.
     """
+    if is_checkpoint(source):
+        return _of_checkpoint(source, variant=variant, tag=tag, averaged=averaged)
     if tag is None and source.stem in tags.table():
         named = tags.find(source.stem)
         tag = source.stem if variant in (None, named.variant) else None
@@ -120,6 +126,18 @@ def known(
             model.metadata = checks.metadata(pretrained.describe(found, model, str(source)))
     except (TypeError, ValueError, ImportError) as error:
         raise InputError(str(error)) from None
+    return model
+
+
+def _of_checkpoint(source: Path, **given: str | bool | None) -> ResNet:
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"`--{name}` must be left out with a checkpoint, which has its network. Received: "
+                f"{name}={value!r}"
+            )
+    model = with_dtype(load_network(source), "float32")
+    set_trainable(model, True)
     return model
 
 

@@ -11,7 +11,7 @@ from resnet_layers.shell import config, runs
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import checkpoint_files, checkpoints
-from resnet_layers.training.states import CheckpointError
+from resnet_layers.training.states import CheckpointError, State
 
 FOLDER = config.OF_THE_RUN.parent
 ENDED = "ended"  # a file in the folder of a run whose network is written
@@ -38,28 +38,42 @@ def check(settings: TrainSettings) -> None:
         )
 
 
-def checkpoint(settings: TrainSettings, callbacks: Sequence[Any]) -> checkpoints.Checkpoint:
-    """Where a run is written down, or goes on.
+def last_state(settings: TrainSettings) -> State | None:
+    """Where a run goes on; `None` for a new one.
 
     Args:
         settings: What to do, for which `check` has found no obstacle.
-        callbacks: Those that have something to remember.
 
     Raises:
         InputError: If the last checkpoint is damaged, or of other versions.
-        OSError: If files cannot be written.
+    """
+    if settings.look or (
+        settings.resume is None and (settings.overwrite or not _unfinished(settings))
+    ):
+        return None
+    try:
+        return checkpoints.last_state((settings.resume or settings.output) / FOLDER)
+    except CheckpointError as error:
+        raise InputError(f"{error}" + ("" if settings.resume else f"; {ANEW}")) from None
+
+
+def checkpoint(
+    settings: TrainSettings, callbacks: Sequence[Any], state: State | None
+) -> checkpoints.Checkpoint:
+    """Where a run is written down, or goes on.
+
+    Args:
+        settings: What to do.
+        callbacks: Those that have something to remember.
+        state: Where it goes on, as `last_state` says it.
     """
     folder = settings.output / FOLDER
-    goes_on = not settings.overwrite and _unfinished(settings)
-    if settings.resume is None and not goes_on:
+    if state is None:
         made = checkpoints.Checkpoint(
             folder / "new", every=settings.checkpoint_every, keep=settings.keep, callbacks=callbacks
         )
     else:
-        try:
-            made = checkpoints.resume((settings.resume or settings.output) / FOLDER, callbacks)
-        except CheckpointError as error:
-            raise InputError(f"{error}" + ("" if settings.resume else f"; {ANEW}")) from None
+        made = checkpoints.going_on(folder, state, callbacks)
     made.folder = folder  # what is there stays until `begin`
     return made
 

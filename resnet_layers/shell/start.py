@@ -9,16 +9,22 @@ from resnet_layers._support import checks
 from resnet_layers.layers.head import ClassifierHead, last_activation
 from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, from_metadata
 from resnet_layers.networks.model import ResNet
-from resnet_layers.shell import classifier, convert
+from resnet_layers.shell import classifier, convert, errors
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.train_settings import TrainSettings
+from resnet_layers.training import networks
 from resnet_layers.training.fine_tuning import Unfreeze, freeze_until, set_trainable
+from resnet_layers.training.states import State
 from resnet_layers.weights.plan import named_parts
 
 
-def known(settings: TrainSettings) -> ResNet | None:
+def known(settings: TrainSettings, state: State | None = None) -> ResNet | None:
     """The network of `--from` as it is; `None` without it.
+
+    Args:
+        settings: What to do.
+        state: Where a run goes on, whose network is taken, so that the file may be gone.
 
     Raises:
         InputError: If there is no such file or tag, if the weights are of another network, if it
@@ -27,16 +33,9 @@ def known(settings: TrainSettings) -> ResNet | None:
     """
     if settings.from_ is None:
         return None
-    path = settings.source
-    if path is None:
-        try:
-            model: ResNet = ResNet.from_pretrained(settings.from_)
-        except (ImportError, OSError, ValueError) as error:
-            raise InputError(str(error)) from None
-    elif path.suffix == ".keras":
-        model = classifier.open_model(path)
-    else:
-        model = convert.known(path, settings.variant)
+    model = None if state is None else networks.network_of(state)
+    if model is None:
+        model = _opened(settings.from_, settings)
     shape = model.input_shape
     if len(shape) != 3 or 3 not in (shape[0], shape[-1]):
         raise InputError(
@@ -50,6 +49,20 @@ def known(settings: TrainSettings) -> ResNet | None:
         )
     _check_parts(settings, model)
     return model
+
+
+def _opened(name: str, settings: TrainSettings) -> ResNet:
+    path = settings.source
+    if path is None:
+        try:
+            model: ResNet = ResNet.from_pretrained(name)
+        except (ImportError, OSError, ValueError) as error:
+            raise InputError(str(error)) from None
+        return model
+    errors.check_there("file of weights", path)
+    if path.suffix == ".keras":
+        return classifier.open_model(path)
+    return convert.known(path, settings.variant)
 
 
 def reader(model: ResNet, size: int | None) -> Reader | None:

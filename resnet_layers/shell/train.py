@@ -36,7 +36,7 @@ from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.fitting import DamagedError, Fitting
 from resnet_layers.training.history import score
 from resnet_layers.training.settings import Settings as FitSettings
-from resnet_layers.training.states import UnwrittenError
+from resnet_layers.training.states import State, UnwrittenError
 
 HISTORY, CURVES, TEST, REPORT = "history.csv", "curves.png", "test.json", "report.html"
 LOOK = "look.png"
@@ -88,8 +88,9 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         runs.check_folder(settings.output, run, settings.overwrite)
     if not settings.look:
         resuming.check(settings)
+    state = resuming.last_state(settings)
     with devices.data_parallel(settings.devices):
-        known = start.known(settings)
+        known = start.known(settings, state)
     reader = None if known is None else start.reader(known, settings.image_size)
     print(
         f"Reading {len(found.every.labels)} images of {len(found.every.class_names)} classes: "
@@ -115,7 +116,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             model = _network(settings, size, metadata)
         else:
             model = start.network(known, size, metadata, several=found.every.several)
-        fitting = _fitting(settings, model, found, reader)
+        fitting = _fitting(settings, model, found, reader, state)
     made = fitting.checkpoint
     try:
         if made is None:
@@ -181,12 +182,14 @@ def _interrupted(settings: TrainSettings) -> KeyboardInterrupt:
     return KeyboardInterrupt(f"{signals.INTERRUPTED}{resuming.goes_on(settings.output)}")
 
 
-def _fitting(settings: TrainSettings, model: ResNet, found: data.Data, reader: Reader) -> Fitting:
+def _fitting(
+    settings: TrainSettings, model: ResNet, found: data.Data, reader: Reader, state: State | None
+) -> Fitting:
     unfreezing = start.freeze(settings, model)
     if settings.chosen.precision != "float32":
         model = with_dtype(model, f"mixed_{settings.chosen.precision}")
     callbacks = [*unfreezing, *_callbacks(settings)]
-    made = None if settings.look else resuming.checkpoint(settings, callbacks)
+    made = None if settings.look else resuming.checkpoint(settings, callbacks, state)
     return Fitting(
         FitSettings(
             model=model,

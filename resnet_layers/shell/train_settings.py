@@ -9,6 +9,7 @@ from resnet_layers._support import checks
 from resnet_layers.networks import variants
 from resnet_layers.shell.options import FLAG, IMAGES, INTEGER, NETWORK, OUTPUT, PATH, TRAINING
 from resnet_layers.shell.overrides import Overrides
+from resnet_layers.training.checkpoint_files import is_checkpoint
 from resnet_layers.training.recipes import RECIPES
 from resnet_layers.weights import tags
 
@@ -24,8 +25,9 @@ class TrainSettings(Overrides):
         variant: Name of the network, one of those that `resnet-layers list` prints; without it,
             cifar_resnet20, or that of `--from`.
         from_: Known weights to begin with: a tag of published ones, such as resnet50.a1_in1k, a
-            file of weights of another library, or a .keras file. Their preprocessing comes along,
-            and the classifier is a fresh one unless the classes are the same.
+            file of weights of another library, a .keras file, or a checkpoint of `train`. Their
+            preprocessing comes along, and the classifier is a fresh one unless the classes are the
+            same.
         unfreeze: Parts from which on more of it trains, each with its first epoch, counted from 1:
             stage4@5,stage3@10.
         compile: How a step is compiled: by XLA (xla), as a graph of TensorFlow (graph), or as Keras
@@ -192,11 +194,11 @@ class TrainSettings(Overrides):
             object.__setattr__(self, "variant", self.variant or "cifar_resnet20")
             return
         start = Path(self.from_)
-        if start.suffix == ".keras":
+        if start.suffix == ".keras" or is_checkpoint(start):
             if self.variant is not None:
                 raise ValueError(
-                    "`variant` must be left out where `from` is a .keras file, which has its "
-                    f"network. Received: variant={self.variant!r}"
+                    "`variant` must be left out where `from` is a .keras file or a checkpoint, "
+                    f"which has its network. Received: variant={self.variant!r}"
                 )
             return
         tag = self.from_ if self.from_ in tags.table() else start.stem

@@ -11,6 +11,7 @@ if not signals.runs_command():  # which says much before Keras is there
     from resnet_layers.training.fine_tuning import Unfreeze as Unfreeze
     from resnet_layers.training.fine_tuning import freeze_until as freeze_until
     from resnet_layers.training.fine_tuning import layer_decay as layer_decay
+    from resnet_layers.training.networks import load_network as load_network
     from resnet_layers.training.recipes import RECIPES as RECIPES
     from resnet_layers.training.recipes import Recipe as Recipe
     from resnet_layers.training.running import Trained as Trained

@@ -51,8 +51,12 @@ def write(path: Path, state: State) -> None:
         os.fsync(file.fileno())  # before the one before it goes
 
 
-def read(path: Path) -> State:
+def read(path: Path, *, of_same_versions: bool = True) -> State:
     """What `write` has written.
+
+    Args:
+        path: The file.
+        of_same_versions: Whether the versions that wrote it must be those that are here.
 
     Raises:
         NotWholeError: If the file is no checkpoint, or not the one that was written.
@@ -68,7 +72,8 @@ def read(path: Path) -> State:
         said = metadata["state"]
         changed = metadata["digest"] != _digest(said, rows)
         fields = {} if changed else json.loads(said)
-        check_same("versions", made_by(), fields["made_by"])
+        if of_same_versions:
+            check_same("versions", made_by(), fields["made_by"])
         kinds = fields.pop("kinds")
         tensors = {
             name: rows[name].view(np.dtype(kind)).reshape(shape)
@@ -81,6 +86,15 @@ def read(path: Path) -> State:
         raise CheckpointError(f"'{path}' cannot be read: {error.strerror or error}") from None
     except (KeyError, SafetensorError, TypeError, ValueError):
         raise NotWholeError(f"'{path}' is no whole checkpoint") from None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether it is what was written, by whatever versions."""
+    try:
+        read(path, of_same_versions=False)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _digest(said: str, rows: Tensors) -> str:
@@ -119,6 +133,11 @@ def unlock(folder: Path) -> None:
     file = _LOCKS.pop(Path(os.path.realpath(folder)) / "lock", None)
     if file:
         file.close()
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is one by its name."""
+    return _NAME.fullmatch(path.name) is not None
 
 
 def files(folder: Path) -> list[Path]:

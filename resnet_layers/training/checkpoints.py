@@ -15,9 +15,17 @@ import numpy as np
 from resnet_layers._support import checks
 from resnet_layers._support.files import tidy
 from resnet_layers._support.signals import Deferred
-from resnet_layers.training import history, processes, states
-from resnet_layers.training.checkpoint_files import files, keep_best, lock, read, unlock, write
-from resnet_layers.training.fine_tuning import Unfreeze
+from resnet_layers.training import history, networks, processes, states
+from resnet_layers.training.checkpoint_files import (
+    files,
+    is_whole,
+    keep_best,
+    lock,
+    read,
+    unlock,
+    write,
+)
+from resnet_layers.training.restoring import Skipping, remind, unfreeze
 from resnet_layers.training.states import CheckpointError, NotWholeError, State, UnwrittenError
 
 
@@ -94,14 +102,18 @@ class Checkpoint(keras.callbacks.Callback):
         self.state = state or State()
         self.epoch, self.start = self.state.epoch, self.state.done
         self._resumes = state is not None
-        self._skipping = 0
-        self._skipped: State | None = None
+        self._skipping: Skipping | None = None
         self._given: list[dict[str, Any]] | None = None  # attributes of callbacks at the beginning
         self._metrics: states.Tensors | None = None  # of training, while images are evaluated
         self._written: Future[None] | None = None
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._deferred = Deferred(self._is_fitting)
-        if state is None and processes.is_first() and files(self.folder):
+        if state is None and processes.is_first():
+            self._check_empty()
+
+    def _check_empty(self) -> None:
+        if files(self.folder):
+            self.close()
             raise CheckpointError(
                 "`folder` must hold no checkpoints, with which `training.resume` goes on. "
                 f"Received: folder='{self.folder}'"
@@ -118,12 +130,15 @@ class Checkpoint(keras.callbacks.Callback):
             self.folder.mkdir(parents=True, exist_ok=True)
             lock(self.folder)
             tidy(self.folder)
+            if not (self._resumes or self._has_begun()):
+                self._check_empty()
         # Where there are several processes, JAX tells all of them of SIGTERM.
         self._deferred.begin(without=(signal.SIGTERM,) if processes.count() > 1 else ())
+        self.describe(self.model)
         if self._given is None:
             self._given = [states.attributes(one, "", {}) for one in self._remembering()]
         if self._resumes:
-            self._unfreeze()
+            unfreeze(self.callbacks or (), self.state)
             self._restore(self.state)
             if self.last is None and processes.is_first():  # it goes on in another folder
                 self._written = self._pool.submit(self._write, dataclasses.replace(self.state))
@@ -132,7 +147,7 @@ class Checkpoint(keras.callbacks.Callback):
         state, resumes, self._resumes = self.state, self._resumes, False
         self._check_place(epoch, resumes=resumes)
         if resumes and state.step:
-            self._skip(state)
+            self._skipping = Skipping(self.model, state)
         state.tensors = {}  # which are large
         state.epoch, state.step, state.steps = epoch, 0, self.params["steps"] or 0
         if not resumes and self.last is None and self.model.built:
@@ -164,11 +179,12 @@ class Checkpoint(keras.callbacks.Callback):
         return not self._resumes and self._has_begun()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self._skipping:
-            return
-        if self._skipped is not None:  # after all others have counted the last of these steps
-            self._remind(self._skipped)
-            self._skipped = None
+        if self._skipping is not None:
+            if self._skipping.left:
+                return
+            # After all others have counted the last of these steps.
+            remind(self._remembering(), self._skipping.state)
+            self._skipping = None
         before, self.state.step = self.state.done, batch + 1
         self._stop()
         is_due = self.every and self.state.done // self.every > before // self.every
@@ -202,6 +218,11 @@ class Checkpoint(keras.callbacks.Callback):
         finally:
             self.close()
         self._deferred.act()
+
+    def describe(self, model: Any) -> None:
+        """Notes which network it is, once."""
+        if self.state.network is None:
+            self.state.network = networks.described(model)
 
     def close(self) -> None:
         """Lets the folder and the signals go, also after an error in `fit`."""
@@ -290,57 +311,27 @@ class Checkpoint(keras.callbacks.Callback):
             optimizer.build(self.model.trainable_variables)
         return optimizer
 
-    def _unfreeze(self) -> None:
-        """Lets train what trained when the checkpoint was written."""
-        epoch = self.state.epoch if self.state.step else self.state.epoch - 1
-        for callback in self.callbacks or ():
-            if isinstance(callback, Unfreeze) and epoch >= 0:
-                callback.on_epoch_begin(epoch)
-
     def _restore(self, state: State) -> None:
         states.given("model", self.model.variables, state.tensors)
         states.given("optimizer", self._optimizer().variables, state.tensors)
-        self._remind(state)
+        remind(self._remembering(), state)
 
-    def _remind(self, state: State) -> None:
-        """Gives callbacks what they had noted."""
-        left = list(state.callbacks)
-        for callback in self._remembering():
-            noted = next((one for one in left if one[0] == type(callback).__name__), None)
-            if noted:  # others are new
-                left.remove(noted)
-                for name, value in noted[1].items():
-                    setattr(callback, name, states.decoded(value, state.tensors))
 
-    def _skip(self, state: State) -> None:
-        """Lets `fit` count the steps that are done without doing them again.
+def last_state(folder: Path) -> State:
+    """What the last checkpoint in a folder holds.
 
-        A `fit` for the rest of an epoch alone would begin and end, which callbacks and averages
-        take for the begin and the end of a training.
-        """
-        function, self._skipping = self.model.train_function, state.step
-        self._skipped = state = dataclasses.replace(state)
-        logs: Any = {}
-
-        def restore() -> None:
-            states.given("metrics", self.model.metrics_variables, state.tensors)
-            logs.update(self.model.get_metrics_result())  # by whose names Keras knows them
-
-        late = keras.backend.backend() == "tensorflow"  # where the first step makes the metrics
-        if not late:
-            restore()
-
-        def skipped(*arguments: Any) -> Any:
-            self._skipping -= self.model.steps_per_execution
-            if self._skipping <= 0:
-                self.model.train_function, self._skipping = function, 0
-                if late:
-                    states.make_metrics(self.model, arguments[0].element_spec)
-                    restore()
-            told = {} if self._skipping else logs
-            return told if len(arguments) == 1 else (told, arguments[0])
-
-        self.model.train_function = skipped
+    Raises:
+        CheckpointError: As of `resume`.
+    """
+    found = files(folder)
+    if not found:
+        raise CheckpointError(f"There is no checkpoint in '{folder}'")
+    try:
+        return read(found[-1])
+    except NotWholeError as error:
+        whole = next(filter(is_whole, reversed(found[:-1])), None)
+        before = f": remove what is newer than '{whole}' to go on from there" if whole else ""
+        raise CheckpointError(f"{error}{before}") from None
 
 
 def resume(
@@ -366,14 +357,13 @@ def resume(
     ...     print(error)
     There is no checkpoint in 'run'
     """
-    found = files(Path(folder))
-    if not found:
-        raise CheckpointError(f"There is no checkpoint in '{folder}'")
-    try:
-        state = read(found[-1])
-    except NotWholeError as error:
-        before = f": remove it to go on from the one before it, '{found[-2]}'" if found[1:] else ""
-        raise CheckpointError(f"{error}{before}") from None
+    return going_on(Path(folder), last_state(Path(folder)), callbacks)
+
+
+def going_on(
+    folder: Path, state: State, callbacks: Sequence[keras.callbacks.Callback] | None
+) -> Checkpoint:
+    """The `Checkpoint` that goes on from a state, as that was asked for."""
     options = dict(state.options)
     every, keep = options.pop("every"), options.pop("keep")
     return Checkpoint(

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from resnet_layers._support.errors import InputError, lacks_memory, printable
-from resnet_layers.layers.head import gives_logits, last_activation
+from resnet_layers.layers.head import gives_logits
 from resnet_layers.networks.model import ResNet
-from resnet_layers.training import devices, history, processes
+from resnet_layers.training import devices, history, networks, processes
 from resnet_layers.training.averages import recalibrate
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.fine_tuning import layer_decay
@@ -93,20 +93,8 @@ class Fitting:
             )
 
     def network(self) -> ResNet:
-        """The network as it is now, not compiled, of the same parts.
-
-        Where images have several classes it ends in a sigmoid, which tells it from the others; it
-        is trained on logits, whose loss is exact where probabilities are rounded to 1.
-        """
-        network = self.model.replace()
-        if not self.settings.images.several or last_activation(network) == "sigmoid":
-            return network
-        head: Any = network.head
-        config = {**head.get_config(), "activation": "sigmoid"}
-        network = network.replace(head=type(head).from_config(config))
-        logistic: Any = network.head
-        logistic.set_weights(head.get_weights())
-        return network
+        """The network as it is now."""
+        return networks.written(self.model, several=self.settings.images.several)
 
     def run(self) -> None:
         """Compiles and trains the network; an epoch that is over is a row of the table.
@@ -119,6 +107,8 @@ class Fitting:
         self._compile()
         sizes = [recipe.size_in(epoch, self.epochs, self.size) for epoch in range(self.epochs)]
         left = range(self.first, self.epochs)
+        if self.checkpoint:
+            self.checkpoint.describe(self.model)  # before statistics are synchronized
         groups = [list(group) for _, group in itertools.groupby(left, sizes.__getitem__)]
         with quiet(), devices.synchronized(self.model), gradients_forgotten(self.model):
             # Where nothing is left, `fit` still ends what it does at the end.
@@ -270,7 +260,13 @@ class Fitting:
         if checkpoint is None:
             return self.total, []
         begun: dict[str, Any] = checkpoint.options.setdefault(
-            "training", {**asked, "steps": self.total, "stretched": []}
+            "training",
+            {
+                **asked,
+                "steps": self.total,
+                "stretched": [],
+                "several": self.settings.images.several,
+            },
         )
         ours = {name: value for name, value in asked.items() if name != "epochs"}
         check_same("settings", ours, {name: begun.get(name) for name in ours})
@@ -290,7 +286,11 @@ class Fitting:
         """What is said of a loss that is no number."""
         step = (self._counted.steps - 1) % len(self.batches(self._now)) + 1
         last = self.checkpoint and self.checkpoint.last
-        there = f"; the last good checkpoint is '{printable(last)}'" if last else ""
+        there = (
+            f"; the last good checkpoint is '{printable(last)}', with which `--from` begins"
+            if last
+            else ""
+        )
         return (
             f"The loss is no longer a number in epoch {len(self.table)}, step {step}: "
             "`learning_rate` must be smaller. Received: "

@@ -60,6 +60,7 @@ class State:
         tensors: Variables of the model, the optimizer and the metrics, and arrays of callbacks.
         callbacks: Class and attributes of each callback.
         options: What the training was asked for.
+        network: Config of a `ResNet`; `None` of other models.
         made_by: Versions and backend, and whether operations were deterministic.
     """
 
@@ -71,6 +72,7 @@ class State:
     tensors: Tensors = dataclasses.field(default_factory=dict)
     callbacks: list[Any] = dataclasses.field(default_factory=list)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    network: dict[str, Any] | None = None
     made_by: dict[str, Any] = dataclasses.field(default_factory=made_by)
 
     @property
@@ -162,7 +164,8 @@ def matched(name: str, variables: list[Any], tensors: Tensors) -> list[NDArray[A
             if i is None
             else f"{variables[i].path} with {_kind(found[i])}, in the checkpoint {_kind(wanted[i])}"
         )
-        raise CheckpointError(f"The checkpoint must be of the same network. Received: {other}")
+        what = "network" if name == "model" else name
+        raise CheckpointError(f"The checkpoint must be of the same {what}. Received: {other}")
     return theirs
 
 

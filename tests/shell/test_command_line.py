@@ -389,7 +389,7 @@ def test_a_loss_that_is_no_number_is_refused(
     assert refusal(capsys, "train", *arguments, "--image-size", 4) == (
         "resnet-layers: The loss is no longer a number in epoch 1, step 1: `learning_rate` must be "
         f"smaller. Received: learning_rate=0.001; the last good checkpoint is '{tmp_path}/"
-        "checkpoints/epoch-00000-step-0000000.safetensors'"
+        "checkpoints/epoch-00000-step-0000000.safetensors', with which `--from` begins"
     )
     assert files(tmp_path) == {"checkpoints"}
 

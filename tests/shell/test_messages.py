@@ -687,6 +687,9 @@ FAILED = f"A new process could not evaluate '{ANY}/run/model.keras' and"
 DISAGREES = f"A new process does not agree about '{ANY}/run/model.keras':"
 
 
+CHECKPOINT = "epoch-00001-step-0000000.safetensors"
+
+
 def start_without_a_network() -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no route")
@@ -741,10 +744,16 @@ TRAIN: list[Row] = [
         "`seed` must be below 2**32. Received: seed=4294967296",
     ),
     (
+        lambda: TrainSettings(from_=CHECKPOINT, variant="resnet18"),
+        ValueError,
+        "`variant` must be left out where `from` is a .keras file or a checkpoint, which has its "
+        "network. Received: variant='resnet18'",
+    ),
+    (
         lambda: TrainSettings(from_="a.keras", variant="resnet18"),
         ValueError,
-        "`variant` must be left out where `from` is a .keras file, which has its network. "
-        "Received: variant='resnet18'",
+        "`variant` must be left out where `from` is a .keras file or a checkpoint, which has its "
+        "network. Received: variant='resnet18'",
     ),
     (
         lambda: TrainSettings(from_="a.pth"),
@@ -847,7 +856,7 @@ TRAIN: list[Row] = [
         InputError,
         "The loss is no longer a number in epoch 1, step 1: `learning_rate` must be smaller. "
         "Received: learning_rate=0.001; the last good checkpoint is "
-        "'run/checkpoints/epoch-00000-step-0000000.safetensors'",
+        "'run/checkpoints/epoch-00000-step-0000000.safetensors', with which `--from` begins",
     ),
     (
         lambda: train_on_damaged(None, skip_damaged=True, check=True),
@@ -1428,6 +1437,21 @@ OTHERS: list[Row] = [
         "`image_size` must be one number, or one for each of 2 axes. "
         "Received: image_size=[1, 2, 3]",
     ),
+    *[
+        (
+            lambda name=name, value=value: convert.known(
+                Path(CHECKPOINT), **{"variant": None, name: value}
+            ),
+            InputError,
+            f"`--{name}` must be left out with a checkpoint, which has its network. Received: "
+            f"{name}={value!r}",
+        )
+        for name, value in (
+            ("variant", "resnet18"),
+            ("tag", "resnet18.a1_in1k"),
+            ("averaged", True),
+        )
+    ],
     (
         lambda: convert_to("model.h5"),
         InputError,
@@ -1532,7 +1556,7 @@ OTHERS: list[Row] = [
         "with `--resume`, choose another with `--output`, or begin anew with `--overwrite`",
     ),
     (
-        lambda: resuming.checkpoint(trained_before(), []),
+        lambda: resuming.last_state(trained_before()),
         InputError,
         "'run/checkpoints/epoch-00001-step-0000000.safetensors' is no whole checkpoint; begin anew "
         "with `--overwrite`",

@@ -9,10 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+import resnet_layers as rl
 from resnet_layers.shell import finishing, resuming, train
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import checkpoint_files
 from tests.shell.test_command_line import run, tiny, write_photos  # noqa: F401 (a fixture)
+from tests.support.randomize import randomize
 from tests.support.uncompiled import uncompiled
 from tests.training.resuming import Ends
 
@@ -114,3 +116,56 @@ def test_another_run_takes_the_place_of_an_unfinished_one_when_it_is_told_to(
     code, out, _ = run(capsys, *other, "--overwrite")
     assert code == 0
     assert "goes on after" not in out
+
+
+@pytest.mark.share(3)
+@uncompiled()
+@pytest.mark.parametrize("several", [False, True])
+def test_a_run_from_a_file_goes_on_without_it(
+    several: bool,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its checkpoints have the network, with which other runs begin, and which `convert` writes."""
+    data = photos
+    if several:
+        data = tmp_path / "table.csv"
+        rows = [f"{path},{path.parent.name};all" for path in sorted(photos.glob("*/*"))]
+        data.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    known = tmp_path / "known.keras"
+    model: Any = rl.ResNet.from_variant("tiny", classes=7)
+    randomize(model).save(known)
+    first = ("train", "--data", data, "--image-size", 4, "--batch-size", 4)
+    command = (*first, "--from", known, "--epochs", 2, "--freeze-until", "stage2", "--keep", 2)
+    assert run(capsys, *command, "--output", tmp_path / "whole")[0] == 0
+    callbacks, cut = train._callbacks, tmp_path / "cut"
+    ends = Ends(signal.SIGTERM, 6)
+    monkeypatch.setattr(train, "_callbacks", lambda settings: [*callbacks(settings), ends])
+    assert run(capsys, *command, "--output", cut)[0] == 143
+    monkeypatch.setattr(train, "_callbacks", callbacks)
+    known.unlink()
+    code, _, err = run(capsys, "train", "--resume", cut)
+    assert (code, err) == (0, "")
+    assert table(cut) == table(tmp_path / "whole")
+    for mine, other in zip(weights(cut), weights(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    last = checkpoint_files.files(cut / resuming.FOLDER)[-1]
+    code, _, err = run(capsys, "convert", last, "-o", tmp_path / "last.keras")
+    assert (code, err) == (0, "")
+    converted: Any = keras.saving.load_model(tmp_path / "last.keras")
+    model = keras.saving.load_model(cut / "model.keras")
+    assert converted.metadata == model.metadata
+    assert all(layer.trainable for layer in converted._flatten_layers())
+    for mine, other in zip(converted.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    more = (*first, "--from", last, "--epochs", 1, "--learning-rate", 1e-30)
+    code, _, err = run(capsys, *more, "--output", tmp_path / "more")
+    assert (code, err) == (0, "")
+    for name in ("stem", "head"):
+        mine, other = (
+            getattr(keras.saving.load_model(path / "model.keras"), name).get_weights()[0]
+            for path in (tmp_path / "more", cut)
+        )
+        np.testing.assert_array_equal(mine, other)

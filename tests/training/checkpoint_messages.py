@@ -20,7 +20,7 @@ from tests.training.fitting import PREPARE, coloured, network, settings
 from tests.training.resuming import Ends
 
 OTHERS = for_squares(8, (120.0,) * 3, (64.0,) * 3)
-FIRST, SECOND = (Path("run", f"epoch-0000{i}-step-0000000.safetensors") for i in (1, 2))
+FIRST, SECOND, LAST = (Path("run", f"epoch-0000{i}-step-0000000.safetensors") for i in (1, 2, 3))
 
 
 def write(path: Path = FIRST, **fields: Any) -> None:
@@ -36,11 +36,30 @@ def begin_anew() -> None:
     training.Checkpoint("run")
 
 
-def resume_damaged(before: bool) -> None:
-    if before:
-        write()
-    write(SECOND)
-    SECOND.write_bytes(SECOND.read_bytes()[:-1])
+def begin_where_another_has() -> None:
+    """Since it was made."""
+    checkpoint = training.Checkpoint("run")
+    write()
+    training.train(settings({"epochs": 1}, checkpoint=checkpoint))
+
+
+def load_another_model() -> None:
+    write()
+    training.load_network(FIRST)
+
+
+def load_an_unknown_layer() -> None:
+    described = keras.saving.serialize_keras_object(network())
+    write(network={**described, "class_name": "Other", "registered_name": "mine>Other"})
+    training.load_network(FIRST)
+
+
+def resume_damaged(*before: Path, damaged: Path | None = None) -> None:
+    for path in before:
+        write(path)
+    write(LAST)
+    for path in filter(None, (LAST, damaged)):
+        path.write_bytes(path.read_bytes()[:-1])
     training.resume("run")
 
 
@@ -54,9 +73,9 @@ def resume_older() -> None:
     training.resume("run")
 
 
-def give(*shapes: tuple[int, ...], dtype: str = "float32") -> None:
+def give(*shapes: tuple[int, ...], dtype: str = "float32", to: str = "model") -> None:
     variables = [keras.Variable(np.zeros(shape), dtype=dtype, name="kernel") for shape in shapes]
-    states.given("model", variables, {"model/00000": np.zeros((2, 3), "float32")})
+    states.given(to, variables, {f"{to}/00000": np.zeros((2, 3), "float32")})
 
 
 def lock_of_another() -> None:
@@ -123,6 +142,12 @@ CHECKPOINTS: list[Row] = [
         "folder='run'",
     ),
     (
+        begin_where_another_has,
+        CheckpointError,
+        "`folder` must hold no checkpoints, with which `training.resume` goes on. Received: "
+        "folder='run'",
+    ),
+    (
         lambda: training.Checkpoint("run", options={"keep": 3}),
         ValueError,
         "`options` must not have `keep`, which is an argument. Received: options={'keep': 3}",
@@ -135,14 +160,14 @@ CHECKPOINTS: list[Row] = [
     ),
     (lambda: training.resume("run"), CheckpointError, "There is no checkpoint in 'run'"),
     (
-        lambda: resume_damaged(False),
+        lambda: resume_damaged(SECOND, damaged=SECOND),
         CheckpointError,
-        f"'{SECOND}' is no whole checkpoint",
+        f"'{LAST}' is no whole checkpoint",
     ),
     (
-        lambda: resume_damaged(True),
+        lambda: resume_damaged(FIRST, SECOND, damaged=SECOND),
         CheckpointError,
-        f"'{SECOND}' is no whole checkpoint: remove it to go on from the one before it, '{FIRST}'",
+        f"'{LAST}' is no whole checkpoint: remove what is newer than '{FIRST}' to go on from there",
     ),
     (resume_folder, CheckpointError, f"'{FIRST}' cannot be read: {ANY}"),
     (
@@ -166,6 +191,22 @@ CHECKPOINTS: list[Row] = [
         CheckpointError,
         f"{SAME}network. Received: kernel with shape=(2, 3), dtype=float16, in the checkpoint "
         "shape=(2, 3), dtype=float32",
+    ),
+    (
+        lambda: give((3, 2), to="optimizer"),
+        CheckpointError,
+        f"{SAME}optimizer. Received: kernel with shape=(3, 2), dtype=float32, in the checkpoint "
+        "shape=(2, 3), dtype=float32",
+    ),
+    (
+        load_another_model,
+        CheckpointError,
+        f"The checkpoint must be of a ResNet. Received: '{FIRST}'",
+    ),
+    (
+        load_an_unknown_layer,
+        CheckpointError,
+        f"The network of the checkpoint cannot be made: {ANY}",
     ),
     (
         lock_of_another,

@@ -122,10 +122,11 @@ if __name__ == "__main__":
     for i, name in enumerate(names):
         for devices in numbers:  # TensorFlow takes the first number for its CPU
             found[f"{name}/{devices}"] = run(Path(folder, f"{i}-{devices}"), devices, CASES[name])
-    if os.environ.get("STOPS"):  # by a signal to the last process
-        own = [Ends(signal.SIGTERM, 3)] * (processes.index() == processes.count() - 1)
+    if stops := os.environ.get("STOPS"):  # by a signal to the last process
+        ends = Ends(signal.SIGTERM, 3, evaluates="evaluation" in stops)
+        own = [ends] * (processes.index() == processes.count() - 1)
         with training.data_parallel(numbers[0]):
-            fitting(Path(folder), *own, writes=False).run()
+            fitting(Path(folder), *own, writes="checkpoint" in stops).run()
     if os.environ.get("RESUMES"):
         case, cut = CASES["AdamW"], Path(folder, "cut")
         run(cut, 2, case, 3)

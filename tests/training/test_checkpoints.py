@@ -232,7 +232,8 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_checkpoint(tmp_path: Pa
     text = (
         r"^The loss is no longer a number in epoch 1, step \d: `learning_rate` must be smaller\. "
         r"Received: learning_rate=5e\+29; the last good checkpoint is "
-        rf"'{re.escape(str(tmp_path))}/epoch-00000-step-0000000\.safetensors'$"
+        rf"'{re.escape(str(tmp_path))}/epoch-00000-step-0000000\.safetensors', with which `--from` "
+        "begins$"
     )
     with pytest.raises(ValueError, match=text):
         trained(tmp_path, recipe={"learning_rate": 1e30})

@@ -101,16 +101,20 @@ def test_three_processes_train_as_one(tmp_path: Path) -> None:
         check_equal(one[f"{QUICK}/1"], process[f"{QUICK}/6"])
 
 
-def test_all_stop_at_sigterm_to_one_without_a_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["step", "step, checkpoint", "evaluation, checkpoint"])
+def test_all_stop_at_sigterm_to_one(when: str, tmp_path: Path) -> None:
     found = ended(
         started(
             *("tests.training.parallel", str(tmp_path)),
             DEVICES=str(DEVICES),
             MULTIPLE=str(DEVICES),
-            STOPS="1",
+            STOPS=when,
         )
     )
     assert [code for code, _, _ in found] == [-signal.SIGTERM] * PROCESSES, found
+    there = checkpoint_files.files(tmp_path)
+    assert len(there) == ("checkpoint" in when)
+    assert all(checkpoint_files.is_whole(path) for path in there)
 
 
 @pytest.mark.huge
