@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -113,7 +114,7 @@ def test_all_stop_at_sigterm_to_one(when: str, tmp_path: Path) -> None:
     )
     assert [code for code, _, _ in found] == [-signal.SIGTERM] * PROCESSES, found
     there = checkpoint_files.files(tmp_path)
-    assert len(there) == ("checkpoint" in when)
+    assert bool(there) == ("checkpoint" in when)
     assert all(checkpoint_files.is_whole(path) for path in there)
 
 
@@ -168,8 +169,8 @@ def test_all_stop_at_sigterm_to_one_and_go_on(processes: int, tmp_path: Path) ->
     assert [code for code, _, _ in (first, *others)] == [0] * processes, first[2]
     assert f"The training goes on after epoch {int(epoch)} of {epochs}" in first[1]
     assert "A new process agrees" in first[1]
-    for _, out, _ in others:
-        assert not [line for line in out.splitlines() if not line.startswith("[Gloo]")]
+    for _, out, _ in others:  # whose threads may write into each other's lines
+        assert not re.sub(r"\[Gloo\][\w .:]*|\d", "", out).strip()
 
 
 def photos(folder: Path, damaged: str = "none") -> Path:
