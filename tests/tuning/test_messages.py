@@ -443,7 +443,7 @@ ERRORS: list[Row] = [
         "`skip_damaged`. Received: multiple=4",
     ),
     (
-        lambda: fit(batches(classes=4)),
+        lambda: fit(batches(classes=4, class_names=4)),
         FatalValueError,
         "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: indices from 0 to "
         "3",
