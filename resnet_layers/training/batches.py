@@ -15,7 +15,7 @@ from resnet_layers.training.crops import RandomResizedCrop
 from resnet_layers.training.decoding import Decoding
 from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import Labelled
-from resnet_layers.training.mixing import Mixing, partners, weighted
+from resnet_layers.training.mixing import Mixing, check_weights, partners, weighted
 from resnet_layers.training.waiting import Clock
 
 _KEPT = 2**26  # bytes of images that are read once where they are the same in each epoch
@@ -52,8 +52,8 @@ class Batches:
             is a multiple of; all parts together have what is in `(0, 1)`, in another order.
         repeats: How often an image comes in an epoch, one after the other and augmented otherwise
             each time, positive; an epoch has as many fewer images.
-        class_weight: As of `keras.Model.fit`, by index of the class, 1 where it is left out; a
-            mixture has the mixture of the weights.
+        class_weight: As of `keras.Model.fit`, by index of the class, positive, 1 where it is left
+            out; a mixture has the mixture of the weights.
         headers: Of the images, in order, as `headers` finds them; without them they are found when
             a crop needs them.
         skip_damaged: Whether an image that cannot be decoded has weight 0, so that all other
@@ -113,6 +113,11 @@ class Batches:
                 "`crop` must be of the size of `prepare`. Received: "
                 f"crop.size={crop.size}, prepare.image_size={prepare.image_size}"
             )
+        if headers is not None and len(headers) != len(images.labels):
+            raise ValueError(
+                "`headers` must be one for each image. Received: "
+                f"{len(headers)} headers, {len(images.labels)} images"
+            )
         self.sizes = parts.sizes(len(images.labels), batch_size, multiple, fill=seed is None)
         self._count = sum(self.sizes)  # of images in an epoch
         self.part = parts.checked(part, multiple)
@@ -122,6 +127,7 @@ class Batches:
         self._change(augment, mixing, class_weight)
 
     def _change(self, augment: Any, mixing: Mixing | None, class_weight: Any) -> None:
+        check_weights(class_weight, len(self.images.class_names))
         self.augment, self.mixing, self.clock = tuple(augment), mixing, Clock()
         self.class_weight = class_weight
         # Per size, where in a batch the images are that are read, and which of these are its own.
@@ -163,12 +169,15 @@ class Batches:
 
         Args:
             start: How many steps are left out, at least 0: those that a run has made before it was
-                interrupted.
+                interrupted. An evaluation has no more than those of its only epoch.
+
+        Raises:
+            TypeError: If the number is no integer.
+            ValueError: If it is out of range, or if there are no images.
         """
         import tensorflow as tf
 
-        checks.integer("start", start, minimum=0)
-        epoch, step = divmod(start, len(self))
+        epoch, step = self._where(start)
         sizes = [len(self._rows[size][0]) for size in self.sizes]
         first = epoch * len(self._mine) + sum(sizes[:step])
         last = len(self._mine) if self.seed is None else _ENDLESS
@@ -191,12 +200,29 @@ class Batches:
         return self.clock.around(numbered.map(self._batch).prefetch(1))
 
     def batch(self, epoch: int, step: int) -> Any:
-        """The images and labels of one step, both counted from 0."""
+        """The images and labels of one step, both counted from 0.
+
+        Raises:
+            TypeError: If a number is no integer.
+            ValueError: If there is no such step, or no such epoch: an evaluation has one.
+        """
+        self._check_epoch(epoch)
+        if checks.integer("step", step, minimum=0) >= len(self):
+            raise ValueError(
+                f"`step` must be less than the number of steps of an epoch, {len(self)}. Received: "
+                f"step={step}"
+            )
         (found,) = self.dataset(epoch * len(self) + step).take(1)
         return found
 
     def order(self, epoch: int) -> list[int]:
-        """The places of the images in an epoch, counted from 0, among those that were given."""
+        """The places of the images in an epoch, counted from 0, among those that were given.
+
+        Raises:
+            TypeError: If the number of the epoch is no integer.
+            ValueError: If there is no such epoch: an evaluation has one.
+        """
+        self._check_epoch(epoch)
         count = min(self._count, len(self.images.labels))
         return [int(self._place(i, epoch)) for i in range(count)]
 
@@ -204,16 +230,18 @@ class Batches:
         """What is wrong with images from a step on, counted over all epochs, to its epoch's end.
 
         Args:
-            start: The step.
-            steps: How many are looked at; `None` for all.
+            start: The step, at least 0.
+            steps: How many are looked at, at least 0; `None` for all.
 
         After a step failed this names the file, which an error of TensorFlow does not. With
         `skip_damaged` an image is not what a step fails at.
         """
         if self._decoding.skip:
             return
-        epoch, step = divmod(start, len(self))
-        last = len(self) if steps is None else step + steps
+        epoch, step = self._where(start)
+        last = len(self)
+        if steps is not None:
+            last = step + checks.integer("steps", steps, minimum=0)
         end = min(sum(self.sizes[:last]), len(self.images.labels))
         for i in range(sum(self.sizes[:step]), end):
             error = self._decoding.error(int(self._place(i, epoch)))
@@ -239,6 +267,25 @@ class Batches:
         left = self.images.select(np.flatnonzero(~gone)).counts()
         missing = np.flatnonzero((left == 0) & (self.images.counts() > 0))
         return self.images.class_names[missing[0]] if len(missing) else None
+
+    def _where(self, start: int) -> tuple[int, int]:
+        """The epoch, and the step in it, of a step that is counted over all epochs."""
+        checks.integer("start", start, minimum=0)
+        if not len(self):
+            raise ValueError("`images` must be one or more, to have batches. Received: none")
+        if self.seed is None and start > len(self):
+            raise ValueError(
+                f"`start` must be at most the number of steps of an evaluation, {len(self)}. "
+                f"Received: start={start}"
+            )
+        return divmod(start, len(self))
+
+    def _check_epoch(self, epoch: int) -> None:
+        if checks.integer("epoch", epoch, minimum=0) and self.seed is None:
+            raise ValueError(
+                "`epoch` must be 0 where there is no seed, since an evaluation has one epoch. "
+                f"Received: epoch={epoch}"
+            )
 
     def _place(self, number: Any, epoch: Any) -> Any:
         import tensorflow as tf

@@ -73,7 +73,7 @@ class Unfreeze(keras.callbacks.Callback):
             Until the first of them the model trains as it was given.
 
     Raises:
-        TypeError: If the model is no `ResNet`, or an epoch no integer.
+        TypeError: If the model is no `ResNet`, `schedule` no mapping, or an epoch no integer.
         ValueError: If the model has no such part, which training begins with, or an epoch is less
             than 1.
 
@@ -95,6 +95,11 @@ class Unfreeze(keras.callbacks.Callback):
 
     def __init__(self, schedule: Mapping[str, int]) -> None:
         super().__init__()
+        if not isinstance(schedule, Mapping):
+            raise TypeError(
+                "`schedule` must be a mapping from parts to epochs. Received: "
+                f"schedule={schedule!r}"
+            )
         self.schedule = {
             part: checks.integer(f"schedule[{part!r}]", epoch) for part, epoch in schedule.items()
         }

@@ -98,7 +98,7 @@ class Labelled:
         al., On the stratification of multi-label data, 2011; those without any are one more.
 
         Args:
-            seed: Equal seeds split equal images equally.
+            seed: Equal seeds split equal images equally; from 0 to 2³² - 1.
             fraction: That share, in (0, 1).
             together: Whether images with equal bytes stay on one side.
             every: Whether each class must have an image on both sides; otherwise one with a single
@@ -106,7 +106,14 @@ class Labelled:
 
         Raises:
             InputError: If there is a single class, or a class with too few images.
+            TypeError: If a number has the wrong type.
+            ValueError: If a number is out of range.
         """
+        checks.seed(seed)
+        if not checks.positive("fraction", fraction) < 1.0:
+            raise ValueError(
+                f"`fraction` must be a number in (0, 1). Received: fraction={fraction!r}"
+            )
         counts = self.counts()
         if len(counts) < 2:
             raise InputError(
@@ -180,7 +187,7 @@ def digits() -> Labelled:
     )
 
 
-def folder(path: Path, *, flat: bool = False) -> Labelled:
+def folder(path: str | os.PathLike[str], *, flat: bool = False) -> Labelled:
     """The images of a folder that has one subfolder for each class.
 
     Classes and images are sorted by name, and folders inside a class folder belong to the class.
@@ -195,6 +202,7 @@ def folder(path: Path, *, flat: bool = False) -> Labelled:
     Raises:
         InputError: If there is no such folder, or no class, or a class without images.
     """
+    path = Path(path)
     endings = ENDINGS[:3] if flat else ENDINGS
     try:
         classes = [entry for entry in _visible(path) if entry.is_dir()]
@@ -224,7 +232,7 @@ def folder(path: Path, *, flat: bool = False) -> Labelled:
     )
 
 
-def parts(path: Path) -> "dict[str, Labelled] | None":
+def parts(path: str | os.PathLike[str]) -> "dict[str, Labelled] | None":
     """The images of a folder that is split already: `train`, `val` and `test`, as far as there.
 
     Args:
@@ -234,6 +242,7 @@ def parts(path: Path) -> "dict[str, Labelled] | None":
     Raises:
         InputError: If a part has a class that `train` has not, or as of `folder`.
     """
+    path = Path(path)
     try:
         names = [entry.name for entry in _visible(path) if entry.is_dir()]
         kinds = [kind for name in names for kind, all_ in PARTS.items() if name.lower() in all_]

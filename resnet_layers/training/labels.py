@@ -8,6 +8,7 @@ from keras import ops
 
 from resnet_layers._support import checks
 from resnet_layers.training import devices
+from resnet_layers.training.chance import probability
 
 
 class _OfAll:
@@ -41,7 +42,7 @@ class CategoricalCrossentropy(_OfAll, keras.losses.CategoricalCrossentropy):
         A number.
 
     Raises:
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or if the smoothing is out of range.
 
     Example:
 
@@ -53,6 +54,12 @@ class CategoricalCrossentropy(_OfAll, keras.losses.CategoricalCrossentropy):
     Reference:
         Szegedy et al., Rethinking the Inception Architecture, 2015, section 7 (smoothing).
     """
+
+    def __init__(
+        self, from_logits: bool = False, label_smoothing: float = 0.0, **kwargs: Any
+    ) -> None:
+        probability("label_smoothing", label_smoothing)
+        super().__init__(from_logits=from_logits, label_smoothing=label_smoothing, **kwargs)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return super().call(one_hot(y_true, y_pred.shape[-1]), y_pred)
@@ -77,7 +84,7 @@ class BinaryCrossentropy(_OfAll, keras.losses.BinaryCrossentropy):
         A number.
 
     Raises:
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or if the smoothing is out of range.
 
     Example:
 
@@ -92,7 +99,7 @@ class BinaryCrossentropy(_OfAll, keras.losses.BinaryCrossentropy):
 
     def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.smoothing = label_smoothing
+        self.smoothing = probability("label_smoothing", label_smoothing)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         classes = y_pred.shape[-1]
@@ -184,7 +191,7 @@ class MeanAveragePrecision(keras.metrics.AUC):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            num_thresholds,
+            checks.integer("num_thresholds", num_thresholds, minimum=2),
             name=name,
             dtype=dtype,
             multi_label=True,

@@ -1,5 +1,6 @@
 """Images mixed with others of their batch, and their labels likewise: mixup and cutmix."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -187,6 +188,33 @@ def weighted(labels: Any, class_weight: Mapping[int, float]) -> Any:
     if binary:
         return (weights[0] + labels * (weights[1] - weights[0]))[:, 0]
     return (labels @ weights[:, None])[:, 0]
+
+
+def check_weights(class_weight: Any, classes: int | None = None) -> None:
+    """Says no to weights of classes by which a loss would be no mean.
+
+    Args:
+        class_weight: As of `keras.Model.fit`, or `None`.
+        classes: How many there are; `None` where that is not known.
+
+    Raises:
+        TypeError: If it is no mapping of numbers, nor `None`.
+        ValueError: If a weight is not positive, or of no class.
+    """
+    if class_weight is None:
+        return
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            "`class_weight` must be a mapping from indices of classes to their weights. "
+            f"Received: class_weight={reprlib.repr(class_weight)}"
+        )
+    for label, weight in class_weight.items():
+        checks.positive(f"class_weight[{label}]", weight)
+    if classes is not None and not set(class_weight) <= set(range(classes)):
+        raise ValueError(
+            f"`class_weight` must have indices of {classes} classes. Received: "
+            f"class_weight={reprlib.repr(class_weight)}"
+        )
 
 
 def _check_rows(images: Any, labels: Any) -> None:

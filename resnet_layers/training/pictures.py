@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_layers._support import checks
 from resnet_layers._support.errors import InputError, printable
+from resnet_layers.training.crops import INTERPOLATIONS
 from resnet_layers.training.orientation import upright
 from resnet_layers.training.pixels import rgb
 
@@ -49,7 +51,8 @@ def square(
 
     Raises:
         InputError: If a file cannot be read.
-        ValueError: If an array is none of these.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an array is none of these, or if another argument is out of range.
 
     Example:
 
@@ -58,6 +61,8 @@ def square(
     """
     from PIL import Image, ImageOps
 
+    checks.integer("image_size", image_size)
+    checks.choice("interpolation", interpolation, INTERPOLATIONS)
     method = Image.Resampling[interpolation.upper()]
     return np.asarray(ImageOps.fit(decoded(source), (image_size, image_size), method))
 

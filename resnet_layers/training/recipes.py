@@ -143,8 +143,8 @@ class Recipe:
             raise ValueError(f"`ema` must be a number in (0, 1). Received: ema={self.ema!r}")
 
     def rate(self, batch_size: int) -> float:
-        """The largest learning rate for batches of so many images."""
-        ratio = batch_size * self.accumulate / self.batch_size
+        """The largest learning rate for batches of so many images, one at least."""
+        ratio = checks.integer("batch_size", batch_size) * self.accumulate / self.batch_size
         return self.learning_rate * ratio ** (0.5 if self.optimizer in _ADAPTIVE else 1.0)
 
     def check_layer_decay(self, layer_decay: float | None) -> None:
@@ -178,7 +178,8 @@ class Recipe:
         first, last = self.grow
         if self.grow_from is None or epoch >= last * epochs:
             return size
-        done = max(0.0, (epoch - first * epochs) / ((last - first) * epochs))
+        over = epoch - first * epochs
+        done = over / ((last - first) * epochs) if over > 0 else 0.0  # both may be one epoch
         now = self.grow_from + done * (size - self.grow_from)
         between = max(self.grow_from, round(now / 32) * 32)
         return min(between if done else self.grow_from, size)

@@ -16,6 +16,7 @@ def warm_up_cosine(learning_rate: float, steps: int, warmup: float = 0.1) -> Any
         steps: How many there are, positive.
         warmup: Share of them that rises, in [0, 1).
     """
+    _check(learning_rate, steps, warmup)
     rising = max(1, int(steps * warmup)) if warmup else 0
     if not rising:
         return keras.optimizers.schedules.CosineDecay(learning_rate, steps)
@@ -29,6 +30,7 @@ def warm_up_cosine(learning_rate: float, steps: int, warmup: float = 0.1) -> Any
 
 def warm_up_linear(learning_rate: float, steps: int, warmup: float = 0.1) -> Any:
     """A line up, then a line down to 0; arguments as of `warm_up_cosine`."""
+    _check(learning_rate, steps, warmup)
     rising = int(steps * warmup)
     falling = keras.optimizers.schedules.PolynomialDecay(
         learning_rate, max(1, steps - rising), end_learning_rate=0.0
@@ -38,11 +40,18 @@ def warm_up_linear(learning_rate: float, steps: int, warmup: float = 0.1) -> Any
 
 def warm_up_steps(learning_rate: float, steps: int, warmup: float = 0.0) -> Any:
     """A line up, then a tenth after half of all steps, and a hundredth after three quarters."""
+    _check(learning_rate, steps, warmup)
     rising = int(steps * warmup)
     ends = [max(1, int(steps * share) - rising) for share in (0.5, 0.75)]
     rates = [learning_rate / 10**i for i in range(3)]
     falling = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
     return WarmUp(falling, learning_rate, rising)
+
+
+def _check(learning_rate: float, steps: int, warmup: float) -> None:
+    checks.positive("learning_rate", learning_rate)
+    checks.integer("steps", steps)
+    checks.fraction("warmup", warmup)
 
 
 SCHEDULES = {"cosine": warm_up_cosine, "linear": warm_up_linear, "steps": warm_up_steps}
@@ -153,7 +162,7 @@ class WarmUpCosine(keras.callbacks.Callback):
 
     def __init__(self, warmup: float) -> None:
         super().__init__()
-        self.warmup = warmup
+        self.warmup = checks.fraction("warmup", warmup)
         self._peak: float | None = None
         self._epoch = 0
 

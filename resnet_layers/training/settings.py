@@ -18,6 +18,7 @@ from resnet_layers.training.checkpoints import Checkpoint
 from resnet_layers.training.fine_tuning import is_frozen_until
 from resnet_layers.training.headers import Header
 from resnet_layers.training.labelled import Labelled
+from resnet_layers.training.mixing import check_weights
 from resnet_layers.training.recipes import RECIPES, Recipe
 
 COMPILED: dict[str, Any] = {"auto": "auto", "xla": True, "graph": False}  # Keras' `jit_compile`
@@ -35,7 +36,8 @@ class Settings:
         prepare: Preprocessing of the network, of whole squares as `Batches` takes it.
         validation: Images to look at after each epoch; `None` for none.
         recipe: How it is trained.
-        epochs: How often an image is seen, positive; `None` for those of the recipe.
+        epochs: How often an image is seen, positive, at most a million; `None` for those of the
+            recipe.
         batch_size: Images for each step, positive; `None` for that of the recipe.
         learning_rate: The largest one, positive; `None` for the recipe's, which suits the batch.
         layer_decay: Factor of the rate from part to part, as of `layer_decay`; `None` for 1.
@@ -96,6 +98,7 @@ class Settings:
                     f"{reprlib.repr(getattr(self, name))}"
                 )
         checks.seed(self.seed, 63)
+        check_weights(self.class_weight)
         self.recipe.check_layer_decay(self.layer_decay)
         for name, usual in (
             ("epochs", self.recipe.epochs),
@@ -103,6 +106,7 @@ class Settings:
         ):
             given = getattr(self, name)
             object.__setattr__(self, name, usual if given is None else checks.integer(name, given))
+        checks.epochs(self.epochs)
         multiple, shared = self.multiple, devices.count()
         if multiple is None:
             options = self.checkpoint.options if self.checkpoint else {}

@@ -5,6 +5,7 @@ image may have none as well.
 """
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from resnet_layers.training.labelled import PARTS, Labelled
 _KINDS = {name: kind for kind, names in PARTS.items() for name in names}
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: str | os.PathLike[str]) -> bool:
     """Whether it is a file that ends in .csv."""
+    path = Path(path)
     return path.suffix.lower() == ".csv" and path.is_file()
 
 
-def whole(path: Path, *, flat: bool = False) -> Labelled:
+def whole(path: str | os.PathLike[str], *, flat: bool = False) -> Labelled:
     """All images of a folder or a table; `flat` as of `labelled.folder`."""
     if not is_table(path):
         return labelled.folder(path, flat=flat)
@@ -32,7 +34,7 @@ def whole(path: Path, *, flat: bool = False) -> Labelled:
     return found["every"] if "every" in found else labelled.joined(found)
 
 
-def parts(path: Path) -> dict[str, Labelled] | None:
+def parts(path: str | os.PathLike[str]) -> dict[str, Labelled] | None:
     """Those of a folder or a table that is split already; `None` for another one."""
     if not is_table(path):
         return labelled.parts(path)
@@ -40,7 +42,7 @@ def parts(path: Path) -> dict[str, Labelled] | None:
     return found if len(found) > 1 else None
 
 
-def read(path: Path) -> dict[str, Labelled]:
+def read(path: str | os.PathLike[str]) -> dict[str, Labelled]:
     """The images of a table by the names of `PARTS`, or as `"every"` where it has no splits.
 
     Args:
@@ -49,6 +51,7 @@ def read(path: Path) -> dict[str, Labelled]:
     Raises:
         InputError: If it is no such table, or if a part has a class that `train` has not.
     """
+    path = Path(path)
     title = f"the table '{printable(path)}'"
     rows = _rows(path, title)
     splits = {row.get("split") for row in rows} != {None}

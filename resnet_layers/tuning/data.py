@@ -1,5 +1,7 @@
 """What a search may be given to learn from, checked before the first network is trained."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,6 +11,7 @@ import numpy as np
 from resnet_layers._support import checks
 from resnet_layers.training.arrays import is_tf_data
 from resnet_layers.training.batches import Batches
+from resnet_layers.training.mixing import check_weights
 from resnet_layers.training.objective import Objective
 
 _FatalValueError = keras_tuner.errors.FatalValueError
@@ -27,11 +30,15 @@ def check(fit: dict[str, Any], labels: Objective | None, augments: bool, mixes: 
         mixes: Whether a sample of the space may mix them.
 
     Raises:
-        FatalValueError: If labels do not fit, or if weights meet mixup.
-        FatalTypeError: If images come as something that cannot be augmented.
+        FatalValueError: If labels or weights of classes do not fit, or if weights meet mixup.
+        FatalTypeError: If images come as something that cannot be augmented, or if weights of
+            classes are no mapping of numbers.
     """
     x: Any = fit.get("x")
     y: Any = fit.get("y")
+    with _fatal():
+        classes = len(x.images.class_names) if isinstance(x, Batches) else None
+        check_weights(fit.get("class_weight"), classes)
     if isinstance(x, Batches):
         _check_batches(x, fit, labels, mixes)
         _check_labels(x.images.labels, labels)
@@ -80,17 +87,24 @@ def check_every(fit: dict[str, Any], every: Any) -> None:
     """
     if every is None:
         return
-    try:
+    with _fatal():
         checks.integer("checkpoint_every", every)
-    except TypeError as error:
-        raise keras_tuner.errors.FatalTypeError(str(error)) from None
-    except ValueError as error:
-        raise _FatalValueError(str(error)) from None
     if not isinstance(fit.get("x"), Batches):
         raise _FatalValueError(
             "`checkpoint_every` must be left out where images do not come as Batches, which can "
             f"begin at any step. Received: checkpoint_every={every}, x={type(fit.get('x'))}"
         )
+
+
+@contextlib.contextmanager
+def _fatal() -> Iterator[None]:
+    """Around checks whose errors end a search, and not just a trial."""
+    try:
+        yield
+    except TypeError as error:
+        raise keras_tuner.errors.FatalTypeError(str(error)) from None
+    except ValueError as error:
+        raise _FatalValueError(str(error)) from None
 
 
 def _check_batches(

@@ -156,6 +156,20 @@ IMAGES: list[Row] = [
         ValueError,
         f"{ARRAY}dtype=uint8, shape=(0, 4)",
     ),
+    *[
+        (
+            lambda size=size: pictures.square("a.png", size),
+            kind,
+            f"`image_size` must be a positive integer. Received: image_size={size!r}",
+        )
+        for size, kind in ((0, ValueError), (-1, ValueError), (2.5, TypeError))
+    ],
+    (
+        lambda: pictures.square("a.png", 8, "cubic"),
+        ValueError,
+        "`interpolation` must be one of 'nearest', 'bilinear', 'bicubic', 'lanczos'. Received: "
+        "interpolation='cubic'",
+    ),
     # Folders
     (
         read_folder,

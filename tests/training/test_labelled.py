@@ -11,7 +11,7 @@ from PIL import Image
 
 from resnet_layers._support.errors import InputError
 from resnet_layers.shell.images import read
-from resnet_layers.training import labelled
+from resnet_layers.training import labelled, tables
 from resnet_layers.training.labelled import Labelled, digits, folder, joined, parts, twins
 
 
@@ -56,6 +56,36 @@ def test_folder_sorts_classes_and_images_by_name(tmp_path: Path) -> None:
     assert data.sources == [tmp_path / name for name in data.names]
     assert data.labels.tolist() == [0, 1, 1, 2]
     assert (data.kind, data.title) == ("folder", f"the folder '{tmp_path}'")
+
+
+@dataclasses.dataclass
+class Somewhere:
+    """A path-like value that is neither text nor `Path`."""
+
+    path: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+def test_paths_may_be_of_any_kind(tmp_path: Path) -> None:
+    for name in ("train/cat/a.png", "train/dog/a.png", "val/dog/b.png"):
+        touch(tmp_path / name)
+    table = tmp_path / "a.csv"
+    table.write_text("path,label,split\na.png,cat,train\nb.png,cat,test\n")
+    for path, found in (
+        (tmp_path / "train", folder),
+        (tmp_path, parts),
+        (tmp_path / "train", tables.whole),
+        (table, tables.whole),
+        (tmp_path, tables.parts),
+        (table, tables.parts),
+        (table, tables.read),
+        (table, tables.is_table),
+    ):
+        known = found(path)
+        for other in (str(path), Somewhere(str(path))):
+            assert repr(found(other)) == repr(known), (path, found)
 
 
 def test_folder_leaves_out_what_is_no_image_of_a_class(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every error of training: its type and its whole text."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import resnet_layers as rl
 from resnet_layers import training
 from resnet_layers._support.errors import InputError
 from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.training import Unfreeze, freeze_until, layer_decay, train
+from resnet_layers.training import Unfreeze, freeze_until, labels, layer_decay, schedules, train
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.chance import ColorJitter, Flip, RandomErasing
 from resnet_layers.training.crops import RandomResizedCrop
@@ -28,6 +29,7 @@ from tests.training.checkpoint_messages import CHECKPOINTS
 from tests.training.device_messages import DEVICES, shared
 from tests.training.fitting import PREPARE, coloured, settings
 from tests.training.messages import IMAGES as IMAGES_AND_FOLDERS
+from tests.training.test_labelled import counted
 
 WING = "training"
 POLICY = (
@@ -64,6 +66,11 @@ def several() -> Labelled:
 def named_recipe() -> None:
     name: Any = "a1"
     training.Settings(model=network(3), images=coloured(), prepare=PREPARE, recipe=name)
+
+
+def batches(**given: Any) -> Batches:
+    """Four of them in an epoch, without a seed those of an evaluation."""
+    return Batches(coloured(), PREPARE, 8, **given)
 
 
 def first() -> rl.Preprocessing:
@@ -447,6 +454,153 @@ ERRORS: list[Row] = [
             ("have no `global_clipnorm`", keras.optimizers.SGD(global_clipnorm=1.0)),
         )
     ],
+    *[
+        (
+            lambda call=call, weight=weight: call({0: 2.0, 1: weight}),
+            ValueError,
+            f"`class_weight[1]` must be a positive number. Received: class_weight[1]={weight!r}",
+        )
+        for call in (
+            lambda weights: settings(class_weight=weights),
+            lambda weights: batches(class_weight=weights),
+            lambda weights: batches().changed((), None, weights),
+        )
+        for weight in (-1.0, 0, math.nan, math.inf)
+    ],
+    (
+        lambda: batches(class_weight={3: 1.0}),
+        ValueError,
+        "`class_weight` must have indices of 3 classes. Received: class_weight={3: 1.0}",
+    ),
+    (
+        lambda: settings(class_weight=[1.0, 2.0, 1.0]),
+        TypeError,
+        "`class_weight` must be a mapping from indices of classes to their weights. Received: "
+        "class_weight=[1.0, 2.0, 1.0]",
+    ),
+    (
+        lambda: batches(headers=[Header(9, 9, False, 1)]),
+        ValueError,
+        "`headers` must be one for each image. Received: 1 headers, 30 images",
+    ),
+    *[
+        (
+            call,
+            ValueError,
+            "`epoch` must be 0 where there is no seed, since an evaluation has one epoch. "
+            "Received: epoch=1",
+        )
+        for call in (lambda: batches().batch(1, 0), lambda: batches().order(1))
+    ],
+    *[
+        (
+            lambda call=call, seed=seed: call(batches(seed=seed)),
+            ValueError,
+            f"`{name}` must be an integer of at least 0. Received: {name}=-1",
+        )
+        for seed in (0, None)
+        for name, call in (
+            ("epoch", lambda made: made.batch(-1, 0)),
+            ("epoch", lambda made: made.order(-1)),
+            ("step", lambda made: made.batch(0, -1)),
+            ("start", lambda made: made.dataset(-1)),
+            ("start", lambda made: list(made.damaged(-1))),
+            ("steps", lambda made: list(made.damaged(0, -1))),
+        )
+    ],
+    *[
+        (
+            lambda seed=seed: batches(seed=seed).batch(0, 4),
+            ValueError,
+            "`step` must be less than the number of steps of an epoch, 4. Received: step=4",
+        )
+        for seed in (0, None)
+    ],
+    *[
+        (
+            call,
+            ValueError,
+            "`start` must be at most the number of steps of an evaluation, 4. Received: start=5",
+        )
+        for call in (lambda: batches().dataset(5), lambda: list(batches().damaged(5)))
+    ],
+    *[
+        (
+            lambda seed=seed: Batches(counted(0), PREPARE, 8, seed=seed).dataset(),
+            ValueError,
+            "`images` must be one or more, to have batches. Received: none",
+        )
+        for seed in (0, None)
+    ],
+    *[
+        (
+            lambda value=value: coloured().split(0, value),
+            kind,
+            f"`fraction` must be {what}. Received: fraction={value!r}",
+        )
+        for what, kind, values in (
+            ("a number in (0, 1)", ValueError, (1.0, 2.0)),
+            ("a positive number", ValueError, (0.0, -1, math.nan)),
+            ("a positive number", TypeError, ("half",)),
+        )
+        for value in values
+    ],
+    (
+        lambda: coloured().split(-1),
+        ValueError,
+        "`seed` must be an integer of at least 0. Received: seed=-1",
+    ),
+    (
+        lambda: coloured().split(2**32),
+        ValueError,
+        "`seed` must be below 2**32. Received: seed=4294967296",
+    ),
+    *[
+        (
+            lambda kind=kind: kind(label_smoothing=1.5),
+            ValueError,
+            "`label_smoothing` must be a number in [0, 1]. Received: label_smoothing=1.5",
+        )
+        for kind in (labels.CategoricalCrossentropy, labels.BinaryCrossentropy)
+    ],
+    (
+        of(labels.MeanAveragePrecision, classes=2, num_thresholds=2.5),
+        TypeError,
+        "`num_thresholds` must be an integer of at least 2. Received: num_thresholds=2.5",
+    ),
+    *[
+        (
+            lambda made=made, given=given: made(*given),
+            ValueError,
+            f"`{name}` must be {what}",
+        )
+        for made in schedules.SCHEDULES.values()
+        for given, name, what in (
+            ((-1.0, 9), "learning_rate", "a positive number. Received: learning_rate=-1.0"),
+            ((1.0, 0), "steps", "a positive integer. Received: steps=0"),
+            ((1.0, 9, 1.0), "warmup", "a number in [0, 1). Received: warmup=1.0"),
+        )
+    ],
+    (
+        lambda: schedules.WarmUpCosine(1.0),
+        ValueError,
+        "`warmup` must be a number in [0, 1). Received: warmup=1.0",
+    ),
+    (
+        lambda: Recipe(**RECIPE).rate(-4),
+        ValueError,
+        "`batch_size` must be a positive integer. Received: batch_size=-4",
+    ),
+    (
+        lambda: settings(epochs=10**7),
+        ValueError,
+        "`epochs` must be at most 1000000. Received: epochs=10000000",
+    ),
+    (
+        of(Unfreeze, schedule="head"),
+        TypeError,
+        "`schedule` must be a mapping from parts to epochs. Received: schedule='head'",
+    ),
     (
         lambda: Batches(digits(), for_squares(8, (0,) * 3, (1,) * 3), 4, crop=RandomResizedCrop(9)),
         ValueError,

@@ -140,6 +140,8 @@ def test_images_grow_as_they_did_for_ffcv() -> None:
     assert [odd.size_in(epoch, 16, 104) for epoch in range(10, 15)] == [48, 48, 64, 104, 104]
     assert {odd.size_in(epoch, 16, 40) for epoch in range(16)} == {40}
     assert {RECIPES["a3"].size_in(epoch, 4, 100) for epoch in range(4)} == {100}
+    at_once = dataclasses.replace(recipe, grow=(0.5, 0.5))
+    assert [at_once.size_in(epoch, 4, 192) for epoch in range(4)] == [160, 160, 192, 192]
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.25])

@@ -448,6 +448,25 @@ ERRORS: list[Row] = [
         "Labels must be indices of 3 classes, from 0, or one-hot rows. Received: indices from 0 to "
         "3",
     ),
+    *[
+        (
+            lambda images=images: fit(*images, class_weight={0: -2.0}),
+            FatalValueError,
+            "`class_weight[0]` must be a positive number. Received: class_weight[0]=-2.0",
+        )
+        for images in ((batches(),), (IMAGES, np.zeros(2)))
+    ],
+    (
+        lambda: fit(batches(), class_weight={3: 1.0}),
+        FatalValueError,
+        "`class_weight` must have indices of 3 classes. Received: class_weight={3: 1.0}",
+    ),
+    (
+        lambda: fit(batches(), class_weight=[1.0] * 3),
+        FatalTypeError,
+        "`class_weight` must be a mapping from indices of classes to their weights. Received: "
+        "class_weight=[1.0, 1.0, 1.0]",
+    ),
     (
         lambda: fit(batches(), checkpoint_every=0),
         FatalValueError,
