@@ -141,7 +141,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     for sentence in [
         *forecast.said(settings, model, size, *counts),
         *data.odd_classes(found),
-        *advice(settings, size, fitting.total),
+        *advice(settings, model.stem, size, fitting.total),
     ]:
         print(sentence)
     try:
@@ -249,21 +249,24 @@ def _written(fitting: Fitting) -> ResNet:
     return network
 
 
-def advice(settings: TrainSettings, size: int, steps: int) -> list[str]:
+def advice(settings: TrainSettings, stem: Any, size: int, steps: int) -> list[str]:
     """What may not be meant, before it takes long.
 
     Args:
         settings: What to do.
+        stem: That of the network, wherever it is from.
         size: Height and width of the images in pixels.
         steps: How many steps there will be.
     """
     found = []
-    stem = {"strides": 2, **(variants.find(settings.variant).stem if settings.variant else {})}
-    if stem["strides"] == 1 and size > LARGE:
+    keeps = getattr(stem, "strides", 2) in (1, (1, 1)) and getattr(stem, "pooling", None) is None
+    if keeps and size > LARGE:
+        known = settings.from_ is not None
+        other = "" if known else "another network, such as `--variant resnet18`, or "
         found.append(
-            f"Note: {settings.variant} is made for small images and computes at each of "
-            f"{size}×{size} pixels, in much time and memory. For photographs take another network, "
-            "such as `--variant resnet18`, or a smaller `--image-size`"
+            "Note: the stem of the network does not halve images, so that it computes at each of "
+            f"{size}×{size} pixels, in much time and memory. Less of both takes {other}a smaller "
+            "`--image-size`"
         )
     smaller = settings.chosen.grow_from
     if smaller is not None and smaller >= size:

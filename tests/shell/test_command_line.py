@@ -294,27 +294,38 @@ def test_training_lets_kernels_decay_and_nothing_else() -> None:
 
 
 def test_what_may_not_be_meant_is_said_before_it_takes_long() -> None:
-    def beginnings(variant: str, size: int, steps: int) -> list[str]:
-        settings = TrainSettings(variant=variant)
-        return [sentence[:24] for sentence in train.advice(settings, size, steps)]
+    def beginnings(stem: rl.Stem, size: int, steps: int) -> list[str]:
+        return [sentence[:24] for sentence in train.advice(TrainSettings(), stem, size, steps)]
 
-    large, few = "Note: cifar_resnet20 is ", "Note: the number of step"
-    assert beginnings("cifar_resnet20", 64, 345) == []
-    assert beginnings("cifar_resnet20", 224, 345) == [large]
-    assert beginnings("cifar_resnet20", 224, 30) == [large, few]
-    assert beginnings("resnet18", 224, 30) == [few]
-    assert beginnings("resnet50d", 224, 2000) == []
+    small = rl.Stem(4, kernel_size=3, strides=1, pooling=None)
+    large, few = "Note: the stem of the ne", "Note: the number of step"
+    assert beginnings(small, 64, 345) == []
+    assert beginnings(small, 224, 345) == [large]
+    assert beginnings(small, 224, 30) == [large, few]
+    assert beginnings(rl.Stem(4, strides=(1, 1), pooling=None), 224, 345) == [large]
+    assert beginnings(rl.Stem(4), 224, 30) == [few]
+    assert beginnings(rl.Stem(4, strides=(2, 2), pooling=None), 224, 2000) == []
+    assert beginnings(rl.Stem(4, strides=1), 224, 2000) == []
     settings = TrainSettings(variant="resnet18", grow_from=48)
-    assert train.advice(settings, 64, 345) == []
-    assert train.advice(settings, 40, 345) == [
+    assert train.advice(settings, small, 64, 345) == []
+    assert train.advice(settings, small, 40, 345) == [
         "Note: images are of 40×40 pixels from the first epoch on, since they would grow from 48"
     ]
     for epochs, steps, enough in ((15, 30, 100), (4, 28, 29)):  # 2 and 7 steps an epoch
         settings = TrainSettings(epochs=epochs)
-        (sentence,) = train.advice(settings, 64, steps)
+        (sentence,) = train.advice(settings, small, 64, steps)
         assert sentence.endswith(f"`--epochs {enough}` would be enough")
-        assert train.advice(settings, 64, enough * steps // epochs) == []
-        assert train.advice(settings, 64, (enough - 1) * steps // epochs)
+        assert train.advice(settings, small, 64, enough * steps // epochs) == []
+        assert train.advice(settings, small, 64, (enough - 1) * steps // epochs)
+
+
+def test_a_network_of_a_file_may_be_too_large_for_the_images() -> None:
+    small = rl.Stem(4, kernel_size=3, strides=1, pooling=None)
+    (sentence,) = train.advice(TrainSettings(from_="a.keras"), small, 97, 345)
+    assert sentence == (
+        "Note: the stem of the network does not halve images, so that it computes at each of "
+        "97×97 pixels, in much time and memory. Less of both takes a smaller `--image-size`"
+    )
 
 
 @pytest.mark.parametrize(("side", "expected"), [(1, 16), (15, 16), (20, 20), (21, 21), (300, 64)])
