@@ -7,11 +7,12 @@ from typing import Any
 import keras
 
 from resnet_layers._support import signals
+from resnet_layers.training.waiting import Told
 
 EVERY = 5.0  # seconds
 
 
-class Lines(keras.callbacks.Callback):
+class Lines(Told):
     """Says where training is after each epoch, and every few seconds within one.
 
     Args:
@@ -20,11 +21,13 @@ class Lines(keras.callbacks.Callback):
         total: Number of epochs, if `fit` is called for some of them at a time.
     """
 
-    remembers = False  # times of another process are none of this one
-
     def __init__(self, prefix: str = "", epochs: bool = True, total: int | None = None) -> None:
         super().__init__()
         self._prefix, self._epochs, self._given = prefix, epochs, total
+        self._done = (0, 0)  # epochs, and steps of the next one, of other processes
+
+    def begins_at(self, epochs: int, steps: int, *, shared: bool = False) -> None:
+        self._done = (epochs, steps)
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._total: int = self._given or self.params["epochs"]
@@ -37,7 +40,7 @@ class Lines(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if logs == {}:  # the step was done in another run, which this one goes on with
+        if (self._epoch, batch) < self._done:  # `fit` only counts it
             return
         steps, now = self.params["steps"], monotonic()
         done = self._epoch + (batch + 1) / steps

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (a trial tells where it begins)
 """Trials of a search as a table: for people, as CSV, and for plots."""
 
 import csv
@@ -13,6 +14,7 @@ import rich.table
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.progress import remaining
+from resnet_layers.training.waiting import Told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +115,22 @@ def best_network(tuner: keras_tuner.Tuner) -> ResNet:
 def name(trial: Any, total: int) -> str:
     """Which one it is of how many; Hyperband decides how many by itself."""
     return f"Trial {_number(trial)}" + ("" if _of_hyperband(trial) else f" of {total}")
+
+
+class Begins(Told):
+    """Says where a trial of which something is done begins, which its checkpoints decide.
+
+    Args:
+        name: Of the trial.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def begins_at(self, epochs: int, steps: int, *, shared: bool = False) -> None:
+        said = "begins anew: another process goes on with it" if shared else begins(epochs, steps)
+        print(f"{self.name} {said}", flush=True)
 
 
 def begins(epochs: int, steps: int) -> str:

@@ -161,10 +161,12 @@ def make_tuner(
         def run_trial(self, trial: Any, *args: Any, **keywords: Any) -> Any:
             name = trials.name(trial, settings.trials)
             done = continuing.done(self.get_trial_dir(trial.trial_id))
-            print(f"{name} {trials.begins(*done)}", flush=True)
+            if not any(done):
+                print(f"{name} {trials.begins(*done)}", flush=True)
             keywords["callbacks"] = [
                 *keywords.get("callbacks", ()),
                 Interruptible(),
+                *([trials.Begins(name)] if any(done) else []),
                 progress.Lines(f"{name}: ", epochs=False),
             ]
             try:

@@ -24,7 +24,7 @@ from resnet_layers.training.making import make_batches, make_loss, make_optimize
 from resnet_layers.training.pictures import quiet
 from resnet_layers.training.settings import COMPILED, Settings, check_fit
 from resnet_layers.training.states import State, check_same
-from resnet_layers.training.waiting import DataWait, Interruptible
+from resnet_layers.training.waiting import DataWait, Interruptible, Told
 
 _NONE = np.arange(0)
 _MEASURED = 32  # batches that statistics of averaged weights are of, at most
@@ -105,6 +105,10 @@ class Fitting:
         """
         recipe = self.settings.recipe
         self._compile()
+        state = self.checkpoint.state if self.checkpoint else State()
+        for one in self.settings.callbacks:
+            if isinstance(one, Told):
+                one.begins_at(state.epoch, state.step)
         sizes = [recipe.size_in(epoch, self.epochs, self.size) for epoch in range(self.epochs)]
         left = range(self.first, self.epochs)
         if self.checkpoint:

@@ -1,4 +1,4 @@
-"""How long training waited for its data, where it is, and whether it was asked to end."""
+"""How long training waited for its data, where it begins and is, and whether it is to end."""
 
 import signal
 from time import monotonic
@@ -69,6 +69,21 @@ class DataWait(keras.callbacks.Callback):
         took = self._ended - self._began
         if logs is not None and took > 0:
             logs["data_wait"] = min((self.clock.seconds - self._waited) / took, 1.0)
+
+
+class Told(keras.callbacks.Callback):
+    """A callback that is told where a training begins, before `fit` does."""
+
+    remembers = False  # it is this run's
+
+    def begins_at(self, epochs: int, steps: int, *, shared: bool = False) -> None:
+        """So many epochs, and steps of the next one, were over before.
+
+        Args:
+            epochs: How many.
+            steps: How many.
+            shared: Whether it begins anew since another process goes on with it.
+        """
 
 
 class Interruptible(keras.callbacks.Callback):

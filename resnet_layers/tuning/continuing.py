@@ -20,6 +20,7 @@ from resnet_layers.training.chance import Flip
 from resnet_layers.training.crops import PadAndCrop
 from resnet_layers.training.mixing import Mixing
 from resnet_layers.training.states import CheckpointError, UnwrittenError
+from resnet_layers.training.waiting import Told
 from resnet_layers.tuning import state
 
 FOLDER = "checkpoints"
@@ -98,6 +99,9 @@ def fit(
         if made is not None and made.state.tensors:
             first, start, before = made.epoch, made.start, list(made.state.history)
             epochs = first if made.state.stopped else epochs
+        for one in callbacks:
+            if isinstance(one, Told):
+                one.begins_at(first, start - first * steps, shared=made is None)
         found = model.fit(
             batches.dataset(start),
             initial_epoch=first,

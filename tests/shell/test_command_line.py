@@ -778,6 +778,26 @@ def test_lines_say_where_training_is_and_what_is_left(
     assert progress.remaining(3600, 1, 10) == "9.0 h left"
 
 
+def test_what_is_left_is_told_by_the_steps_of_this_process(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run that goes on at step 3, whose first step compiles for an hour."""
+    now = iter([0.0, 3600.0, 3610.0, 3610.0])
+    monkeypatch.setattr("resnet_layers.shell.progress.monotonic", lambda: next(now))
+    lines = progress.Lines()
+    lines.begins_at(1, 2)
+    lines.set_params({"epochs": 3, "steps": 4})
+    lines.on_train_begin()
+    lines.on_epoch_begin(1)
+    for step, logs in enumerate(({}, {"loss": 1.0}, {"loss": 1.0}, {"loss": 0.5})):
+        lines.on_train_batch_end(step, logs)  # the last that `fit` only counts has logs, too
+    lines.on_epoch_end(1, {"loss": 0.5})
+    assert capsys.readouterr().out.splitlines() == [
+        "Epoch 2/3, step 4 of 4: loss 0.5000, 40 s left",
+        "Epoch 2/3: loss 0.5000, 40 s left",
+    ]
+
+
 def test_lines_of_a_trial_come_seconds_after_the_last(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -324,6 +324,25 @@ def test_long_trials_say_where_they_are(
     assert re.search(r"^Trial 1 of 1: Epoch 2/2: loss .*, 0 s left$", said, re.MULTILINE)
 
 
+@pytest.mark.slow
+@uncompiled()
+def test_a_trial_of_another_process_is_not_said_to_go_on(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which checkpoint there is is known before, and who has it only once the network is built."""
+    fcntl = pytest.importorskip("fcntl")
+    folder = tmp_path / "search" / "trial_0" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "epoch-00001-step-0000000.safetensors").touch()
+    options: dict[str, Any] = {"image_size": 8, "batch_size": 4, "epochs": 1, "trials": 1}
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        tune.tune(TuneSettings(data=photos, output=tmp_path, **options))
+    said = capsys.readouterr().out
+    assert "Trial 1 of 1 begins anew: another process goes on with it\n" in said
+    assert "goes on after" not in said
+
+
 def test_importance_is_that_of_what_the_score_depends_on() -> None:
     found = trial_plots.importances(make_table(40))
     assert found is not None

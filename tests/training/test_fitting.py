@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,11 @@ from resnet_layers._support.errors import InputError
 from resnet_layers.layers.head import last_activation
 from resnet_layers.training.batches import Batches
 from resnet_layers.training.fitting import Fitting
+from resnet_layers.training.waiting import Told
 from tests.support.randomize import value
 from tests.support.uncompiled import uncompiled
 from tests.training.fitting import PREPARE, coloured, network, settings
+from tests.training.resuming import Ends
 
 
 def outputs(model: Any) -> Any:
@@ -189,3 +192,24 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     assert abs(many - few) <= 0.1 * few
     assert few - peak(2000, "bare") <= 400
     assert many - peak(20_000, "bare") <= 400
+
+
+class Where(Told):
+    """Notes where a training begins."""
+
+    place: tuple[int, int] | None = None
+
+    def begins_at(self, epochs: int, steps: int, *, shared: bool = False) -> None:
+        self.place = (epochs, steps)
+
+
+@pytest.mark.share(6)
+@uncompiled()
+def test_callbacks_are_told_where_a_training_goes_on(tmp_path: Path) -> None:
+    anew, later = Where(), Where()
+    checkpoint = training.Checkpoint(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(settings(checkpoint=checkpoint, callbacks=[anew, Ends(signal.SIGINT, 6)]))
+    assert anew.place == (0, 0)
+    training.train(settings(checkpoint=training.resume(tmp_path), callbacks=[later]))
+    assert later.place == (1, 2)

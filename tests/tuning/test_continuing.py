@@ -16,6 +16,7 @@ from keras_tuner.src.engine.tuner_utils import SaveBestEpoch
 import resnet_layers as rl
 from resnet_layers import training
 from resnet_layers.training import checkpoint_files
+from resnet_layers.training.waiting import Told
 from resnet_layers.tuning import HyperResNet, continuing
 from resnet_layers.tuning.state import DamagedSearchWarning, SaveError
 from tests.support.tuning_script import KNOWN_WARNINGS
@@ -121,6 +122,15 @@ class Seen(keras.callbacks.Callback):
             self.steps.append((self.epoch, batch))
 
 
+class Where(Told):
+    """Notes where trials begin."""
+
+    places: ClassVar[list[tuple[int, int, bool]]] = []
+
+    def begins_at(self, epochs: int, steps: int, *, shared: bool = False) -> None:
+        self.places.append((epochs, steps, shared))
+
+
 @pytest.mark.share(24)
 @uncompiled()
 @pytest.mark.parametrize("kind", ["RandomSearch", "Hyperband"])
@@ -136,7 +146,9 @@ def test_a_trial_that_is_killed_goes_on_within_its_epoch(kind: str, tmp_path: Pa
     trial = (cut / "search" / there).parents[1]
     assert continuing.done(trial) == (epochs - 1, 2)
     Seen.steps.clear()
-    tuner = search(cut, Seen(), kind=kind, trials=trials)
+    Where.places.clear()
+    tuner = search(cut, Seen(), Where(), kind=kind, trials=trials)
+    assert Where.places[:2] == [(epochs - 1, 2, False), (0, 0, False)]
     # The last of the steps that are skipped has logs, too.
     assert Seen.steps[:3] == [(epochs - 1, 1), (epochs - 1, 2), (0, 0)]
     whole = search(tmp_path / "whole", kind=kind, trials=trials)
@@ -193,9 +205,12 @@ def test_a_trial_of_another_process_is_trained_without_checkpoints(tmp_path: Pat
         objective = keras_tuner.Objective("val_accuracy", "max")
         saver = SaveBestEpoch(objective, str(folder.parent / "checkpoint.weights.h5"))
         shown, held_out = batches()
+        Where.places.clear()
+        told = [saver, Where()]
         history = hypermodel.fit(
-            hp, model, shown, validation_data=held_out, callbacks=[saver], verbose=0
+            hp, model, shown, validation_data=held_out, callbacks=told, verbose=0
         )
+    assert Where.places == [(0, 0, True)]
     assert len(history.history["val_accuracy"]) == 1
     assert checkpoint_files.files(folder) == []
 
