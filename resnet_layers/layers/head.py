@@ -241,6 +241,8 @@ def _keeps(layer: Any) -> bool:
 
 def _computes_as_known(layer: Any) -> bool:
     """Whether a layer, perhaps of a derived class, computes as Keras or this package does."""
+    if "call" in getattr(layer, "__dict__", ()):  # of this instance alone
+        return False
     module = getattr(getattr(type(layer), "call", None), "__module__", "")
     return module.partition(".")[0] in ("keras", __name__.partition(".")[0])
 

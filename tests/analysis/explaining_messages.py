@@ -69,6 +69,32 @@ def twice() -> Any:
     return keras.Model(first, pooled)
 
 
+class Again(keras.layers.Layer):
+    """A convolution that is computed again, by no scope that could be left out."""
+
+    def build(self, shape: Any) -> None:
+        self.inside = keras.layers.Conv2D(3, 3, name="inside")
+        self.inside.build(shape)
+
+    def call(self, inputs: Any) -> Any:
+        return keras.remat(self.inside.call)(inputs)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return self.inside.compute_output_shape(shape)
+
+
+def computed_again() -> Any:
+    inputs = keras.Input((16, 16, 3))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(Again()(inputs)))
+
+
+def with_its_own_call() -> Any:
+    model = around(keras.layers.Identity())
+    call = model.call
+    model.call = lambda *inputs, **keywords: keras.ops.softmax(call(*inputs, **keywords))
+    return model
+
+
 def study(folder: str = "study", **changes: Any) -> Degradation:
     _, few = labelled.digits().split(seed=0, fraction=0.1)
     some, test = few.split(seed=0, fraction=0.3)
@@ -163,6 +189,18 @@ ERRORS: list[Row] = [
         ValueError,
         "`model` must end in logits, or in a layer with an activation that can be left out. "
         "Received: probable, whose outputs add up to 1",
+    ),
+    (
+        lambda: grad_cam(with_its_own_call(), images(), stage="stage3"),
+        ValueError,
+        "`model` must end in logits, or in a layer with an activation that can be left out. "
+        "Received: around, whose outputs add up to 1",
+    ),
+    (
+        lambda: grad_cam(computed_again(), images(), stage="inside"),
+        ValueError,
+        "`stage` must be a layer that gradients come to from the score of a class: none do through "
+        "`stop_gradient`, nor to the inside of `keras.remat`. Received: 'inside'",
     ),
     (
         lambda: grad_cam(around(lambda x: [x, x]), images(), stage="stage3"),

@@ -1,6 +1,8 @@
 """Heat maps: formulas, ways to a network, precision, certificates, and where the digit is."""
 
 import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import keras
@@ -141,6 +143,54 @@ def test_the_model_is_as_before() -> None:
         np.testing.assert_array_equal(old, new)
     np.testing.assert_array_equal(np.asarray(model(IMAGES)), outputs)
     assert not any("call" in vars(layer) for layer in model._flatten_layers())
+
+
+@pytest.mark.share(5)
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("mode", ["full", "activations", "larger_than"])
+def test_maps_are_equal_where_keras_computes_again(mode: str, method: Method) -> None:
+    """On TensorFlow the tape does not see into what is computed again, on JAX nothing may leave."""
+    with keras.RematScope(mode=mode):
+        inputs = keras.Input((32, 24, 3))
+        inner = rl.ResNet.from_variant("cifar_resnet20", 5, blocks=(1, 1, 1))
+        model = keras.Model(inputs, keras.ops.multiply(inner(inputs), 1.0))
+    inner.set_weights(network().get_weights())
+    modes = [one._remat_mode for one in (*inner._flatten_layers(), *model._operations)]
+    found = grad_cam(model, IMAGES, [0, 4, 2], "stage3", method=method)
+    np.testing.assert_allclose(found, expected(method), atol=1e-4)
+    assert [one._remat_mode for one in (*inner._flatten_layers(), *model._operations)] == modes
+
+
+def test_threads_share_a_model() -> None:
+    """Several make maps of it, while others take its probabilities."""
+    model = network(classifier_activation="softmax")
+    model.set_weights(network().get_weights())
+    outputs = np.asarray(model(IMAGES))
+
+    def maps(_: int) -> Any:
+        return grad_cam(model, IMAGES, [0, 4, 2], "stage3")
+
+    with ThreadPoolExecutor(4) as pool:
+        tasks = [pool.submit(maps, i) for i in range(8)]
+        while not all(task.done() for task in tasks):
+            np.testing.assert_allclose(np.asarray(model(IMAGES)), outputs, atol=1e-5)
+    for task in tasks:
+        np.testing.assert_allclose(task.result(), expected("grad_cam"), atol=1e-4)
+
+
+def test_what_an_instance_computes_stays() -> None:
+    """A `call` that a layer has and its class does not."""
+    inputs = keras.Input((16, 16, 3))
+    stage, last = keras.layers.Conv2D(4, 3, name="stage"), keras.layers.Softmax()
+    pooled = keras.layers.GlobalAveragePooling2D()(stage(inputs))
+    model = keras.Model(inputs, last(keras.layers.Dense(3)(pooled)))
+    call: Callable[[Any], Any] = stage.call
+    doubled = stage.call = lambda x: 2 * call(x)
+    found = grad_cam(model, IMAGES[:, :16, :16], 0, "stage")
+    assert stage.call is doubled
+    del vars(stage)["call"]
+    stage.kernel.assign(2 * stage.kernel)
+    np.testing.assert_allclose(found, grad_cam(model, IMAGES[:, :16, :16], 0, "stage"), atol=1e-5)
 
 
 def test_integrated_gradients_add_up_to_what_the_image_changes() -> None:

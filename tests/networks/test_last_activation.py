@@ -61,6 +61,16 @@ SOFTMAX: dict[str, Callable[[Any], Any]] = {
     "model": nested(layers.Softmax()),
     "layer, identity": lambda y: layers.Identity()(layers.Softmax()(y)),
 }
+
+
+def changed(y: Any) -> Any:
+    """By a layer whose instance has another `call` than its class."""
+    last = layers.Dense(3)
+    made = last(y)
+    last.call = keras.ops.softmax
+    return made
+
+
 # Of these nobody knows.
 UNKNOWN: dict[str, Callable[[Any], Any]] = {
     "average": lambda y: layers.Average()([y, y]),
@@ -69,6 +79,7 @@ UNKNOWN: dict[str, Callable[[Any], Any]] = {
     "rescaling": layers.Rescaling(1.0),
     "average, linear": lambda y: layers.Activation("linear")(layers.Average()([y, y])),
     "derived": Sharpened(3),
+    "changed": changed,
     "model": nested(layers.Rescaling(1.0)),
 }
 

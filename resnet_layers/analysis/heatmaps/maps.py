@@ -1,5 +1,6 @@
 """`grad_cam`: which pixels decided."""
 
+import threading
 from typing import Any, Literal, overload
 
 import keras
@@ -13,6 +14,7 @@ from resnet_layers.analysis.heatmaps.methods import OF_IMAGES, OF_STAGES, Array
 from resnet_layers.analysis.heatmaps.places import Place
 
 METHODS = (*OF_STAGES, *OF_IMAGES)
+_ONE_AT_A_TIME = threading.Lock()  # a map changes layers until it is there
 Method = Literal["grad_cam", "grad_cam++", "hires_cam", "integrated_gradients", "occlusion"]
 
 
@@ -88,7 +90,6 @@ def grad_cam(
     place = places.find(model, None if method in OF_IMAGES else stage)
     array = scores.check_images(model, images)
     given = scores.one_each(classes, len(array))
-    scores.check_ending(model, array)
 
     def made(some: Array, their: Any) -> Array:
         found = _maps(model, place, some, their, method)
@@ -99,11 +100,13 @@ def grad_cam(
             )
         return found
 
-    if not certificate:
-        return made(array, given)
-    chosen = scores.chosen(model, given, array)
-    maps = made(array, chosen)
-    return maps, certificates.of(model, array, chosen, maps, made, _pixels(place))
+    with _ONE_AT_A_TIME, watching.kept(model):
+        scores.check_ending(model, array)
+        if not certificate:
+            return made(array, given)
+        chosen = scores.chosen(model, given, array)
+        maps = made(array, chosen)
+        return maps, certificates.of(model, array, chosen, maps, made, _pixels(place))
 
 
 def _maps(model: Any, place: Place, images: Array, classes: Any, method: str) -> Array:

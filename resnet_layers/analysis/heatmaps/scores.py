@@ -10,6 +10,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from resnet_layers._support import checks
+from resnet_layers.analysis.heatmaps import watching
 from resnet_layers.layers.head import ClassifierHead, ending, last_activation
 
 _AT_ONCE = (2**21, 256)  # pixels, and images at most
@@ -60,22 +61,10 @@ def _only(outputs: Any) -> Any:
     return outputs
 
 
-@contextlib.contextmanager
-def _replaced(last: Any) -> Iterator[None]:
+def _replaced(last: Any) -> Any:
     layer = last.dense if isinstance(last, ClassifierHead) else last
-    if hasattr(layer, "activation"):
-        name, other = "activation", keras.activations.linear
-    else:  # `Softmax`
-        name, other = "call", _as_it_is
-    mine, before = name in vars(layer), vars(layer).get(name)
-    vars(layer)[name] = other
-    try:
-        yield
-    finally:
-        if mine:
-            vars(layer)[name] = before
-        else:
-            del vars(layer)[name]
+    name = "activation" if hasattr(layer, "activation") else "call"  # of `Softmax`
+    return watching.replaced(layer, name, watching.here(_as_it_is, getattr(layer, name)))
 
 
 def _as_it_is(inputs: Any, *_: Any, **__: Any) -> Any:
