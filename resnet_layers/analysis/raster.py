@@ -57,7 +57,7 @@ def _figure(scene: Scene, theme: Theme, scale: float) -> Any:
             axes.text(
                 shape.x,
                 shape.y,
-                shape.text,
+                shape.text.encode("utf-8", "replace").decode(),  # a name need not be Unicode
                 fontsize=shape.size * scale,
                 color=colour(shape.colour),
                 weight="bold" if shape.bold else "normal",

@@ -1,5 +1,6 @@
 """Every error of heat maps and studies: its type and its whole text."""
 
+import functools
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,8 @@ from tests.support.messages import Row
 
 
 def small(**changes: Any) -> rl.ResNet:
-    return rl.ResNet.from_variant("cifar_resnet20", 3, blocks=(1, 1, 1), name="small", **changes)
+    keywords = {"classes": 3, "blocks": (1, 1, 1), "name": "small", **changes}
+    return rl.ResNet.from_variant("cifar_resnet20", **keywords)
 
 
 def named() -> rl.ResNet:
@@ -86,6 +88,41 @@ class Again(keras.layers.Layer):
 def computed_again() -> Any:
     inputs = keras.Input((16, 16, 3))
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(Again()(inputs)))
+
+
+class Flat(keras.Model):
+    """A head for images of one size, of which the class says nothing."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.network = small().replace(head=None)
+        self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(self.flat(self.network(inputs)))
+
+
+def flat() -> Any:
+    model = Flat(name="flat")
+    model(images())
+    return model
+
+
+def of_whole_numbers() -> Any:
+    inputs = keras.Input((16, 16, 3), dtype="uint8")
+    return keras.Model(inputs, small()(keras.layers.Rescaling(1 / 255)(inputs)), name="pixels")
+
+
+class Same(keras.Model):
+    """Two layers of one name."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.first, self.second = (keras.layers.Conv2D(3, 3, name="conv") for _ in range(2))
+        self.pool = keras.layers.GlobalAveragePooling2D()
+
+    def call(self, inputs: Any) -> Any:
+        return self.pool(self.second(self.first(inputs)))
 
 
 def with_its_own_call() -> Any:
@@ -197,6 +234,56 @@ ERRORS: list[Row] = [
         "Received: around, whose outputs add up to 1",
     ),
     (
+        lambda: grad_cam(small(classes=1, classifier_activation="softmax"), images(), stage=None),
+        ValueError,
+        "`model` must have several outputs before a softmax, or end in a sigmoid. "
+        "Received: small, whose only output is always 1",
+    ),
+    (
+        lambda: grad_cam(flat(), images(2, 32, 32, 3), stage="stage3"),
+        ValueError,
+        "`images` must be what flat takes. Received: images of the shape (2, 32, 32, 3), with "
+        "which it fails: Input 0 with name 'None' of layer 'dense' is incompatible with the layer: "
+        "expected axis -1 of input shape to have value 1024, but received input with shape "
+        "(1, 4096)",
+    ),
+    (
+        lambda: grad_cam(flat(), images(2, 16, 16, 4), stage="stage3"),
+        ValueError,
+        "`images` must be what flat takes. Received: images of the shape (2, 16, 16, 4), with "
+        "which it fails: Input 0 with name 'None' of layer 'stem' is incompatible with the layer: "
+        "expected axis -1 of input shape to have value 3, but received input with shape "
+        "(1, 16, 16, 4)",
+    ),
+    *[
+        (
+            lambda some=some: grad_cam(of_whole_numbers(), some, stage="stage3"),
+            ValueError,
+            "`images` must be whole numbers, which pixels takes as uint8. "
+            "Received: others among them",
+        )
+        for some in (images() / 2, images() * -1, images() * 256)
+    ],
+    (
+        lambda: grad_cam(
+            of_whole_numbers(), images(), stage="stage3", method="integrated_gradients"
+        ),
+        ValueError,
+        "`method` must be another one for a model of whole numbers, which has no gradients by its "
+        "images. Received: method='integrated_gradients'",
+    ),
+    (
+        lambda: grad_cam(Same(name="same"), images(), stage="conv"),
+        ValueError,
+        "`stage` must be the name of one layer. "
+        "Received: stage='conv', as 2 layers of same are called",
+    ),
+    (
+        lambda: grad_cam(small(metadata={"class_names": ["cat"] * 3}), images(), "cat", "stage3"),
+        ValueError,
+        "`classes` must be of numbers from 0 to 2. Received: 'cat'",
+    ),
+    (
         lambda: grad_cam(computed_again(), images(), stage="inside"),
         ValueError,
         "`stage` must be a layer that gradients come to from the score of a class: none do through "
@@ -306,6 +393,33 @@ ERRORS: list[Row] = [
         TypeError,
         "`images` must be numbers. Received: dtype=bool",
     ),
+    *[
+        (
+            functools.partial(overlay, *given),
+            TypeError,
+            f"`{name}` must be numbers. Received: {received}",
+        )
+        for name, received, given in [
+            ("images", "NoneType", (None, np.zeros((2, 8, 8)))),
+            ("images", "list", ([[1], [2, 3]], np.zeros((2, 8, 8)))),
+            ("images", "dtype=<U5", ("a.png", np.zeros((2, 8, 8)))),
+            ("maps", "NoneType", (images(2, 8, 8, 3), None)),
+            ("maps", "list", (images(2, 8, 8, 3), [[1], [2, 3]])),
+            ("maps", "dtype=complex128", (images(2, 8, 8, 3), np.zeros((2, 8, 8)) * 1j)),
+        ]
+    ],
+    *[
+        (
+            functools.partial(draw_maps, images(2, 8, 8, 3), np.zeros((2, 8, 8)), **{name: given}),
+            TypeError,
+            f"`{name}` must be a list of {what}, or None. Received: {name}={given!r}",
+        )
+        for name, what, wrong in [
+            ("names", "texts", ([1, 2], "ab", 5, ["a", None], [["a"], ["b"]], {"a": 1, "b": 2})),
+            ("certificates", "those of `grad_cam`", (5, [1, 2], "ab", [None, None])),
+        ]
+        for given in cast("tuple[Any, ...]", wrong)
+    ],
     (
         lambda: overlay(images(2, 8, 8, 3) * 2, np.zeros((2, 8, 8))),
         ValueError,

@@ -3,7 +3,9 @@
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, cast
+from xml.etree import ElementTree
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 import resnet_layers as rl
-from resnet_layers.analysis.heatmaps import methods, scores
+from resnet_layers.analysis.heatmaps import methods, places, scores
 from resnet_layers.analysis.heatmaps.certificates import Certificate
 from resnet_layers.analysis.heatmaps.maps import METHODS, Method, grad_cam
 from resnet_layers.analysis.heatmaps.methods import OF_STAGES
@@ -131,6 +133,72 @@ def test_the_top_class_is_the_default_and_names_are_classes() -> None:
     np.testing.assert_array_equal(
         grad_cam(model, IMAGES, 3, None)[1], grad_cam(model, IMAGES, "d", None)[1]
     )
+
+
+def test_names_are_those_of_the_network_within() -> None:
+    """Unless the model has its own, or there are others than outputs."""
+    inner = network().replace(metadata={"class_names": ["a", "b", "c", "d", "e"]})
+    inputs = keras.Input((32, 24, 3))
+    outer = keras.Model(inputs, keras.layers.Activation("softmax")(inner(inputs)))
+    deep = keras.Sequential([inputs, keras.Sequential([inner])])
+    for model in (outer, deep):
+        found = grad_cam(model, IMAGES, ["a", "e", "c"], "stage3")
+        np.testing.assert_allclose(found, expected("grad_cam"), atol=1e-4)
+    outer.metadata = {"class_names": ["v", "w", "x", "y", "z"]}
+    assert scores._names(outer, 5) == ["v", "w", "x", "y", "z"]
+    outer.metadata = {"class_names": None}
+    assert scores._names(outer, 5) == ["a", "b", "c", "d", "e"]
+    assert scores._names(deep, 4) == []
+
+
+@pytest.mark.share(2)
+@pytest.mark.parametrize("method", [one for one in ALL if one != "integrated_gradients"])
+def test_models_of_whole_numbers_take_them(method: Method) -> None:
+    inputs = keras.Input((32, 24, 3), dtype="uint8")
+    model = keras.Model(inputs, network()(keras.layers.Rescaling(1 / 64, -2.0)(inputs)))
+    pixels = np.random.default_rng(0).integers(0, 256, IMAGES.shape, dtype="uint8")
+    found = grad_cam(model, pixels, [0, 4, 2], "stage3", method=method)
+    if method != "occlusion":  # whose squares have a mean colour
+        prepared = pixels.astype("float32") / 64 - 2
+        other = grad_cam(network(), prepared, [0, 4, 2], "stage3", method=method)
+        np.testing.assert_allclose(found, other, atol=1e-4)
+    np.testing.assert_array_equal(
+        found, grad_cam(model, pixels.astype("float32"), [0, 4, 2], "stage3", method=method)
+    )
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_a_single_output_is_the_probability_of_a_sigmoid(activation: str | None) -> None:
+    """It is the mean colour of a corner, which a map by occlusion finds."""
+    inputs = keras.Input((16, 16, 1))
+    corner = keras.layers.Cropping2D(((0, 12), (12, 0)), name="corner")(inputs)
+    pooled = keras.layers.GlobalAveragePooling2D()(corner)
+    kernel = keras.initializers.Constant(8.0)
+    outputs = keras.layers.Dense(1, activation, kernel_initializer=kernel)(pooled)
+    model = keras.Model(inputs, outputs)
+    image = np.full((1, 16, 16, 1), -1, "float32")
+    image[:, :4, 12:] = 1
+    for classes in (0, None):
+        maps, (found,) = grad_cam(model, image, classes, method="occlusion", certificate=True)
+        assert maps[0, :4, 12:].min() > 0.5
+        assert found.insertion > 0.9
+        assert found.advantage > max(found.chance, 0.5)
+
+
+def test_weights_are_put_in_disorder_from_the_top() -> None:
+    """However deep the network is in a model, and what is before it at the end."""
+    inner = network()
+    before, behind = (keras.layers.Conv2D(3, 1, name=name) for name in ("before", "behind"))
+    last = keras.layers.Dense(3, name="last")
+    start = keras.Input((32, 24, 3))
+    ends = [keras.layers.Reshape((1, 1, 5)), keras.Sequential([behind]), keras.layers.Flatten()]
+    middle = keras.Sequential([keras.Sequential([before, keras.Sequential([inner]), *ends]), last])
+    parts = places.parts(keras.Model(start, middle(start)))
+    stages = [f"stage{i}" for i in (3, 2, 1)]
+    assert [part.name for part in parts[2:]] == ["head", *stages, "stem", "before"]
+    assert parts[0] is last
+    assert parts[1].layers[-1] is behind
+    assert places.parts(inner) == parts[2:-1]
 
 
 def test_the_model_is_as_before() -> None:
@@ -255,6 +323,18 @@ def test_overlays_and_sheets_show_the_maps() -> None:
     assert texts == ["3 maps", "cat", "passes", "fails", "dog", "fails"]
     tiles = [shape for shape in picture.scene.shapes if isinstance(shape, Image)]
     assert len(tiles) == 6
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_names_are_one_line_of_a_sheet(ending: str, tmp_path: Path) -> None:
+    """Whatever moves a cursor is escaped, and what is no Unicode is replaced."""
+    names = ["a\nb", "c\x00d", "e\ud800f"]
+    picture = draw_maps(np.zeros((3, 8, 8, 1), "uint8"), np.zeros((3, 8, 8)), names)
+    texts = [shape.text for shape in picture.scene.shapes if isinstance(shape, Text)]
+    assert texts == ["3 maps", "a\\nb", "c\\x00d", "e\ud800f"]
+    picture.save(tmp_path / f"sheet.{ending}")
+    if ending == "svg":
+        ElementTree.fromstring((tmp_path / "sheet.svg").read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow

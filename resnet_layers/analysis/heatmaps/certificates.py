@@ -151,7 +151,7 @@ def _insertions(
     channels = ({1, 2, 3} - set(pixels)).pop()
     partly = np.where(np.expand_dims(there, channels), image, _disordered(image, pixels))
     logits = scores.logits(model, partly)
-    if last_activation(model) == "sigmoid":
+    if last_activation(model) == "sigmoid" or logits.shape[1] == 1:  # whose softmax is 1
         found = 1 / (1 + np.exp(-logits))
     else:
         powers = np.exp(logits - logits.max(1, keepdims=True))

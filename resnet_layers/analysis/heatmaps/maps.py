@@ -55,7 +55,8 @@ def grad_cam(
     Args:
         model: A classifier: a `ResNet`, or a Keras model with one in it; of other models the layer
             is named.
-        images: As the model takes them, floats, `(N, height, width, channels)`.
+        images: As the model takes them, `(N, height, width, channels)`: floats, or whole numbers if
+            its input is of these.
         classes: Index or name of the class for all images, or one for each; `None` for the class
             that the model takes each image for.
         stage: `"stem"`, `"stage1"` and so on, or the name of a layer in a model without a
@@ -71,7 +72,8 @@ def grad_cam(
         the class. With `certificate=True` a pair of them and a list of `Certificate`s.
 
     Raises:
-        TypeError: If images are whole numbers, or if an argument has the wrong type.
+        TypeError: If images are whole numbers and the model takes floats, or if an argument has
+            the wrong type.
         ValueError: If there is no such stage, class or method, which lists those that there are;
             if the model does not take the images, has no map there, or a map of a single pixel, or
             if it gives probabilities of its own or numbers that are not finite.
@@ -90,6 +92,11 @@ def grad_cam(
     place = places.find(model, None if method in OF_IMAGES else stage)
     array = scores.check_images(model, images)
     given = scores.one_each(classes, len(array))
+    if method == "integrated_gradients" and scores.whole_numbers(model):
+        raise ValueError(
+            "`method` must be another one for a model of whole numbers, which has no gradients by "
+            f"its images. Received: method={method!r}"
+        )
 
     def made(some: Array, their: Any) -> Array:
         found = _maps(model, place, some, their, method)
@@ -101,7 +108,7 @@ def grad_cam(
         return found
 
     with _ONE_AT_A_TIME, watching.kept(model):
-        scores.check_ending(model, array)
+        scores.check_answer(model, array)
         if not certificate:
             return made(array, given)
         chosen = scores.chosen(model, given, array)

@@ -1,6 +1,7 @@
 """Maps on their images, as pixels and as a sheet with a row for each class."""
 
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_layers._support import checks
+from resnet_layers._support.errors import printable
 from resnet_layers.analysis.heatmaps.certificates import Certificate
 from resnet_layers.analysis.picture import Picture
 from resnet_layers.analysis.scene import Image, Scene, Text, width_of
@@ -40,7 +42,7 @@ def overlay(images: Any, maps: Any, opacity: float = 0.5) -> NDArray[np.uint8]:
     """
     checks.share("opacity", opacity)
     pixels = _pixels(images)
-    array = np.asarray(maps, np.float32)
+    array = _numbers("maps", maps, "biuf").astype(np.float32)
     if array.shape != pixels.shape[:3]:
         raise ValueError(
             "`maps` must have the number, height and width of the images, "
@@ -83,18 +85,14 @@ def draw_maps(
     """
     mixed = overlay(images, maps, opacity)
     pixels = _pixels(images).astype(np.uint8)
-    for name, given in (("names", names), ("certificates", certificates)):
-        if given is not None and len(given) != len(mixed):
-            raise ValueError(
-                f"`{name}` must be one for each of {len(mixed)} images. Received: {len(given)}"
-            )
+    words = _one_each("names", names, str, len(mixed), "texts")
+    tried = _one_each("certificates", certificates, Certificate, len(mixed), "those of `grad_cam`")
     groups: dict[str, list[int]] = {}
     for i in range(len(mixed)):
-        groups.setdefault("" if names is None else names[i], []).append(i)
+        groups.setdefault(printable(words[i]) if words else "", []).append(i)
     height, width = (_TILE * size / max(mixed.shape[1:3]) for size in mixed.shape[1:3])
     pair = 2 * width + 4 * _SPACE
-    marks = certificates is not None
-    row = height + _SPACE + _LINE * marks
+    row = height + _SPACE + _LINE * bool(tried)
     title = f"{len(mixed)} map{'s' * (len(mixed) != 1)}"
     scene = Scene(0.0, 0.0, title)
     scene.shapes.append(Text(_MARGIN, 18, title, 12, bold=True))
@@ -108,8 +106,8 @@ def draw_maps(
             top = y + place // _PAIRS * row
             scene.shapes.append(Image(x, top, width, height, pixels[i]))
             scene.shapes.append(Image(x + width + _SPACE, top, width, height, mixed[i]))
-            if certificates is not None:
-                word = "passes" if certificates[i].passes else "fails"
+            if tried:
+                word = "passes" if tried[i].passes else "fails"
                 scene.shapes.append(Text(x, top + height + 8, word, 8, colour="pale"))
         y += math.ceil(len(members) / _PAIRS) * row + _SPACE
     columns = min(max(map(len, groups.values()), default=0), _PAIRS)
@@ -117,16 +115,40 @@ def draw_maps(
     return Picture(Scene(widest + 2 * _MARGIN, y + _MARGIN, title, scene.shapes))
 
 
+def _one_each(name: str, values: Any, kind: type, count: int, what: str) -> list[Any]:
+    """A list of as many values of a kind as there are images; an empty one for `None`."""
+    if values is None:
+        return []
+    several = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
+    found = list(values) if several else []
+    if not several or not all(isinstance(one, kind) for one in found):
+        raise TypeError(
+            f"`{name}` must be a list of {what}, or None. Received: {name}={reprlib.repr(values)}"
+        )
+    if len(found) != count:
+        raise ValueError(f"`{name}` must be one for each of {count} images. Received: {len(found)}")
+    return found
+
+
+def _numbers(name: str, values: Any, kinds: str = "iuf") -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of other lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in kinds:
+        received = type(values).__name__ if array.dtype.kind == "O" else f"dtype={array.dtype}"
+        raise TypeError(f"`{name}` must be numbers. Received: {received}")
+    return array
+
+
 def _pixels(images: Any) -> NDArray[np.float32]:
     """Three channels from 0 to 255."""
-    array = np.asarray(images)
+    array = _numbers("images", images)
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise ValueError(
             "`images` must be of the shape (N, height, width, 3), or with one channel. "
             f"Received: images.shape={array.shape}"
         )
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"`images` must be numbers. Received: dtype={array.dtype}")
     most = 1 if array.dtype.kind == "f" else 255
     if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= most):
         raise ValueError(

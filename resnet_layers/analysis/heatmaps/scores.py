@@ -1,6 +1,7 @@
 """The number that a map explains: what a classifier says of a class, before its activation."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,8 +11,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from resnet_layers._support import checks
+from resnet_layers._support.errors import first_line, lacks_memory
 from resnet_layers.analysis.heatmaps import watching
 from resnet_layers.layers.head import ClassifierHead, ending, last_activation
+from resnet_layers.networks.model import ResNet
 
 _AT_ONCE = (2**21, 256)  # pixels, and images at most
 
@@ -36,21 +39,49 @@ def as_logits(model: Any) -> Iterator[None]:
         yield
 
 
-def check_ending(model: Any, images: NDArray[np.float32]) -> None:
-    """Tries one image where the last activation cannot be found.
+def check_answer(model: Any, images: NDArray[np.float32]) -> None:
+    """Tries one image where nothing says what a model takes, or which activation is its last.
 
     Raises:
-        ValueError: If the model gives probabilities, in which gradients may be lost.
+        ValueError: If the model does not take the image, or gives probabilities, in which gradients
+            may be lost.
     """
-    if ending(model) is not None:
+    is_known = ending(model) is not None
+    if is_known and last_activation(model) == "softmax" and _outputs(model) == 1:
+        raise ValueError(
+            "`model` must have several outputs before a softmax, or end in a sigmoid. "
+            f"Received: {model.name}, whose only output is always 1"
+        )
+    if is_known and (isinstance(model, ResNet) or None not in _known(model)):
         return
-    outputs = _only(model(ops.convert_to_tensor(images[:1]), training=False))
+    try:
+        outputs = model(ops.convert_to_tensor(images[:1]), training=False)
+    except Exception as error:  # of Keras, TensorFlow or JAX, or of somebody's own
+        if lacks_memory(error):
+            raise
+        raise ValueError(
+            f"`images` must be what {model.name} takes. "
+            f"Received: images of the shape {images.shape}, with which it fails: {_reason(error)}"
+        ) from error
+    outputs = _only(outputs)
     found = np.asarray(ops.convert_to_numpy(outputs), np.float32)
-    if found.size > 1 and found.min() >= 0 and abs(found.sum() - 1) < 1e-3:
+    if not is_known and found.size > 1 and found.min() >= 0 and abs(found.sum() - 1) < 1e-3:
         raise ValueError(
             "`model` must end in logits, or in a layer with an activation that can be left out. "
             f"Received: {model.name}, whose outputs add up to 1"
         )
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; Keras says in bold what, and around it where."""
+    bold = re.search("\x1b\\[1m(.+?)\x1b", str(error), re.DOTALL)
+    return first_line(ValueError(bold[1]) if bold else error)
+
+
+def _outputs(model: Any) -> Any:
+    """How many numbers a model gives for an image, if it says."""
+    shape = getattr(model, "output_shape", None)
+    return shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else None
 
 
 def _only(outputs: Any) -> Any:
@@ -101,7 +132,8 @@ def check_images(model: Any, images: Any) -> NDArray[np.float32]:
         ValueError: If the model does not take their shape, or if some are not finite.
     """
     array = np.asarray(ops.convert_to_numpy(images))
-    if array.dtype.kind in "biu":
+    whole = whole_numbers(model)
+    if whole is None and array.dtype.kind in "biu":
         raise TypeError(
             "`images` must be floats as the network takes them, such as `preprocessing(model)` "
             f"makes of pixels. Received: dtype={array.dtype}"
@@ -117,7 +149,23 @@ def check_images(model: Any, images: Any) -> NDArray[np.float32]:
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise ValueError("`images` must be finite. Received: NaN or infinity among their pixels")
+    if whole is not None and not (
+        (array == np.rint(array)).all()
+        and np.iinfo(whole).min <= array.min()
+        and array.max() <= np.iinfo(whole).max
+    ):
+        raise ValueError(
+            f"`images` must be whole numbers, which {model.name} takes as {whole}. "
+            "Received: others among them"
+        )
     return array
+
+
+def whole_numbers(model: Any) -> str | None:
+    """The dtype of the only input of a model that takes whole numbers; otherwise `None`."""
+    inputs: Any = getattr(model, "inputs", None) or ()
+    dtype = keras.backend.standardize_dtype(inputs[0].dtype) if len(inputs) == 1 else "float32"
+    return dtype if keras.backend.is_int_dtype(dtype) else None
 
 
 def _known(model: Any) -> tuple[int | None, ...]:
@@ -177,9 +225,13 @@ def check_classes(model: Any, classes: Any, outputs: Any) -> Any:
 
 
 def _names(model: Any, count: int) -> list[str]:
-    metadata = getattr(model, "metadata", None) or {}
-    names = metadata.get("class_names", [])
-    return list(names) if len(names) == count else []
+    """Those of the model, or else of the `ResNet` in it, if they fit its outputs."""
+    for one in (model, *(each for each in model._flatten_layers() if isinstance(each, ResNet))):
+        metadata = getattr(one, "metadata", None)
+        names: Any = metadata.get("class_names") if isinstance(metadata, dict) else None
+        if checks.are_distinct_names(names) and len(names) == count:
+            return list(names)
+    return []
 
 
 def _index(value: Any, names: list[str], count: int) -> int:
