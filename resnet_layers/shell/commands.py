@@ -584,7 +584,7 @@ def _check_picture(output: Path) -> None:
             f"The name of the output must end in one of {checks.some(ENDINGS)}. "
             f"Received: '{output}'"
         )
-    errors.check_new("", output)
+    errors.check_new(output.suffix, output)
 
 
 def _module(name: str, devices: int = 1) -> Any:

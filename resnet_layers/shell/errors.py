@@ -1,6 +1,7 @@
 """What the command line says no to, and whether it can write where it is asked to."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,17 +61,28 @@ def check_there(kind: str, path: Path | None) -> None:
 def check_new(ending: str, output: Path) -> None:
     """Says before the work that a file cannot be written where it should be.
 
+    Args:
+        ending: Of its name; an empty one where it may be a folder.
+        output: The file.
+
     Raises:
-        InputError: If its name ends otherwise or is too long, or if its folder does not exist.
+        InputError: If its name ends otherwise or is too long, if its folder does not exist or
+            cannot be written to, or if it is a folder.
     """
     if not output.name.endswith(ending):
         raise InputError(f"The name of the output must end in '{ending}'. Received: '{output}'")
     if not output.parent.is_dir():
         raise InputError(f"The folder of the output must exist. Received: '{output}'")
+    reason: str | None = None
     try:
         check_names(output)
+        check_writable(Path(os.path.realpath(output)).parent)
+        if ending and output.is_dir():
+            reason = "it is a folder"
     except OSError as error:
-        raise InputError(f"'{output}' cannot be written: {error.strerror}") from None
+        reason = error.strerror
+    if reason:
+        raise InputError(f"'{output}' cannot be written: {reason}")
 
 
 def check_output(output: Path, data: Path | None, names: Sequence[str]) -> None:

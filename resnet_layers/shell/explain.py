@@ -1,13 +1,14 @@
 # ruff: noqa: T201 (printing is what commands are for)
 """`explain`: which pixels of images speak for their class."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_layers._support import signals
+from resnet_layers._support import checks, signals
 from resnet_layers.analysis.heatmaps import places, scores
 from resnet_layers.analysis.heatmaps.certificates import Certificate
 from resnet_layers.analysis.heatmaps.maps import Method, grad_cam
@@ -45,6 +46,10 @@ def run(
         0; 1 if an image could not be read.
     """
     found = classifier.load(model)
+    if name is not None and name not in found.class_names:
+        raise InputError(
+            f"`--class` must be one of {checks.some(found.class_names)}. Received: {name!r}"
+        )
     files = paths(image)
     if len(files) > MOST:
         raise InputError(f"A sheet has at most {MOST} images. Received: {len(files)}")
@@ -74,11 +79,17 @@ def run(
     if not maps:
         raise InputError("An image must be readable, to be explained. Received: none")
     picture = draw_maps(np.concatenate(shown), np.concatenate(maps), names, tried or None)
-    with errors.values():
+    with errors.values(), warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", "Glyph .* missing", UserWarning)
         try:
             picture.save(output)
         except OSError as error:
             raise InputError(f"'{output}' cannot be written: {error.strerror}") from None
+    if caught:
+        errors.say(
+            "Letters of class names that the picture's font lacks are boxes in it; in one that "
+            "ends in .svg they are letters"
+        )
     print(f"Drawn in '{errors.printable(output)}'.")
     return int(bool(wrong))
 

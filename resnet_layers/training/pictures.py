@@ -123,7 +123,9 @@ def opened(path: str | Path) -> "Iterator[Image]":
     name = printable(path)
     try:
         mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe may never end
+        if stat.S_ISDIR(mode):
+            raise InputError(f"The image '{name}' cannot be read: it is a folder")
+        if not stat.S_ISREG(mode):  # a pipe may never end
             raise InputError(f"The image '{name}' cannot be read: Not a file")
         # Not every format that Pillow knows: some of them run other programs.
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:

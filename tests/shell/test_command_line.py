@@ -1062,7 +1062,7 @@ def test_predict_takes_folders_patterns_and_lists(
     assert code == 1
     assert out.splitlines()[::2] == [red[0]]
     assert [line.rpartition(": ")[2] for line in err.splitlines()] == [
-        "Is a directory",
+        "it is a folder",
         "No such file or directory",
         "File name too long",
     ]

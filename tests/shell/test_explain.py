@@ -1,5 +1,6 @@
 """`explain`: which pixels decided, in a shell."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.shell import classifier, explain
+from resnet_layers.shell import classifier, commands, errors, explain
 from tests.shell.test_command_line import run
 from tests.support.randomize import randomize
 
@@ -90,7 +91,7 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(capsys: Any) -> None
         ),
         (
             ("model.keras", "0.png", "--class", "cow"),
-            "`classes` must be of 'cat', 'dog'. Received: 'cow'",
+            "`--class` must be one of 'cat', 'dog'. Received: 'cow'",
         ),
         (
             ("model.keras", "0.png", "--stage", "stage4"),
@@ -114,9 +115,52 @@ def test_a_sheet_has_an_end(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
-def test_a_folder_that_cannot_be_written_to(capsys: Any) -> None:
-    Path("taken.png").mkdir()
-    code, _, err = run(capsys, "explain", "model.keras", "0.png", "-o", "taken.png")
-    assert code == 2
-    assert "taken.png" in err
-    Path("taken.png").rmdir()
+@pytest.mark.parametrize("where", ["a folder", "nothing can be made there"])
+def test_where_nothing_can_be_written_nothing_is_done(
+    where: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said before Keras is loaded."""
+
+    def fail(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    def no_module(*_: Any) -> None:
+        pytest.fail("it was loaded")
+
+    monkeypatch.setattr(commands, "_module", no_module)
+    reason = "it is a folder"
+    if where == "a folder":
+        Path("taken.png").mkdir()
+    else:
+        reason = "Permission denied"
+        monkeypatch.setattr(errors, "check_writable", fail)
+    try:
+        assert run(capsys, "explain", "model.keras", "0.png", "-o", "taken.png") == (
+            *(2, ""),
+            f"resnet-layers: 'taken.png' cannot be written: {reason}\n",
+        )
+    finally:
+        if where == "a folder":
+            Path("taken.png").rmdir()
+
+
+def test_class_names_of_all_kinds(capsys: Any) -> None:
+    """Letters that the font of pixels lacks, and several lines."""
+    model = classifier.load(Path("model.keras")).model
+    names = ["\u732b", "d\nog"]
+    model.replace(metadata={**model.metadata, "class_names": names}).save("odd.keras")
+    boxes = (
+        "resnet-layers: Letters of class names that the picture's font lacks are boxes in it; in "
+        "one that ends in .svg they are letters\n"
+    )
+    try:
+        for name, ending in itertools.product(names, ("png", "svg")):
+            said = boxes if (name, ending) == (names[0], "png") else ""
+            asked = ("odd.keras", "0.png", "--class", name, "-o", f"odd.{ending}")
+            code, out, err = run(capsys, "explain", *asked)
+            assert (code, err) == (0, said)
+            assert out.splitlines()[0] == f"0.png  {name}".replace("\n", "\\n")
+        assert ">d\\nog</text>" in Path("odd.svg").read_text(encoding="utf-8")
+    finally:
+        for file in Path().glob("odd.*"):
+            file.unlink()

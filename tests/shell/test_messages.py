@@ -643,13 +643,15 @@ def read_nothing(command: str, *arguments: str, **options: Any) -> None:
         evaluate.run(Path("model.keras"), write_photos(2), 8, True, **options)
 
 
-def explained(count: int, output: str = "a.png", photo: str = "a/0.png") -> None:
+def explained(
+    count: int, output: str = "a.png", photo: str = "a/0.png", name: str | None = None
+) -> None:
     """`explain` with a network of three classes."""
     layer = keras.saving.serialize_keras_object(for_squares(32, (0,) * 3, (1,) * 3))
     network(class_names=list("abc"), preprocessing=layer).save("model.keras")
     Path("a.png").mkdir()
     found = [str(write_photos(1) / photo)] * count
-    explain.run(Path("model.keras"), found, Path(output), None, "stem", "grad_cam", False)
+    explain.run(Path("model.keras"), found, Path(output), name, "stem", "grad_cam", False)
 
 
 def studied(error: BaseException) -> None:
@@ -1660,6 +1662,16 @@ OTHERS: list[Row] = [
         lambda: errors.check_new("", Path("a" * 240)),
         InputError,
         f"'{'a' * 240}' cannot be written: its name must have at most {ANY} bytes",
+    ),
+    (
+        lambda: Path("a.svg").mkdir() or errors.check_new(".svg", Path("a.svg")),  # type: ignore[func-returns-value]
+        InputError,
+        "'a.svg' cannot be written: it is a folder",
+    ),
+    (
+        lambda: explained(1, name="cow"),
+        InputError,
+        "`--class` must be one of 'a', 'b', 'c'. Received: 'cow'",
     ),
     (
         lambda: read_config("a = " + "[" * 5000),

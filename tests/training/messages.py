@@ -129,7 +129,7 @@ IMAGES: list[Row] = [
         InputError,
         "The image 'a.png' cannot be read: No such file or directory",
     ),
-    (decode_folder, InputError, "The image 'a.png' cannot be read: Is a directory"),
+    (decode_folder, InputError, "The image 'a.png' cannot be read: it is a folder"),
     (decode_pipe, InputError, "The image 'a.png' cannot be read: Not a file"),
     (
         decode_many_pixels,
