@@ -11,7 +11,7 @@ from resnet_layers.analysis.studies import figures
 from resnet_layers.analysis.studies.degradation import degradation
 from resnet_layers.analysis.studies.parallel import in_processes
 from resnet_layers.analysis.studies.results import Results
-from resnet_layers.analysis.studies.settings import RECIPE, Degradation
+from resnet_layers.analysis.studies.settings import RECIPE, SETTINGS, Degradation
 from resnet_layers.shell import data, errors, images
 from resnet_layers.shell.errors import InputError
 from resnet_layers.training.headers import headers
@@ -49,7 +49,7 @@ def run(
         output: Folder to write into.
     """
     every, parts = data.chosen(folder)
-    errors.check_output(output, folder, FILES)
+    errors.check_output(output, folder, (*FILES, SETTINGS))
     if every.several:
         raise InputError(
             f"The images of a study must have one label each. Received: several in {every.title}"

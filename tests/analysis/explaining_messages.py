@@ -147,6 +147,25 @@ def another_study() -> None:
     degradation(done)
 
 
+def grown_study(**changes: Any) -> None:
+    """Of other depths or seeds than the folder has."""
+    done = study()
+    (done.output / "runs").mkdir(parents=True)
+    settings.write(done.output / "study.json", done.described())
+    degradation(study(**changes))
+
+
+def folder_for_settings() -> None:
+    (Path("study") / "study.json").mkdir(parents=True)
+    degradation(study())
+
+
+def folder_for_a_run() -> None:
+    done = study()
+    done.run_file(done.contenders[0], 0).mkdir(parents=True)
+    degradation(done)
+
+
 def damaged_run() -> None:
     done = study()
     (done.output / "runs").mkdir(parents=True)
@@ -457,6 +476,29 @@ ERRORS: list[Row] = [
         InputError,
         "The folder 'study' holds a study with other settings, which can only go on with its own: "
         "choose another. Received: epochs=1, there epochs=3",
+    ),
+    *[
+        (
+            functools.partial(grown_study, **{name: more}),
+            InputError,
+            "The folder 'study' holds a study with other settings, which can only go on with its "
+            f"own: choose another. Received: {name}={received}, there {name}={there}",
+        )
+        for name, more, received, there in [
+            ("depths", (8, 14), "[8, 14]", "[8]"),
+            ("shortcut_depths", (8,), "[8]", "[]"),
+            ("seeds", 3, "3", "2"),
+        ]
+    ],
+    (
+        folder_for_settings,
+        InputError,
+        "'study/study.json' must not be a folder, since a file is written there",
+    ),
+    (
+        folder_for_a_run,
+        InputError,
+        "'study/runs/plain-8-seed0.json' must not be a folder, since a file is written there",
     ),
     (
         damaged_run,

@@ -1,6 +1,8 @@
 """The study of degradation: its networks, what it measures, and that it goes on after a kill."""
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -241,6 +243,81 @@ def test_figures_are_files_that_are_the_same_again(
         figures.write(name, results, tmp_path / path)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_what_is_no_number_is_no_error() -> None:
+    """The largest of outputs that are none would be the first class."""
+    model = small("A")
+    cast("Any", model.head).dense.bias.assign([np.nan, *[0.0] * 9])
+    assert np.isnan(measures.error(model, [(IMAGES, LABELS)]))
+    assert all(np.isnan(cast("float", one)) for one in measures.left_out(model, IMAGES, LABELS))
+
+
+@pytest.mark.share(3)
+def test_runs_that_diverge_say_so(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with uncompiled():
+        results = degradation(study(str(tmp_path), learning_rate=1e30), lines.append)
+    assert all(": diverged; " in line for line in lines)
+    for run in results.runs:
+        assert (run["error"], run["train_error"], run["test_error"]) == ([None], None, None)
+        assert set(run["left_out"]) == {None}
+    assert results.table().splitlines()[1].split("  ")[-1].strip() == "2, 2 diverged"
+
+
+def diverged(run: dict[str, Any]) -> dict[str, Any]:
+    """The same, as if it had diverged in its last epoch."""
+    lists = {name: [None for _ in run[name]] for name in ("residuals", "shortcuts", "left_out")}
+    last = str(len(run["error"]))
+    return {
+        **run,
+        **lists,
+        "error": [*run["error"][:-1], None],
+        "loss": [*run["loss"][:-1], None],
+        "gradients": {**run["gradients"], last: [None for _ in run["gradients"][last]]},
+        "train_error": None,
+        "test_error": None,
+    }
+
+
+PARTS: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "one run": lambda runs: runs[:1],
+    "no plain ones": lambda runs: [run for run in runs if run["shortcut"] != "none"],
+    "plain ones": lambda runs: [run for run in runs if run["shortcut"] == "none"],
+    "one diverged": lambda runs: [diverged(run) if run["seed"] else run for run in runs],
+    "all diverged": lambda runs: [diverged(run) for run in runs],
+}
+
+
+@pytest.mark.share(6)
+@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("part", PARTS)
+def test_figures_are_drawn_of_what_there_is(
+    part: str, name: str, done: tuple[Degradation, Results], tmp_path: Path
+) -> None:
+    """Without a warning of matplotlib's; runs that have diverged are counted."""
+    results = Results(done[1].study, PARTS[part](done[1].runs))
+    if name not in figures.drawn(results):
+        pytest.skip("nothing to draw")
+    figures.write(name, results, tmp_path / "figure.svg")
+    count = {"one diverged": "1 of 2 diverged", "all diverged": "2 of 2 diverged"}.get(part)
+    text = (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    assert count in text if count else "diverged" not in text
+
+
+def test_tables_leave_out_what_has_diverged_and_count_it(done: tuple[Degradation, Results]) -> None:
+    whole = done[1]
+    results = Results(whole.study, PARTS["one diverged"](whole.runs))
+    for name in results.networks:
+        (left,) = [run for run in whole.of(name) if run["seed"] == 0]
+        assert results.interval(name, "test_error").mean == left["test_error"]
+    text = results.table()
+    assert text.count("2, 1 diverged") == results.table("markdown").count("2, 1 diverged") == 4
+    rows = list(csv.DictReader(io.StringIO(results.table("csv"))))
+    assert [(row["runs"], row["diverged"]) for row in rows] == [("2", "1")] * 4
+    of_none = Results(whole.study, PARTS["all diverged"](whole.runs))
+    assert "no number  2, 2 diverged" in of_none.table()
+    assert "diverged" not in whole.table()
 
 
 def test_processes_have_their_share_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
-"""Figures of a study: a line for each network, and a band for its interval over the seeds."""
+"""Figures of a study: a line for each network, and a band for its interval over the seeds.
+
+Runs that have diverged are in none of them, and counted in their legends.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,10 +18,10 @@ _KINDS = (_PLAIN, _RESIDUAL)
 def training(figure: Any, results: Results) -> None:
     """Training error, augmentation included, against the step."""
     for axes, (kind, shortcut) in zip(figure.subplots(1, 2, sharey=True), _KINDS, strict=True):
-        for depth, name, colour in _networks(results, shortcut):
+        for name, colour in _lines(results, shortcut):
             curve = results.curve(name, "error")
             steps = results.of(name)[0]["steps"] * np.arange(1, len(curve) + 1)
-            _band(axes, steps, curve, depth, colour, 100)
+            _band(axes, steps, curve, _label(results, name), colour, 100)
         axes.set(title=kind, xlabel="step", ylim=(0, 100))
         _legend(axes)
     figure.axes[0].set_ylabel("training error in %")
@@ -33,7 +36,8 @@ def final(figure: Any, results: Results) -> None:
             found = [results.interval(name, measure) for _, name, _ in rows]
             depths = [depth for depth, _, _ in rows]
             means, margins = (100 * np.array(v) for v in _parts(found))
-            axes.errorbar(depths, means, margins, fmt=mark, capsize=3, label=kind)
+            label = kind + _diverged(results, *(name for _, name, _ in rows))
+            axes.errorbar(depths, means, margins, fmt=mark, capsize=3, label=label)
         axes.set(title=title, xlabel="layers with weights", ylim=(0, None))
         _legend(axes)
     figure.axes[0].set_ylabel("error in %")
@@ -46,11 +50,12 @@ def gradients(figure: Any, results: Results) -> None:
     grid = figure.subplots(2, 2, sharey=True)
     for row, (kind, shortcut) in zip(grid, _KINDS, strict=True):
         for axes, (when, epoch) in zip(row, shown.items(), strict=True):
-            for depth, name, colour in _networks(results, shortcut):
+            for name, colour in _lines(results, shortcut):
                 means, _ = _parts(results.curve(name, "gradients", epoch))
                 places = np.linspace(0, 1, len(means))
                 # A norm of 0 has no place on this scale: the network is dead there.
-                axes.plot(places, np.maximum(means, 1e-20), color=colour, label=str(depth))
+                label = _label(results, name)
+                axes.plot(places, np.maximum(means, 1e-20), color=colour, label=label)
             axes.set(title=f"{kind}, {when}", yscale="log", ylim=(1e-10, None))
             axes.set_xlabel("place of the block, from the stem to the head")
         row[0].set_ylabel("norm of the gradient")
@@ -61,9 +66,9 @@ def branches(figure: Any, results: Results) -> None:
     """Root mean square of the body and of the shortcut of each residual block."""
     parts = (("residuals", "body"), ("shortcuts", "shortcut"))
     for axes, (measure, title) in zip(figure.subplots(1, 2, sharey=True), parts, strict=True):
-        for depth, name, colour in _networks(results, "A"):
+        for name, colour in _lines(results, "A"):
             curve = results.curve(name, measure)
-            _band(axes, np.linspace(0, 1, len(curve)), curve, depth, colour)
+            _band(axes, np.linspace(0, 1, len(curve)), curve, _label(results, name), colour)
         axes.set(title=title, xlabel="place of the block, from the stem to the head")
         _legend(axes)
     figure.axes[0].set_ylabel("root mean square")
@@ -72,12 +77,12 @@ def branches(figure: Any, results: Results) -> None:
 def left_out(figure: Any, results: Results) -> None:
     """Test error with single blocks left out."""
     for axes, (kind, shortcut) in zip(figure.subplots(1, 2, sharey=True), _KINDS, strict=True):
-        for depth, name, colour in _networks(results, shortcut):
+        for name, colour in _lines(results, shortcut):
             curve = results.curve(name, "left_out")
             places = np.linspace(0, 1, len(curve))
             there = np.array([not np.isnan(one.mean) for one in curve])
             some = [one for one, is_there in zip(curve, there, strict=True) if is_there]
-            _band(axes, places[there], some, depth, colour, 100)
+            _band(axes, places[there], some, _label(results, name), colour, 100)
         axes.set(title=kind, xlabel="place of the block that is left out", ylim=(0, 100))
         _legend(axes)
     figure.axes[0].set_ylabel("test error in %")
@@ -93,7 +98,8 @@ def shortcuts(figure: Any, results: Results) -> None:
         found = [results.interval(name, "test_error") for _, name, _ in rows]
         means, margins = (100 * np.array(v) for v in _parts(found))
         places = np.arange(len(rows)) + (i - 1) * 0.15
-        axes.errorbar(places, means, margins, fmt="o", capsize=3, label=kind)
+        label = kind + _diverged(results, *(name for _, name, _ in rows))
+        axes.errorbar(places, means, margins, fmt="o", capsize=3, label=label)
     axes.set_xticks(range(len(set(depths))), [str(depth) for depth in sorted(set(depths))])
     axes.set(xlabel="layers with weights", ylabel="test error in %", ylim=(0, None))
     _legend(axes, "shortcut")
@@ -139,18 +145,34 @@ def _networks(results: Results, shortcut: str) -> list[tuple[int, str, Any]]:
     return [(d, there[d], c) for d, c in zip(every, colours, strict=True) if d in there]
 
 
+def _lines(results: Results, shortcut: str) -> list[tuple[str, Any]]:
+    return [(name, colour) for _, name, colour in _networks(results, shortcut)]
+
+
+def _label(results: Results, name: str) -> str:
+    """The depth of a network, and how many of its runs have diverged."""
+    return f"{results.of(name)[0]['depth']}{_diverged(results, name)}"
+
+
+def _diverged(results: Results, *names: str) -> str:
+    count = results.diverged(*names)
+    runs = sum(len(results.of(name)) for name in names)
+    return f", {count} of {runs} diverged" if count else ""
+
+
 def _parts(found: Sequence[Interval]) -> tuple[list[float], list[float]]:
     return [one.mean for one in found], [one.margin for one in found]
 
 
 def _band(
-    axes: Any, at: Any, found: Sequence[Interval], depth: int, colour: Any, times: float = 1.0
+    axes: Any, at: Any, found: Sequence[Interval], label: str, colour: Any, times: float = 1.0
 ) -> None:
     means, margins = (times * np.array(part) for part in _parts(found))
-    axes.plot(at, means, color=colour, label=str(depth))
+    axes.plot(at, means, color=colour, label=label)
     axes.fill_between(at, means - margins, means + margins, color=colour, alpha=0.2, linewidth=0)
 
 
 def _legend(axes: Any, title: str = "layers") -> None:
     axes.grid(alpha=0.3)
-    axes.legend(title=title, fontsize="small")
+    if axes.get_legend_handles_labels()[0]:  # matplotlib warns of an empty one
+        axes.legend(title=title, fontsize="small")

@@ -18,7 +18,10 @@ def blocks_of(model: ResNet) -> list[ResidualBlock]:
 
 
 def error(model: ResNet, batches: Iterable[Any]) -> float:
-    """Share of the images, in batches of images and labels, that are taken for another class."""
+    """Share of the images, in batches of images and labels, that are taken for another class.
+
+    It is no number where some outputs are none, whose largest would be the first class.
+    """
     wrong = [_wrong(model(batch[0], training=False), batch[1]) for batch in batches]
     return float(np.mean(np.concatenate(wrong)))
 
@@ -97,7 +100,10 @@ def _is_residual(block: ResidualBlock) -> bool:
 
 
 def _wrong(outputs: Any, labels: Any) -> Any:
-    return ops.convert_to_numpy(ops.argmax(outputs, -1)) != ops.convert_to_numpy(labels)
+    """1 for each image that is taken for another class, 0 for others, NaN where nothing is said."""
+    wrong = ops.convert_to_numpy(ops.argmax(outputs, -1)) != ops.convert_to_numpy(labels)
+    says = ops.convert_to_numpy(ops.all(ops.isfinite(outputs), -1))
+    return np.where(says, wrong, np.nan)
 
 
 def _size(x: Any) -> float:

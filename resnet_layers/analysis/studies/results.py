@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,8 +42,17 @@ class Interval:
 
         >>> str(Interval(0.5, 0.025))
         '50.0 ± 2.5 %'
+        >>> str(Interval.of([None, None]))
+        'no number'
         """
+        if math.isnan(self.mean):
+            return "no number"
         return f"{100 * self.mean:.1f} ± {100 * self.margin:.1f} %"
+
+
+def has_diverged(run: dict[str, Any]) -> bool:
+    """Whether a run has ended with a network whose outputs are no numbers, which has no errors."""
+    return run["train_error"] is None or run["test_error"] is None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +76,12 @@ class Results:
         """The runs of one network."""
         return [run for run in self.runs if run["network"] == network]
 
+    def diverged(self, *networks: str) -> int:
+        """How many runs of some networks have diverged."""
+        return sum(has_diverged(run) for run in self.runs if run["network"] in networks)
+
     def interval(self, network: str, name: str) -> Interval:
-        """Of `train_error` or `test_error`."""
+        """Of `train_error` or `test_error`, without runs that have diverged."""
         return Interval.of([run[name] for run in self.of(network)])
 
     def curve(self, network: str, name: str, epoch: str | None = None) -> list[Interval]:
@@ -82,7 +96,7 @@ class Results:
         return [Interval.of(values) for values in zip(*lists, strict=True)]
 
     def table(self, format: str = "text") -> str:  # noqa: A002 (the name of the option)
-        """Errors at the end of each network.
+        """Errors at the end of each network, and how many of its runs have diverged, if any.
 
         Args:
             format: `"text"`, `"markdown"`, `"csv"` or `"json"`.
@@ -99,8 +113,16 @@ class Results:
             )
             for name in self.networks
         ]
+        diverged = [self.diverged(name) for name in self.networks]
         if format == "csv":
-            return tables.as_csv([dict(zip(head, row, strict=True)) for row in rows])
+            both = zip(rows, diverged, strict=True)
+            return tables.as_csv(
+                [{**dict(zip(head, row, strict=True)), "diverged": n} for row, n in both]
+            )
+        rows = [
+            (*row[:-1], f"{row[-1]}, {n} diverged" if n else row[-1])
+            for row, n in zip(rows, diverged, strict=True)
+        ]
         if format == "markdown":
             marks = ("---", "---:", "---:", "---:")
             lines = [tables.markdown_row(row) for row in (head, marks, *rows)]

@@ -13,6 +13,7 @@ import numpy as np
 from resnet_layers._support.files import discard, replacing
 from resnet_layers.analysis.studies import measures
 from resnet_layers.analysis.studies.contenders import Contender
+from resnet_layers.analysis.studies.results import has_diverged
 from resnet_layers.analysis.studies.settings import Degradation, write
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training.batches import Batches
@@ -118,10 +119,13 @@ class _Runs:
         with replacing(settings.run_file(self.contender, seed)) as (new,):
             write(new, {**found, "study": settings.digest})
         discard(folder)
-        return (
-            f"{self.contender.name}, seed {seed}: training error {found['train_error']:.1%}, "
-            f"test error {found['test_error']:.1%}; {time.monotonic() - began:.0f} s"
+        errors = (
+            "diverged"
+            if has_diverged(found)
+            else f"training error {found['train_error']:.1%}, test error {found['test_error']:.1%}"
         )
+        seconds = time.monotonic() - began
+        return f"{self.contender.name}, seed {seed}: {errors}; {seconds:.0f} s"
 
     def _checkpoint(self, folder: Path, gradients: Gradients) -> Checkpoint:
         """Where a run goes on; at its beginning where what is there is damaged or of another."""
@@ -162,7 +166,8 @@ class _Runs:
             "seed": seed,
             "steps": len(self._batches(seed)),
             "loss": [row["loss"] for row in history],
-            "error": [1 - row["accuracy"] for row in history],
+            # Of a loss that is no number the accuracy is that of the first class.
+            "error": [1 - row["accuracy"] + 0 * row["loss"] for row in history],
             "gradients": gradients,
             "train_error": measures.error(model, self.training),
             "test_error": measures.error(model, self.test),

@@ -158,6 +158,8 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: If it is something else.
     """
+    if path.is_dir():
+        raise InputError(f"'{printable(path)}' must not be a folder, since a file is written there")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (RecursionError, ValueError):
