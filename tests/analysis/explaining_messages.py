@@ -325,6 +325,31 @@ ERRORS: list[Row] = [
         "`images` must be floats as the network takes them, such as `preprocessing(model)` makes "
         "of pixels. Received: dtype=uint8",
     ),
+    *[
+        (
+            lambda given=given: grad_cam(small(), given, stage=None),
+            TypeError,
+            f"`images` must be an array of real numbers. Received: {received}",
+        )
+        for given, received in [
+            (None, "NoneType"),
+            ([[1], [2, 3]], "list"),
+            ("a.png", "str"),
+            (np.full((2, 8, 8, 3), "a"), "dtype=<U1"),
+            (np.zeros((2, 8, 8, 3), "complex64"), "dtype=complex64"),
+        ]
+    ],
+    (
+        lambda: grad_cam(small(), images(2, 0, 16, 3), stage=None),
+        ValueError,
+        "`images` must be of the shape (None, None, None, 3), which small takes. "
+        "Received: (2, 0, 16, 3)",
+    ),
+    (
+        lambda: grad_cam(small(), np.full((2, 16, 16, 3), 1e300), stage=None),
+        ValueError,
+        "`images` must be finite. Received: NaN or infinity among their pixels",
+    ),
     (
         lambda: grad_cam(small(input_shape=(16, 16, 3)), images(2, 32, 32, 3), stage=None),
         ValueError,

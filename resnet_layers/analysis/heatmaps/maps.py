@@ -14,7 +14,7 @@ from resnet_layers.analysis.heatmaps.methods import OF_IMAGES, OF_STAGES, Array
 from resnet_layers.analysis.heatmaps.places import Place
 
 METHODS = (*OF_STAGES, *OF_IMAGES)
-_ONE_AT_A_TIME = threading.Lock()  # a map changes layers until it is there
+_ONE_AT_A_TIME = threading.RLock()  # a map changes layers until it is there
 Method = Literal["grad_cam", "grad_cam++", "hires_cam", "integrated_gradients", "occlusion"]
 
 

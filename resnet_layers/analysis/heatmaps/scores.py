@@ -128,10 +128,16 @@ def check_images(model: Any, images: Any) -> NDArray[np.float32]:
     """Images as an array of floats, which the model takes.
 
     Raises:
-        TypeError: If they are whole numbers.
+        TypeError: If they are no numbers, or whole ones that the model does not take.
         ValueError: If the model does not take their shape, or if some are not finite.
     """
-    array = np.asarray(ops.convert_to_numpy(images))
+    try:
+        array = np.asarray(ops.convert_to_numpy(images))
+    except (TypeError, ValueError):  # rows of other lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "biufV":  # V is bfloat16
+        received = f"dtype={array.dtype}" if array.ndim else type(images).__name__
+        raise TypeError(f"`images` must be an array of real numbers. Received: {received}")
     whole = whole_numbers(model)
     if whole is None and array.dtype.kind in "biu":
         raise TypeError(
@@ -139,14 +145,15 @@ def check_images(model: Any, images: Any) -> NDArray[np.float32]:
             f"makes of pixels. Received: dtype={array.dtype}"
         )
     known = (None, *_known(model))
-    if array.ndim != len(known) or not checks.fits(array.shape, known) or not len(array):
+    if not checks.fits(array.shape, known) or 0 in array.shape:
         raise ValueError(
             f"`images` must be of the shape {known}, which {model.name} takes. "
             f"Received: {array.shape}"
         )
     if array.ndim != 4:
         raise ValueError(f"`images` must have two axes of pixels. Received: shape={array.shape}")
-    array = array.astype(np.float32)
+    with np.errstate(over="ignore"):  # to infinity
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise ValueError("`images` must be finite. Received: NaN or infinity among their pixels")
     if whole is not None and not (
