@@ -184,9 +184,9 @@ def _size(layer: Any) -> int:
 
 
 def _handler(layer: Any) -> Handler | None:
-    """What is registered for a layer's class, unless that has a `call` of somebody else's."""
+    """What is registered for a layer's class, unless it has a `call` of somebody else's."""
     module = getattr(type(layer).call, "__module__", "")
-    if module.partition(".")[0] not in ("keras", "resnet_layers"):
+    if _has_its_own_call(layer) or module.partition(".")[0] not in ("keras", "resnet_layers"):
         return None
     return next((HANDLERS[kind] for kind in type(layer).__mro__ if kind in HANDLERS), None)
 
@@ -203,7 +203,13 @@ def _leaf(layer: Any, path: Path) -> tuple[Any, Path]:
 
 def _is_functional(layer: Any) -> bool:
     """Whether a model computes as its graph says."""
-    return hasattr(layer, "_nodes_by_depth") and type(layer).call.__module__.startswith("keras.")
+    is_of_keras = type(layer).call.__module__.startswith("keras.") and not _has_its_own_call(layer)
+    return hasattr(layer, "_nodes_by_depth") and is_of_keras
+
+
+def _has_its_own_call(layer: Any) -> bool:
+    """Whether an instance computes otherwise than its class."""
+    return "call" in vars(layer)
 
 
 def _graph(layer: Any, shapes: Sequence[Any]) -> Any:

@@ -284,6 +284,22 @@ class Thins(keras.layers.Layer):
         return (input_shape[0], None, *input_shape[2:])
 
 
+def test_what_an_instance_computes_otherwise_than_its_class_is_not_guessed() -> None:
+    images = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 3, name="mine")
+    inner = keras.Model(images, keras.layers.Conv2D(2, 1)(layer(images)), name="inner")
+    model = keras.Model(images, inner(images))
+    assert profile(model).macs == 36 * (108 + 8)
+    inner_call, layer_call = inner.call, layer.call
+    inner.call = lambda x: inner_call(x) + inner_call(x)
+    assert profile(model).macs == 2 * 36 * (108 + 8)
+    del vars(inner)["call"]
+    layer.call = lambda x: layer_call(x) + layer_call(x)
+    found = profile(model)
+    assert found.unknown == {"inner/mine": "Conv2D"}
+    assert found.params == model.count_params()
+
+
 def test_what_reads_maps_of_unknown_sizes_is_unknown() -> None:
     images = keras.Input((8, 8, 3))
     x = Thins(name="thins")(keras.layers.Conv2D(4, 3, name="first")(images))
