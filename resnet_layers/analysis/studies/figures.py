@@ -44,12 +44,16 @@ def final(figure: Any, results: Results) -> None:
 
 
 def gradients(figure: Any, results: Results) -> None:
-    """Norm of the gradient by the weights of each block, at first and at the end."""
-    epochs = list(results.runs[0]["gradients"])
-    shown = {"at initialization": epochs[0], "at the end": epochs[-1]}
-    grid = figure.subplots(2, 2, sharey=True)
+    """Norm of the gradient by the weights of each block, from initialization to the end."""
+    first, *between, last = results.runs[0]["gradients"]
+    shown = {
+        first: "at initialization",
+        **{epoch: f"after {epoch} epoch{'s' * (epoch != '1')}" for epoch in between},
+        last: "at the end",
+    }
+    grid = figure.subplots(2, len(shown), sharey=True, squeeze=False)
     for row, (kind, shortcut) in zip(grid, _KINDS, strict=True):
-        for axes, (when, epoch) in zip(row, shown.items(), strict=True):
+        for axes, (epoch, when) in zip(row, shown.items(), strict=True):
             for name, colour in _lines(results, shortcut):
                 means, _ = _parts(results.curve(name, "gradients", epoch))
                 places = np.linspace(0, 1, len(means))
@@ -57,9 +61,10 @@ def gradients(figure: Any, results: Results) -> None:
                 label = _label(results, name)
                 axes.plot(places, np.maximum(means, 1e-20), color=colour, label=label)
             axes.set(title=f"{kind}, {when}", yscale="log", ylim=(1e-10, None))
-            axes.set_xlabel("place of the block, from the stem to the head")
+            axes.grid(alpha=0.3)
         row[0].set_ylabel("norm of the gradient")
-        _legend(row[1])
+        _legend(row[-1])
+    figure.supxlabel("place of the block, from the stem to the head", fontsize="medium")
 
 
 def branches(figure: Any, results: Results) -> None:
@@ -120,10 +125,10 @@ def write(name: str, results: Results, path: Path) -> None:
     from matplotlib import rc_context, style
     from matplotlib.figure import Figure
 
-    height = 7.0 if name == "gradients" else 4.0
+    size = (11, 6) if name == "gradients" else (9, 4)
     # Settings of the user may need what is not installed; equal figures have equal bytes.
     with style.context("default"), rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure = Figure(figsize=(9, height), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         FIGURES[name](figure, results)
         metadata = {"Date": None} if path.suffix == ".svg" else None
         figure.savefig(path, dpi=120, metadata=metadata)
