@@ -193,9 +193,14 @@ def predict(
     if features is not None:
         if as_json or as_csv:
             raise InputError("`--features` must not come with `--json` or `--csv`")
-        errors.check_new(".npz" if features.suffix != ".csv" else ".csv", features)
+        errors.check_new((".npz", ".csv"), features)
     _check_images("predict", image)
     errors.check_there("model file", model)
+    if features is not None and model.suffix != ".keras":
+        raise InputError(
+            "`--features` must come with the network itself, a .keras file, since what `export` "
+            f"wrote has no features to ask for. Received: '{model}'"
+        )
     return int(_module("predict").run(model, image, top, as_json, as_csv, features))
 
 

@@ -35,6 +35,7 @@ class Data:
         validation: Those to look at after each epoch; none if there are too few.
         test: Those for the end.
         split: What the metadata of the network say of this.
+        own: Which parts were there already, by the names of `labelled.PARTS`.
         headers: Of the training images.
     """
 
@@ -43,6 +44,7 @@ class Data:
     validation: Labelled
     test: Labelled
     split: dict[str, Any]
+    own: tuple[str, ...] = ()
     headers: list[Header] = dataclasses.field(default_factory=list)
 
     def class_weight(self) -> dict[int, float]:
@@ -116,8 +118,8 @@ def find(settings: TrainSettings) -> Data:
 def chosen(path: Path | None) -> tuple[Labelled, dict[str, Labelled]]:
     """All images of `--data`, or the digits, and the parts that they are in already, if any."""
     parts = tables.parts(path) if path else None
-    if parts is not None:
-        return labelled.joined(parts), parts
+    if path and parts is not None:
+        return tables.joined(path, parts), parts
     return (tables.whole(path) if path else labelled.digits()), {}
 
 
@@ -148,7 +150,17 @@ def split(
         training, looked_at = training.split(seed, validation, together=True, every=all_classes)
     looked_at = looked_at or training.select(np.arange(0))
     metadata = split_metadata(every, tests, seed, test, folders="test" in parts)
-    return Data(every, training, looked_at, tests, metadata)
+    return Data(every, training, looked_at, tests, metadata, tuple(parts))
+
+
+def left_aside(settings: TrainSettings, data: Data) -> list[str]:
+    """What is asked for of a part that is there already."""
+    usual = TrainSettings()
+    return [
+        f"Note: `--{part}` is left aside, since {data.every.title} has images of its own for that"
+        for part in ("validation", "test")
+        if part in data.own and getattr(settings, part) != getattr(usual, part)
+    ]
 
 
 def odd_classes(data: Data) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from resnet_layers._support import checks
 from resnet_layers._support.errors import InputError as InputError
 from resnet_layers._support.errors import printable as printable
 from resnet_layers._support.files import check_names, check_writable, tidy
@@ -58,11 +59,11 @@ def check_there(kind: str, path: Path | None) -> None:
         raise InputError(f"The {kind} '{path}' cannot be read: {error.strerror}") from None
 
 
-def check_new(ending: str, output: Path) -> None:
+def check_new(ending: str | tuple[str, ...], output: Path) -> None:
     """Says before the work that a file cannot be written where it should be.
 
     Args:
-        ending: Of its name; an empty one where it may be a folder.
+        ending: That of its name, or those that it may have.
         output: The file.
 
     Raises:
@@ -70,7 +71,8 @@ def check_new(ending: str, output: Path) -> None:
             cannot be written to, or if it is a folder.
     """
     if not output.name.endswith(ending):
-        raise InputError(f"The name of the output must end in '{ending}'. Received: '{output}'")
+        wanted = repr(ending) if isinstance(ending, str) else f"one of {checks.some(ending)}"
+        raise InputError(f"The name of the output must end in {wanted}. Received: '{output}'")
     if not output.parent.is_dir():
         raise InputError(f"The folder of the output must exist. Received: '{output}'")
     reason: str | None = None

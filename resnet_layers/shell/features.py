@@ -16,8 +16,6 @@ from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.images import Reader
 from resnet_layers.shell.predictor import BATCH_SIZE
 
-ENDINGS = (".npz", ".csv")
-
 
 def run(model: Path, paths: list[Path], output: Path) -> int:
     """Writes a vector for each image that can be read, and names the others.
@@ -39,7 +37,8 @@ def run(model: Path, paths: list[Path], output: Path) -> int:
     table = np.stack(vectors)
     try:
         with replacing(output) as (new,):
-            _write_npz(new, names, table) if output.suffix == ".npz" else _write(new, names, table)
+            write = _write_csv if output.name.endswith(".csv") else _write_npz
+            write(new, names, table)
     except OSError as error:
         raise InputError(f"'{output}' cannot be written: {error.strerror}") from None
     print(f"Wrote features of {len(names)} images, {table.shape[1]} each, to '{output}'")
@@ -68,7 +67,7 @@ def _write_npz(path: Path, names: list[str], table: NDArray[np.float32]) -> None
         np.savez(file, paths=np.array(names), features=table)
 
 
-def _write(path: Path, names: list[str], table: NDArray[np.float32]) -> None:
+def _write_csv(path: Path, names: list[str], table: NDArray[np.float32]) -> None:
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", *range(table.shape[1])])

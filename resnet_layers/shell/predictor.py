@@ -158,7 +158,7 @@ class Predictor:
     def all_images(self, folder: Path) -> Labelled:
         """Every image of a folder whose classes the network knows."""
         parts = tables.parts(folder)
-        data = tables.whole(folder) if parts is None else labelled.joined(parts)
+        data = tables.whole(folder) if parts is None else tables.joined(folder, parts)
         self._check_classes(data)
         return data
 

@@ -54,11 +54,13 @@ def run(settings: TrainSettings, *, quiet: bool = False, as_json: bool = False) 
         last = train(settings)
         if settings.look:
             print(f"Wrote {LOOK} into '{printable(settings.output)}'; nothing was trained")
+        elif not is_first:
             return 0
-        if not is_first:
-            return 0
-        finishing.finish(settings, FILES, last)
-    if as_json:
+        else:
+            finishing.finish(settings, FILES, last)
+    if as_json and settings.look:
+        print(json.dumps({"look": str(settings.output / LOOK)}))
+    elif as_json:
         print(json.dumps({"model": str(settings.output / MODEL), **last}))
     return 0
 
@@ -140,6 +142,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     counts = (len(found.training.labels), len(found.validation.labels))
     for sentence in [
         *forecast.said(settings, model, size, *counts),
+        *data.left_aside(settings, found),
         *data.odd_classes(found),
         *advice(settings, model.stem, size, fitting.total),
     ]:

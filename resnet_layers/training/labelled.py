@@ -267,10 +267,11 @@ def parts(path: str | os.PathLike[str]) -> "dict[str, Labelled] | None":
     return found
 
 
-def joined(parts: "dict[str, Labelled]") -> Labelled:
-    """All parts of a folder as one."""
+def joined(parts: "dict[str, Labelled]", title: str) -> Labelled:
+    """All parts of a folder as one, which is called by its title."""
     return dataclasses.replace(
         parts["train"],
+        title=title,
         sources=[source for part in parts.values() for source in part.sources],
         labels=np.concatenate([part.labels for part in parts.values()]),
         names=[f"{kind}/{name}" for kind, part in parts.items() for name in part.names],

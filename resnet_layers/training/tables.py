@@ -31,7 +31,12 @@ def whole(path: str | os.PathLike[str], *, flat: bool = False) -> Labelled:
     if not is_table(path):
         return labelled.folder(path, flat=flat)
     found = read(path)
-    return found["every"] if "every" in found else labelled.joined(found)
+    return found["every"] if "every" in found else joined(path, found)
+
+
+def joined(path: str | os.PathLike[str], parts: dict[str, Labelled]) -> Labelled:
+    """All images of a folder or a table that has such parts."""
+    return labelled.joined(parts, _title(path))
 
 
 def parts(path: str | os.PathLike[str]) -> dict[str, Labelled] | None:
@@ -52,7 +57,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Labelled]:
         InputError: If it is no such table, or if a part has a class that `train` has not.
     """
     path = Path(path)
-    title = f"the table '{printable(path)}'"
+    title = _title(path)
     rows = _rows(path, title)
     splits = {row.get("split") for row in rows} != {None}
     kinds = [_kind(row.get("split") or "", title) if splits else "every" for row in rows]
@@ -85,6 +90,11 @@ def read(path: str | os.PathLike[str]) -> dict[str, Labelled]:
                 names=[row["path"] for row in some],
             )
     return found
+
+
+def _title(path: str | os.PathLike[str]) -> str:
+    path = Path(path)
+    return f"the {'folder' if path.is_dir() else 'table'} '{printable(path)}'"
 
 
 def _rows(path: Path, title: str) -> list[dict[str, str]]:

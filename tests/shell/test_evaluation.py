@@ -220,9 +220,17 @@ def test_features_are_refused_where_they_cannot_be(
 ) -> None:
     start = "resnet-layers: "
     arguments = ("predict", model, "a.png", "--features")
-    assert refusal(capsys, *arguments, "a.txt") == (
-        f"{start}The name of the output must end in '.npz'. Received: 'a.txt'"
-    )
+    for name in ("a.txt", "a", "a.NPZ", "a.csv.gz"):
+        assert refusal(capsys, *arguments, name) == (
+            f"{start}The name of the output must end in one of '.npz', '.csv'. Received: '{name}'"
+        )
+    for name in ("model.onnx", "model.tflite", "model"):
+        other = tmp_path / name
+        other.touch()
+        assert refusal(capsys, "predict", other, "a.png", "--features", "a.csv") == (
+            f"{start}`--features` must come with the network itself, a .keras file, since what "
+            f"`export` wrote has no features to ask for. Received: '{other}'"
+        )
     assert refusal(capsys, *arguments, "a.csv", "--csv") == (
         f"{start}`--features` must not come with `--json` or `--csv`"
     )

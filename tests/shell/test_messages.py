@@ -920,6 +920,17 @@ TRAIN: list[Row] = [
         "`--features` must not come with `--json` or `--csv`",
     ),
     (
+        lambda: commands.predict(write_photos(1), "b", features=Path("a.csv")),
+        InputError,
+        "`--features` must come with the network itself, a .keras file, since what `export` wrote "
+        "has no features to ask for. Received: 'photos'",
+    ),
+    (
+        lambda: errors.check_new((".npz", ".csv"), Path("a.txt")),
+        InputError,
+        "The name of the output must end in one of '.npz', '.csv'. Received: 'a.txt'",
+    ),
+    (
         lambda: TrainSettings(recipe="resnet"),
         ValueError,
         "`recipe` must be one of 'digits', 'photos', 'finetune', 'probe', 'cifar', 'a1', 'a2', "

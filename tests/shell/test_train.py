@@ -60,14 +60,17 @@ def test_a_folder_that_is_split_is_trained_on_as_it_is(
     result = trained(output, data=tmp_path / "photos", epochs=1)
     assert result["images"] == 15
     said = capsys.readouterr().out
+    photos = tmp_path / "photos"
+    assert said.startswith(f"Reading 36 images of 3 classes: the folder '{photos}'\n")
     assert "on 9 images of 8×8 pixels; 12 for validation, 15 for the test" in said
+    assert "is left aside" not in said
     model = output / "model.keras"
     code, out, err = run(capsys, "evaluate", model, "--data", tmp_path / "photos", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["accuracy"] == pytest.approx(result["accuracy"])
     assert json.loads(out)["loss"] == pytest.approx(result["loss"], rel=1e-4)
-    code, out, _ = run(capsys, "evaluate", model, "--data", tmp_path / "photos", "--all", "--json")
-    assert json.loads(out)["images"] == 36
+    code, out, _ = run(capsys, "evaluate", model, "--data", photos, "--all")
+    assert out.startswith(f"36 images of the folder '{photos}': loss ")
 
 
 @pytest.mark.share(6)
@@ -119,6 +122,36 @@ def test_folders_of_a_split_among_classes_are_pointed_out(tmp_path: Path) -> Non
     assert sentence.startswith("Note: taken for classes, with all folders in them: 'train'. ")
     write_photos(tmp_path / "plain")
     assert data.odd_classes(data.find(TrainSettings(data=tmp_path / "plain"))) == []
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["folder", "table"])
+def test_shares_of_parts_that_are_there_are_left_aside_with_a_word(
+    table: bool, tmp_path: Path
+) -> None:
+    for part in ("train", "val"):
+        write_photos(tmp_path / "photos" / part)
+    given = tmp_path / "photos"
+    if table:
+        rows = [
+            f"{path.relative_to(tmp_path)},{path.parent.name},{path.parts[-3]}"
+            for path in given.rglob("*.png")
+        ]
+        given = tmp_path / "table.csv"
+        given.write_text("\n".join(["path,label,split", *rows]), encoding="utf-8")
+    kind = "table" if table else "folder"
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, []),
+        ({"test": 0.2}, []),  # which is split off
+        ({"validation": 0.3, "test": 0.2}, ["validation"]),
+        ({"validation": 0.0}, ["validation"]),
+    ]
+    for options, expected in cases:
+        settings = TrainSettings(data=given, **options)
+        assert data.left_aside(settings, data.find(settings)) == [
+            f"Note: `--{name}` is left aside, since the {kind} '{given}' has images of its own for "
+            "that"
+            for name in expected
+        ]
 
 
 def test_rates_suit_the_optimizer_that_is_asked_for() -> None:
@@ -254,6 +287,9 @@ def test_a_sheet_is_looked_at_before_anything_is_trained(
     assert (code, err) == (0, "")
     assert out.endswith(f"Wrote look.png into '{tmp_path}'; nothing was trained\n")
     assert files(tmp_path) == {"look.png"}
+    code, out, err = run(capsys, "train", *arguments, "--look", "--json")
+    assert (code, json.loads(out)) == (0, {"look": str(tmp_path / "look.png")})
+    assert err.endswith(f"Wrote look.png into '{tmp_path}'; nothing was trained\n")
     with Image.open(tmp_path / "look.png") as image:
         assert image.size == (78, 78)  # 9 images, 2 pixels between them
 

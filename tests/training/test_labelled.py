@@ -239,7 +239,8 @@ def test_a_folder_that_is_split_already_is_taken_as_it_is(tmp_path: Path, name: 
     assert list(found) == ["train", "validation", "test"]
     assert [part.class_names for part in found.values()] == [["cat", "dog"]] * 3
     assert [part.labels.tolist() for part in found.values()] == [[0, 1], [1], [0, 1]]
-    whole = joined(found)
+    whole = joined(found, "all")
+    assert whole.title == "all"
     assert whole.names == [
         *("train/cat/1.png", "train/dog/2.png", "validation/dog/3.png"),
         *("test/cat/4.png", "test/dog/5.png"),
