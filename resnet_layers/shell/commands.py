@@ -43,6 +43,7 @@ Json = Annotated[
     FLAG,
     Parameter(name="--json", help="Print the result as JSON, and the rest on standard error."),
 ]
+TOP = 5  # classes that `predict` names
 TRAIN, TUNE = TrainSettings(), TuneSettings()  # the defaults
 Config = Annotated[
     Path | None, PATH, Parameter(help="TOML file with options, which those here override.")
@@ -162,7 +163,7 @@ def predict(
     model: Annotated[Path, PATH],
     /,
     *image: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    top: Annotated[int, INTEGER] = 5,
+    top: Annotated[int, INTEGER] = TOP,
     as_json: Annotated[bool, FLAG, Parameter(name="--json")] = False,
     as_csv: Annotated[bool, FLAG, Parameter(name="--csv")] = False,
     features: Annotated[Path | None, PATH] = None,
@@ -191,8 +192,8 @@ def predict(
     if as_json and as_csv:
         raise InputError("`--json` and `--csv` must not come together")
     if features is not None:
-        if as_json or as_csv:
-            raise InputError("`--features` must not come with `--json` or `--csv`")
+        if as_json or as_csv or top != TOP:
+            raise InputError("`--features` must not come with `--json`, `--csv` or `--top`")
         errors.check_new((".npz", ".csv"), features)
     _check_images("predict", image)
     errors.check_there("model file", model)
@@ -285,7 +286,7 @@ def export(
     errors.check_there("model file", model)
     errors.check_there("folder", calibration)
     if output is not None:
-        errors.check_new("", output)
+        errors.check_new("", output, folder=True)
     how = {"format": format, "precision": precision, "calibration": calibration}
     return int(_module("export").run(model, output, as_json, **how, image_size=image_size))
 

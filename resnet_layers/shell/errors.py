@@ -1,6 +1,7 @@
 """What the command line says no to, and whether it can write where it is asked to."""
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -59,32 +60,32 @@ def check_there(kind: str, path: Path | None) -> None:
         raise InputError(f"The {kind} '{path}' cannot be read: {error.strerror}") from None
 
 
-def check_new(ending: str | tuple[str, ...], output: Path) -> None:
+def check_new(ending: str | tuple[str, ...], output: Path, *, folder: bool = False) -> None:
     """Says before the work that a file cannot be written where it should be.
 
     Args:
         ending: That of its name, or those that it may have.
         output: The file.
+        folder: Whether it may be a folder.
 
     Raises:
-        InputError: If its name ends otherwise or is too long, if its folder does not exist or
-            cannot be written to, or if it is a folder.
+        InputError: If its name ends otherwise or is too long, if it is a folder, or if the folder
+            that it is in does not exist or cannot be written to.
     """
     if not output.name.endswith(ending):
         wanted = repr(ending) if isinstance(ending, str) else f"one of {checks.some(ending)}"
         raise InputError(f"The name of the output must end in {wanted}. Received: '{output}'")
     if not output.parent.is_dir():
         raise InputError(f"The folder of the output must exist. Received: '{output}'")
-    reason: str | None = None
     try:
         check_names(output)
-        check_writable(Path(os.path.realpath(output)).parent)
-        if ending and output.is_dir():
-            reason = "it is a folder"
+        is_folder = output.is_dir()
+        if not output.exists() or output.is_file():  # what is a device is written as it is
+            check_writable(Path(os.path.realpath(output)).parent)
     except OSError as error:
-        reason = error.strerror
-    if reason:
-        raise InputError(f"'{output}' cannot be written: {reason}")
+        raise InputError(f"'{output}' cannot be written: {error.strerror}") from None
+    if is_folder and not folder:
+        raise InputError(f"'{output}' cannot be written: {os.strerror(errno.EISDIR)}")
 
 
 def check_output(output: Path, data: Path | None, names: Sequence[str]) -> None:

@@ -1,8 +1,10 @@
 """What an evaluation tells of its probabilities, and the files that people look at."""
 
 import csv
+import errno
 import html
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from sklearn.metrics import average_precision_score
 
 import resnet_layers as rl
 from resnet_layers.layers.preprocessing import for_squares
-from resnet_layers.shell import classifier, images, several, sheet
+from resnet_layers.shell import classifier, errors, images, several, sheet
 from resnet_layers.shell.evaluation import MOST_SHOWN, Evaluation
 from resnet_layers.training import history
 from resnet_layers.training.batches import Batches
@@ -231,12 +233,44 @@ def test_features_are_refused_where_they_cannot_be(
             f"{start}`--features` must come with the network itself, a .keras file, since what "
             f"`export` wrote has no features to ask for. Received: '{other}'"
         )
-    assert refusal(capsys, *arguments, "a.csv", "--csv") == (
-        f"{start}`--features` must not come with `--json` or `--csv`"
-    )
+    for more in (["--csv"], ["--json"], ["--top", 3]):
+        assert refusal(capsys, *arguments, "a.csv", *more) == (
+            f"{start}`--features` must not come with `--json`, `--csv` or `--top`"
+        )
     assert refusal(capsys, "evaluate", model, "--report", "a.txt") == (
         f"{start}The name of the output must end in '.html'. Received: 'a.txt'"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("evaluate", "none.keras", "--report"), "a.html"),
+        (("predict", "none.keras", "a.png", "--features"), "a.npz"),
+        (("explain", "none.keras", "a.png", "--output"), "a.png"),
+        (("convert", "none.safetensors", "--output"), "a.keras"),
+        (("draw", "vgg19", "--output"), "a.svg"),
+    ],
+    ids=str,
+)
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    name: str,
+) -> None:
+    output = tmp_path / name
+    output.mkdir()
+    wrong = f"resnet-layers: '{output}' cannot be written: "
+    assert refusal(capsys, *command, output) == f"{wrong}Is a directory"
+    output.rmdir()
+
+    def refuses(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr(errors, "check_writable", refuses)
+    assert refusal(capsys, *command, output) == f"{wrong}Permission denied"
 
 
 def test_evaluate_writes_the_page_of_any_model_and_folder(

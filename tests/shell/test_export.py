@@ -294,4 +294,4 @@ def test_outputs_that_cannot_be_written_are_one_sentence(
 ) -> None:
     code, out, err = run(capsys, "export", model, "--format", "onnx", "-o", "/proc/model.onnx")
     assert (code, out) == (2, "")
-    assert err.startswith("resnet-layers: The folder of `path` must be writable: ")
+    assert err.startswith("resnet-layers: '/proc/model.onnx' cannot be written: ")

@@ -917,7 +917,7 @@ TRAIN: list[Row] = [
     (
         lambda: commands.predict(Path("a"), "b", features=Path("a.csv"), as_csv=True),
         InputError,
-        "`--features` must not come with `--json` or `--csv`",
+        "`--features` must not come with `--json`, `--csv` or `--top`",
     ),
     (
         lambda: commands.predict(write_photos(1), "b", features=Path("a.csv")),
@@ -1668,6 +1668,11 @@ OTHERS: list[Row] = [
         install_completion_nowhere,
         InputError,
         "`HOME` must name the folder in which a shell looks",
+    ),
+    (
+        lambda: Path("a.npz").mkdir() or errors.check_new(".npz", Path("a.npz")),  # type: ignore[func-returns-value]
+        InputError,
+        "'a.npz' cannot be written: Is a directory",
     ),
     (
         lambda: errors.check_new("", Path("a" * 240)),
