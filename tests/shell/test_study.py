@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from resnet_layers._support.errors import InputError
 from resnet_layers.analysis.studies.results import Results
-from resnet_layers.analysis.studies.settings import Degradation
+from resnet_layers.analysis.studies.settings import SETTINGS, Degradation
 from resnet_layers.shell import study
 from tests.shell.test_command_line import write_photos
 
@@ -32,3 +33,12 @@ def test_parts_stay_as_they_are_and_nothing_is_said_to_be_written(
     out = capsys.readouterr().out
     assert out.endswith("Another process still trains: 0 of 4 runs are there\n")
     assert "Wrote" not in out
+
+
+@pytest.mark.parametrize("name", [*study.FILES, SETTINGS])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"{name}' must not be a folder, since a file is written"):
+        study.run(None, 8, [8], [], 2, 1, 64, None, 1, tmp_path)
