@@ -52,8 +52,8 @@ class Batches:
             is a multiple of; all parts together have what is in `(0, 1)`, in another order.
         repeats: How often an image comes in an epoch, one after the other and augmented otherwise
             each time, positive; an epoch has as many fewer images.
-        class_weight: As of `keras.Model.fit`, by index of the class, positive, 1 where it is left
-            out; a mixture has the mixture of the weights.
+        class_weight: As of `keras.Model.fit`, by index of the class, at least 0, 1 where it is
+            left out; a mixture has the mixture of the weights.
         headers: Of the images, in order, as `headers` finds them; without them they are found when
             a crop needs them.
         skip_damaged: Whether an image that cannot be decoded has weight 0, so that all other

@@ -199,7 +199,7 @@ def check_weights(class_weight: Any, classes: int | None = None) -> None:
 
     Raises:
         TypeError: If it is no mapping of numbers, nor `None`.
-        ValueError: If a weight is not positive, or of no class.
+        ValueError: If a weight is less than 0, or of no class.
     """
     if class_weight is None:
         return
@@ -209,7 +209,7 @@ def check_weights(class_weight: Any, classes: int | None = None) -> None:
             f"Received: class_weight={reprlib.repr(class_weight)}"
         )
     for label, weight in class_weight.items():
-        checks.positive(f"class_weight[{label}]", weight)
+        checks.not_negative(f"class_weight[{label}]", weight)
     if classes is not None and not set(class_weight) <= set(range(classes)):
         raise ValueError(
             f"`class_weight` must have indices of {classes} classes. Received: "

@@ -44,7 +44,7 @@ class Settings:
         multiple: As of `Batches`; `None` for the number of devices that share a batch, as
             `data_parallel` has it, or for that of the run that goes on.
         seed: Of order, crops and augmentation, from 0 to 2⁶³ - 1.
-        class_weight: As of `Batches`.
+        class_weight: As of `Batches`, above 0 for one class at least.
         headers: As of `Batches`.
         skip_damaged: As of `Batches`.
         compile: `"xla"`, `"graph"`, or `"auto"`, by which Keras chooses.
@@ -156,6 +156,12 @@ def check_fit(settings: Settings) -> None:
         raise InputError(
             "`class_weight` must have indices of classes of images that have one each. "
             f"Received: {reprlib.repr(settings.class_weight)}"
+        )
+    weights = settings.class_weight or {}
+    if not any(weights.get(i, 1.0) for i in range(len(images.class_names))):
+        raise InputError(
+            "`class_weight` must be above 0 for one class at least. Received: "
+            f"class_weight={reprlib.repr(settings.class_weight)}"
         )
     layout = getattr(model.stem, "layout", None)
     if layout is not None and layout.data_format != settings.prepare.data_format:

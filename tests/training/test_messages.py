@@ -248,6 +248,11 @@ ERRORS: list[Row] = [
                 "Received: {3: 1.0}",
             ),
             (
+                {"class_weight": {0: 0.0, 1: 0, 2: 0.0}},
+                "`class_weight` must be above 0 for one class at least. Received: "
+                "class_weight={0: 0.0, 1: 0, 2: 0.0}",
+            ),
+            (
                 {"prepare": first()},
                 "`prepare` must make images with channels_last, as the network takes them. "
                 "Received: data_format='channels_first'",
@@ -458,14 +463,15 @@ ERRORS: list[Row] = [
         (
             lambda call=call, weight=weight: call({0: 2.0, 1: weight}),
             ValueError,
-            f"`class_weight[1]` must be a positive number. Received: class_weight[1]={weight!r}",
+            "`class_weight[1]` must be a number of at least 0. Received: "
+            f"class_weight[1]={weight!r}",
         )
         for call in (
             lambda weights: settings(class_weight=weights),
             lambda weights: batches(class_weight=weights),
             lambda weights: batches().changed((), None, weights),
         )
-        for weight in (-1.0, 0, math.nan, math.inf)
+        for weight in (-1.0, math.nan, math.inf)
     ],
     (
         lambda: batches(class_weight={3: 1.0}),

@@ -452,7 +452,7 @@ ERRORS: list[Row] = [
         (
             lambda images=images: fit(*images, class_weight={0: -2.0}),
             FatalValueError,
-            "`class_weight[0]` must be a positive number. Received: class_weight[0]=-2.0",
+            "`class_weight[0]` must be a number of at least 0. Received: class_weight[0]=-2.0",
         )
         for images in ((batches(),), (IMAGES, np.zeros(2)))
     ],
