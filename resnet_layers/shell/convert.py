@@ -12,7 +12,7 @@ from resnet_layers.networks.model import ResNet
 from resnet_layers.serving.precision import with_dtype
 from resnet_layers.shell import classifier, errors
 from resnet_layers.shell.errors import InputError
-from resnet_layers.training.checkpoint_files import is_checkpoint
+from resnet_layers.training.checkpoint_names import is_checkpoint
 from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.networks import load_network
 from resnet_layers.weights import pretrained, tags

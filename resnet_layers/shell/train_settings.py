@@ -9,7 +9,7 @@ from resnet_layers._support import checks
 from resnet_layers.networks import variants
 from resnet_layers.shell.options import FLAG, IMAGES, INTEGER, NETWORK, OUTPUT, PATH, TRAINING
 from resnet_layers.shell.overrides import Overrides
-from resnet_layers.training.checkpoint_files import is_checkpoint
+from resnet_layers.training.checkpoint_names import is_checkpoint
 from resnet_layers.training.recipes import RECIPES
 from resnet_layers.weights import tags
 

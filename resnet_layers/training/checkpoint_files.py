@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +11,8 @@ import numpy as np
 
 from resnet_layers._support.files import replacing
 from resnet_layers.training import history
+from resnet_layers.training.checkpoint_names import files as files
+from resnet_layers.training.checkpoint_names import place as place
 from resnet_layers.training.states import (
     CheckpointError,
     NotWholeError,
@@ -27,7 +28,6 @@ except ImportError:  # of Windows
     fcntl = None  # type: ignore[assignment]
 
 _LOCKS: dict[Path, IO[str]] = {}  # of this process
-_NAME = re.compile(r"epoch-(\d{5,})-step-(\d{7,})\.safetensors")
 
 
 def write(path: Path, state: State) -> None:
@@ -133,26 +133,6 @@ def unlock(folder: Path) -> None:
     file = _LOCKS.pop(Path(os.path.realpath(folder)) / "lock", None)
     if file:
         file.close()
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether a file is one by its name."""
-    return _NAME.fullmatch(path.name) is not None
-
-
-def files(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the newest last."""
-    try:
-        found = [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(found, key=place)
-
-
-def place(path: Path) -> tuple[int, int]:
-    """Epochs that were over, and steps of the next one that were done, as the name says them."""
-    found = _NAME.fullmatch(path.name)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def keep_best(folder: Path, table: list[history.Row], number: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from resnet_layers._support import checks
 from resnet_layers._support.files import tidy
 from resnet_layers._support.signals import Deferred
-from resnet_layers.training import history, networks, processes, states
+from resnet_layers.training import checkpoint_names, history, networks, processes, states
 from resnet_layers.training.checkpoint_files import (
     files,
     is_whole,
@@ -298,8 +298,7 @@ class Checkpoint(keras.callbacks.Callback):
         )
         if not all(np.isfinite(tensor).all() for tensor in floats):
             return  # what is there is better
-        path = self.folder / f"epoch-{state.epoch:05}-step-{state.step:07}.safetensors"
-        write(path, state)
+        write(self.folder / checkpoint_names.name(state.epoch, state.step), state)
         keep_best(self.folder, state.history, self.keep)
 
     def _remembering(self) -> list[keras.callbacks.Callback]:

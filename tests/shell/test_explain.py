@@ -128,7 +128,7 @@ def test_where_nothing_can_be_written_nothing_is_done(
         pytest.fail("it was loaded")
 
     monkeypatch.setattr(commands, "_module", no_module)
-    reason = "it is a folder"
+    reason = "Is a directory"
     if where == "a folder":
         Path("taken.png").mkdir()
     else:

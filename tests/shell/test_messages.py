@@ -1680,11 +1680,6 @@ OTHERS: list[Row] = [
         f"'{'a' * 240}' cannot be written: its name must have at most {ANY} bytes",
     ),
     (
-        lambda: Path("a.svg").mkdir() or errors.check_new(".svg", Path("a.svg")),  # type: ignore[func-returns-value]
-        InputError,
-        "'a.svg' cannot be written: it is a folder",
-    ),
-    (
         lambda: explained(1, name="cow"),
         InputError,
         "`--class` must be one of 'a', 'b', 'c'. Received: 'cow'",
