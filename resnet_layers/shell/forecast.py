@@ -4,13 +4,15 @@ import keras
 
 from resnet_layers.analysis import subjects, tables
 from resnet_layers.analysis.latency import training
-from resnet_layers.analysis.latency.machine import Machine, usable_cores
+from resnet_layers.analysis.latency.machine import Machine, memory, usable_cores
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell.train_settings import TrainSettings
 
 
-def said(settings: TrainSettings, model: ResNet, size: int, images: int, others: int) -> list[str]:
-    """A sentence, for training that this was fitted for: of all parts, in float32 on a CPU.
+def said(
+    settings: TrainSettings, model: ResNet, size: int, images: int, others: int, less: str
+) -> list[str]:
+    """Sentences, for training that this was fitted for: of all parts, in float32 on a CPU.
 
     Args:
         settings: What is trained.
@@ -18,6 +20,7 @@ def said(settings: TrainSettings, model: ResNet, size: int, images: int, others:
         size: Height and width of the images in pixels; where they grow, those of the last epochs.
         images: How many are trained on in an epoch.
         others: How many are evaluated after it.
+        less: With what a step takes less memory.
     """
     if not _is_known(settings):
         return []
@@ -26,19 +29,28 @@ def said(settings: TrainSettings, model: ResNet, size: int, images: int, others:
     batch = min(settings.batch_size, images)
     walk = subjects.find(model, shape, batch, None).walk
     # In two digits: more of them would say that it is known better.
-    memory = f"{tables.two_digits(training.bytes_of(walk, batch) / 1e9)} GB"
+    needed, there = training.bytes_of(walk, batch), memory()
+    needs = _gigabytes(needed)
+    note = []
+    if there is not None and needed > there:
+        note = [
+            f"Note: there are {_gigabytes(there)} here, and the system ends a process that takes "
+            f"more, without a word: {less}"
+        ]
     machine = Machine.read(usable_cores())
     if machine is None:
         return [
-            f"It will need about {memory} of memory. How long an epoch takes is said here once "
-            "`resnet-layers measure` has measured this machine"
+            f"It will need about {needs} of memory. How long an epoch takes is said here once "
+            "`resnet-layers measure` has measured this machine",
+            *note,
         ]
     step = training.seconds_of(walk, batch, machine)
     seconds = step * (images + training.FORWARD * others) / batch
     grow = settings.chosen.grow_from is not None
     return [
         f"{'The longest epoch' if grow else 'An epoch'} will take about {_duration(seconds)}, "
-        f"without what it waits for images, and training about {memory} of memory"
+        f"without what it waits for images, and training about {needs} of memory",
+        *note,
     ]
 
 
@@ -57,6 +69,10 @@ def _has_gpu() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _gigabytes(number: float) -> str:
+    return f"{tables.two_digits(number / 1e9)} GB"
 
 
 def _duration(seconds: float) -> str:

@@ -141,7 +141,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
         print(sentence)
     counts = (len(found.training.labels), len(found.validation.labels))
     for sentence in [
-        *forecast.said(settings, model, size, *counts),
+        *forecast.said(settings, model, size, *counts, fitting.takes_less()),
         *data.left_aside(settings, found),
         *data.odd_classes(found),
         *advice(settings, model.stem, size, fitting.total),

@@ -303,17 +303,22 @@ class Fitting:
 
     def _too_large(self) -> str:
         """What is said of a step that memory is too small for."""
-        size = f"{self._now}×{self._now} pixels"
-        many = f"There was not enough memory for a step with {self.batch_size} images of {size}"
+        return (
+            f"There was not enough memory for a step with {self.batch_size} images of "
+            f"{self._now}×{self._now} pixels: {self.takes_less()}"
+        )
+
+    def takes_less(self) -> str:
+        """With what a step takes less memory."""
         if self.batch_size == self.multiple:
             more = "more devices, " if self.multiple > 1 else ""
-            return f"{many}: {more}smaller images or a smaller network take less"
+            return f"{more}smaller images or a smaller network take less"
         half = -(-self.batch_size // (2 * self.multiple)) * self.multiple
         options = f"--batch-size {half}"
         if (
             keras.backend.backend() == "tensorflow" and devices.count() > 1
         ):  # which cannot accumulate
-            return f"{many}: `{options}` takes about half of it"
+            return f"`{options}` takes about half of it"
         if self.settings.layer_decay is None:
             options += f" --accumulate {2 * self.settings.recipe.accumulate}"
-        return f"{many}: `{options}` takes about half of it for the same update"
+        return f"`{options}` takes about half of it for the same update"

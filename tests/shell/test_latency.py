@@ -154,25 +154,51 @@ def test_refused_in_words(
     assert "Traceback" not in said
 
 
-def test_a_training_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+def foretold(settings: TrainSettings, images: int = 6400, others: int = 640) -> list[str]:
     model = rl.ResNet.from_variant("cifar_resnet20", classes=10)
+    return forecast.said(settings, model, 32, images, others, "LESS")
+
+
+def test_a_training_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = TrainSettings(batch_size=64)
-    (before,) = forecast.said(settings, model, 32, 6400, 640)
+    (before,) = foretold(settings)
     assert before.startswith("It will need about ")
     assert before.endswith("once `resnet-layers measure` has measured this machine")
     dataclasses.replace(MACHINE, threads=machine.usable_cores()).write()
-    (after,) = forecast.said(settings, model, 32, 6400, 640)
+    (after,) = foretold(settings)
     assert after.startswith("An epoch will take about ")
     assert after.endswith(" GB of memory")
-    assert forecast.said(TrainSettings(compile="xla"), model, 32, 6400, 640) == []
+    assert foretold(TrainSettings(compile="xla")) == []
     for part in (None, "head"):  # of which nothing is said
         some = TrainSettings(from_="resnet18.a1_in1k", freeze_until=part)
-        assert len(forecast.said(some, model, 32, 6400, 640)) == (part is None)
+        assert len(foretold(some)) == (part is None)
     growing = TrainSettings(recipe="photos", grow_from=16)
-    assert forecast.said(growing, model, 32, 6400, 640)[0].startswith("The longest epoch ")
+    assert foretold(growing)[0].startswith("The longest epoch ")
     # A batch is no larger than what there is.
     few, same = (TrainSettings(batch_size=size) for size in (10**6, 40))
-    assert forecast.said(few, model, 32, 40, 10) == forecast.said(same, model, 32, 40, 10)
+    assert foretold(few, 40, 10) == foretold(same, 40, 10)
+
+
+@pytest.mark.parametrize("limit", [None, "max\n", "800000000\n"])
+def test_a_training_that_memory_is_too_small_for_is_told_what_takes_less(
+    limit: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the memory of the machine, or by the limit of a container."""
+    if limit:
+        (tmp_path / "limit").write_text(limit)
+    monkeypatch.setattr(machine, "_LIMIT", tmp_path / "limit")
+    there = machine.memory()
+    if there is None:
+        pytest.skip("the system does not say how much there is")
+    sentences = foretold(TrainSettings(batch_size=2048))
+    assert len(sentences) == (1 if limit != "800000000\n" else 2)
+    assert sentences[1:] in (
+        [],
+        [
+            "Note: there are 0.8 GB here, and the system ends a process that takes more, without a "
+            "word: LESS"
+        ],
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from resnet_layers._support.files import replacing
 
 # Changed where a number is measured in another way, so that those of before count no more.
 _FORMAT = 1
+_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, in bytes
 FILE = "machine.json"
 VARIABLE = "RESNET_LAYERS_CACHE"  # names another folder
 
@@ -175,6 +176,17 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory() -> float | None:
+    """How many bytes of memory processes here may have; `None` where the system does not say."""
+    if not hasattr(os, "sysconf"):  # of Windows
+        return None
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return float(min(whole, int(_LIMIT.read_text(encoding="ascii"))))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return float(whole)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
