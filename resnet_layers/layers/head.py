@@ -248,12 +248,14 @@ def _computes_as_known(layer: Any) -> bool:
 
 
 def _name(activation: Any) -> str:
-    if callable(activation):
-        activation = keras.activations.serialize(activation)
-    if isinstance(activation, dict):
-        activation = activation.get("config") or activation.get("class_name")
     if activation is None:
         return "linear"
+    if isinstance(activation, keras.layers.Softmax):
+        return "softmax"
+    if callable(activation):  # a function of Keras has its name, one in a line is "<lambda>"
+        return getattr(activation, "__name__", None) or type(activation).__name__
+    if isinstance(activation, dict):
+        activation = activation.get("config") or activation.get("class_name")
     return activation if isinstance(activation, str) else repr(activation)
 
 

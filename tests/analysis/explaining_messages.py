@@ -1,5 +1,6 @@
 """Every error of heat maps and studies: its type and its whole text."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, cast
@@ -153,6 +154,13 @@ def grown_study(**changes: Any) -> None:
     (done.output / "runs").mkdir(parents=True)
     settings.write(done.output / "study.json", done.described())
     degradation(study(**changes))
+
+
+def study_of_other_sizes() -> None:
+    done = study()
+    (done.output / "runs").mkdir(parents=True)
+    settings.write(done.output / "study.json", done.described())
+    degradation(dataclasses.replace(done, prepare=for_squares(4, (127.5,) * 3, (64.0,) * 3)))
 
 
 def folder_for_settings() -> None:
@@ -515,6 +523,12 @@ ERRORS: list[Row] = [
             ("seeds", 3, "3", "2"),
         ]
     ],
+    (
+        study_of_other_sizes,
+        InputError,
+        "The folder 'study' holds a study with other settings, which can only go on with its own: "
+        "choose another. Received: prepare.image_size=4, there prepare.image_size=8",
+    ),
     (
         folder_for_settings,
         InputError,

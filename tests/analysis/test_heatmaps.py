@@ -123,6 +123,36 @@ def test_mixed_precision_makes_nearly_the_same_maps(policy: str, atol: float) ->
     assert np.abs(found - expected("grad_cam")).mean() < atol
 
 
+@pytest.mark.parametrize("method", ["grad_cam", "integrated_gradients"])
+def test_small_gradients_are_not_lost_in_half_precision(method: Method) -> None:
+    model = rl.ResNet.from_config(network().get_config())
+    model.set_weights(network().get_weights())
+    dense = cast("Any", model.head).dense
+    dense.kernel.assign(1e-4 * dense.kernel)
+    exact, half = (
+        grad_cam(one, IMAGES, [0, 4, 2], "stage3", method=method)
+        for one in (model, rl.with_dtype(model, "mixed_float16"))
+    )
+    assert np.abs(exact - half).mean() < 0.02
+
+
+def test_a_batch_that_a_model_was_built_with_is_none_that_it_takes() -> None:
+    inner = network()
+    model = keras.Sequential([keras.layers.Rescaling(1.0), inner])
+    model(IMAGES)
+    found = grad_cam(model, IMAGES[:2], [0, 4], "stage3")
+    np.testing.assert_allclose(found, grad_cam(inner, IMAGES[:2], [0, 4], "stage3"), atol=1e-4)
+
+
+def test_an_activation_in_a_line_is_left_out() -> None:
+    inner = network()
+    last = keras.layers.Dense(5, activation=lambda x: keras.ops.softmax(x, axis=-1))
+    model = keras.Sequential([keras.Input((32, 24, 3)), inner, last])
+    found = grad_cam(model, IMAGES, [0, 4, 2], "stage3")
+    last.activation = keras.activations.linear
+    np.testing.assert_allclose(found, grad_cam(model, IMAGES, [0, 4, 2], "stage3"), atol=1e-4)
+
+
 def test_the_top_class_is_the_default_and_names_are_classes() -> None:
     model = network().replace(metadata={"class_names": ["a", "b", "c", "d", "e"]})
     top = scores.logits(model, IMAGES).argmax(1)

@@ -1,5 +1,6 @@
 """What a network is said to return is what it returns, or nothing is said."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,7 @@ SOFTMAX: dict[str, Callable[[Any], Any]] = {
     "dense": layers.Dense(3, activation="softmax"),
     "model": nested(layers.Softmax()),
     "layer, identity": lambda y: layers.Identity()(layers.Softmax()(y)),
+    "layer as an activation": layers.Dense(3, activation=layers.Softmax()),
 }
 
 
@@ -128,3 +130,19 @@ def test_networks_say_what_their_heads_do() -> None:
 def are_probabilities(model: keras.Model) -> bool:
     outputs = value(model(images(2, *SHAPE), training=False))
     return bool(abs(outputs.sum(-1) - 1).max() < 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda y: keras.ops.softmax(y, axis=-1), "<lambda>"),
+        (functools.partial(keras.ops.softmax, axis=-1), "partial"),
+        (layers.LeakyReLU(), "LeakyReLU"),
+        (keras.ops.tanh, "tanh"),
+        (keras.activations.linear, "linear"),
+        (None, "linear"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_not_linear_is_not_called_so(function: Any, name: str) -> None:
+    assert last_activation(layers.Dense(3, activation=function)) == name

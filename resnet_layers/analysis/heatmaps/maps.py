@@ -3,7 +3,6 @@
 import threading
 from typing import Any, Literal, overload
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -135,12 +134,7 @@ def _some(model: Any, place: Place, images: Array, classes: Any, method: str) ->
             found = OF_IMAGES[method](model, images, chosen, pixels)
             return methods.scaled(np.maximum(found, 0))
         inputs = ops.convert_to_tensor(images)
-        # float16 has few small numbers.
-        scale = (
-            1024.0
-            if keras.backend.standardize_dtype(place.layer.compute_dtype) == "float16"
-            else 1.0
-        )
+        scale = 1024.0 if methods.is_half(place.layer) else 1.0
 
         def score() -> Any:
             outputs = model(inputs, training=False)

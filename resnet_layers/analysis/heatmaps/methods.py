@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from resnet_layers.analysis.heatmaps import scores
 Array = NDArray[np.float32]
 _EPSILON = 1e-6  # of pytorch-grad-cam, as of `scaled`
 _STEPS = 32  # of the path of integrated gradients
+_LARGEST = 2.0**22  # that scores are multiplied by in float16
 _PATCHES = 8  # positions of an occluding square along each side, which is two steps wide
 
 
@@ -54,6 +56,15 @@ OF_STAGES = {
 }
 
 
+def is_half(layer: Any) -> bool:
+    """Whether something of it computes in float16, whose few small numbers gradients get lost in.
+
+    So a score is multiplied by some number, and its gradients divided.
+    """
+    dtypes = (one.compute_dtype for one in layer._flatten_layers())
+    return any(keras.backend.standardize_dtype(one) == "float16" for one in dtypes)
+
+
 def integrated_gradients(model: Any, images: Array, classes: Any, pixels: tuple[int, int]) -> Array:
     """`(x - x₀) ∫ ∂y/∂x`, from the image's mean colour x₀ to the image: what adds to the score.
 
@@ -70,20 +81,26 @@ def integrated_gradients(model: Any, images: Array, classes: Any, pixels: tuple[
     Reference:
         Sundararajan et al., Axiomatic Attribution for Deep Networks, 2017, section 3.
     """
-    start = blank(images, pixels)
+    start, scale = blank(images, pixels), _LARGEST if is_half(model) else 1.0
+
+    def by_image(times: float, at: Any) -> Array:
+        def score(x: Any) -> tuple[Any, None]:
+            return times * scores.of(model(x, training=False), classes), None
+
+        return floats(gradient(score, at)[0]) / np.float32(times)
+
     total = np.zeros_like(images)
     for i in range(_STEPS):
         share = np.float32((i + 0.5) / _STEPS)
-
-        def score(x: Any) -> tuple[Any, None]:
-            return scores.of(model(x, training=False), classes), None
-
         at = ops.convert_to_tensor(start + share * (images - start))
-        by_image, _ = gradient(score, at)
-        total += floats(by_image)
+        found = by_image(scale, at)
+        while scale > 1 and not np.isfinite(found).all():
+            scale /= 2**6
+            found = by_image(scale, at)
+        total += found
     channels = ({1, 2, 3} - set(pixels)).pop()
-    found: Array = ((images - start) * total / _STEPS).sum(channels)
-    return found
+    summed: Array = ((images - start) * total / _STEPS).sum(channels)
+    return summed
 
 
 def occlusion(model: Any, images: Array, classes: Any, pixels: tuple[int, int]) -> Array:

@@ -179,7 +179,8 @@ def _known(model: Any) -> tuple[int | None, ...]:
     shape = getattr(model, "input_shape", None)
     if shape is None or isinstance(shape, list | dict):
         return (None, None, None)
-    is_whole = len(shape) in (4, 5) and shape[0] is None and not hasattr(model, "stages")
+    # Keras may know a batch by the first one; a `ResNet` leaves it out.
+    is_whole = len(shape) in (4, 5) and not hasattr(model, "stages")
     return tuple(shape[1:] if is_whole else shape)
 
 

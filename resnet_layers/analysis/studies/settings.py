@@ -15,7 +15,7 @@ from resnet_layers.analysis.studies.contenders import Contender, contenders
 from resnet_layers.layers.preprocessing import Preprocessing
 from resnet_layers.training.labelled import Labelled
 from resnet_layers.training.recipes import RECIPES, Recipe
-from resnet_layers.training.states import made_by
+from resnet_layers.training.states import difference, made_by
 
 SETTINGS = "study.json"
 # The paper's, which warms its network of 110 layers up, at a fifth of its rate: there are a hundred
@@ -131,12 +131,13 @@ def begin(settings: Degradation) -> None:
     tidy(settings.output / "runs")
     mine, path = settings.described(), settings.output / SETTINGS
     there = read(path) if path.exists() else mine
-    other = next((name for name in mine if there.get(name) != mine[name]), None)
-    if other is not None:
+    if found := difference(mine, there):
+        name, *values = found
+        given, kept = map(reprlib.repr, values)
         raise InputError(
             f"The folder '{printable(settings.output)}' holds a study with other settings, which "
-            f"can only go on with its own: choose another. Received: {other}="
-            f"{reprlib.repr(mine[other])}, there {other}={reprlib.repr(there.get(other))}"
+            f"can only go on with its own: choose another. Received: {name}={given}, there "
+            f"{name}={kept}"
         )
     for contender in settings.contenders:
         for seed in range(settings.seeds):
