@@ -111,6 +111,14 @@ def fraction(name: str, value: Any) -> float:
     return number
 
 
+def inside(name: str, value: Any) -> float:
+    """A number in (0, 1)."""
+    number = _number(name, value, "a number in (0, 1)")
+    if not 0.0 < number < 1.0:
+        raise ValueError(f"`{name}` must be a number in (0, 1). Received: {name}={value!r}")
+    return number
+
+
 def share(name: str, value: Any) -> float:
     """A number in (0, 1]."""
     number = _number(name, value, "a number in (0, 1]")

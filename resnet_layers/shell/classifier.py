@@ -21,6 +21,7 @@ from resnet_layers.shell.runs import MODEL
 from resnet_layers.training import labels as labels  # whose classes files may name
 from resnet_layers.training import optimizers as optimizers
 from resnet_layers.training import schedules as schedules
+from resnet_layers.training.checkpoint_names import is_checkpoint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,10 @@ def load_any(path: Path) -> Predictor:
         return load(path)
     if (path / MODEL).is_file():
         raise InputError(f"The network of the run in '{path}' is '{path / MODEL}': name that file")
+    if is_checkpoint(path):
+        raise InputError(
+            f"A checkpoint must be made a .keras file first, by `convert`. Received: '{path}'"
+        )
     if formats.of_path(path) is None:
         raise InputError(
             "A network must be a .keras file, or what `export` wrote: a folder, or a file that "

@@ -13,10 +13,12 @@ from resnet_layers._support import checks, environment, signals
 from resnet_layers._support.errors import first_line
 from resnet_layers.analysis.scene import ENDINGS
 from resnet_layers.shell import completion, config, errors, listing
+from resnet_layers.shell.config import OF_THE_RUN
 from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.options import FLAG, INTEGER, INTEGERS, OUTPUT, PATH
 from resnet_layers.shell.settings import TuneSettings
 from resnet_layers.shell.train_settings import TrainSettings
+from resnet_layers.training import checkpoint_names
 
 Format = Literal["tf_saved_model", "onnx", "litert", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -91,7 +93,8 @@ def train(
         resnet-layers train --data photos --from resnet50.a1_in1k --freeze-until stage4
     """
     errors.check_there("folder", settings.data)
-    if settings.resume is None:  # whose checkpoint has the network
+    run = (settings.resume or settings.output) / OF_THE_RUN.parent
+    if not checkpoint_names.files(run):  # which have the network
         errors.check_there("file of weights", settings.source)
     return int(_module("train", settings.devices).run(settings, quiet=quiet, as_json=as_json))
 

@@ -145,7 +145,7 @@ def to_torch(source: Path, output: Path) -> ResNet:
     """Writes the weights of a `.keras` file for timm and torchvision.
 
     Args:
-        source: File of a `ResNet`.
+        source: File of a `ResNet`, or a checkpoint of one.
         output: File to write, which ends in `.safetensors`.
 
     Returns:
@@ -154,7 +154,7 @@ def to_torch(source: Path, output: Path) -> ResNet:
     Raises:
         InputError: If the file holds no `ResNet`, or one whose weights torch has no names for.
     """
-    model = classifier.open_model(source)
+    model = known(source, None) if is_checkpoint(source) else classifier.open_model(source)
     try:
         save_torch_weights(model, output)
     except (TypeError, ValueError) as error:

@@ -6,7 +6,10 @@ from resnet_layers.analysis import subjects, tables
 from resnet_layers.analysis.latency import training
 from resnet_layers.analysis.latency.machine import Machine, memory, usable_cores
 from resnet_layers.networks.model import ResNet
+from resnet_layers.shell.errors import InputError
 from resnet_layers.shell.train_settings import TrainSettings
+
+_ITEM = 4  # bytes of a float
 
 
 def said(
@@ -52,6 +55,24 @@ def said(
         f"without what it waits for images, and training about {needs} of memory",
         *note,
     ]
+
+
+def check_size(settings: TrainSettings, size: int) -> None:
+    """Says before images are read that not even a batch of them has room.
+
+    Args:
+        settings: What is trained.
+        size: Height and width of the images in pixels.
+
+    Raises:
+        InputError: If it is so.
+    """
+    there, needed = memory(), settings.batch_size * size**2 * 3 * _ITEM
+    if there is not None and needed > there:
+        raise InputError(
+            f"`image_size` must let a batch fit into memory, {_gigabytes(there)}. Received: "
+            f"image_size={size}, batch_size={settings.batch_size}, which take {_gigabytes(needed)}"
+        )
 
 
 def _is_known(settings: TrainSettings) -> bool:

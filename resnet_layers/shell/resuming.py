@@ -11,6 +11,7 @@ from resnet_layers.shell import config, runs
 from resnet_layers.shell.errors import InputError, printable
 from resnet_layers.shell.train_settings import TrainSettings
 from resnet_layers.training import checkpoint_files, checkpoints
+from resnet_layers.training.checkpoint_names import is_checkpoint
 from resnet_layers.training.states import CheckpointError, State
 
 FOLDER = config.OF_THE_RUN.parent
@@ -31,7 +32,14 @@ def check(settings: TrainSettings) -> None:
                 f"The folder '{settings.output}' holds checkpoints of another run: choose another "
                 "with `--output`"
             )
-    elif not settings.overwrite and _unfinished(settings) and not _is_same(settings):
+        return
+    begins = settings.overwrite or not (_unfinished(settings) and _is_same(settings))
+    if begins and settings.source and _is_of(settings.source, settings.output):
+        raise InputError(
+            "`from` must not be a checkpoint of the run whose place is taken: choose another "
+            f"folder with `--output`. Received: from='{settings.source}'"
+        )
+    if not settings.overwrite and _unfinished(settings) and not _is_same(settings):
         raise InputError(
             f"The folder '{settings.output}' holds the checkpoints of another run, which was "
             f"not ended: go on with it with `--resume`, choose another with `--output`, or {ANEW}"
@@ -131,6 +139,12 @@ def is_in_its_folder(settings: TrainSettings) -> bool:
     if settings.resume is not None:
         return not _is_elsewhere(settings)
     return not settings.overwrite and _unfinished(settings) and _is_same(settings)
+
+
+def _is_of(path: Path, output: Path) -> bool:
+    return is_checkpoint(path) and (
+        os.path.realpath(path.parent) == os.path.realpath(output / FOLDER)
+    )
 
 
 def _is_elsewhere(settings: TrainSettings) -> bool:

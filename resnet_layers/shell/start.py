@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from resnet_layers._support import checks
-from resnet_layers.layers.head import ClassifierHead, last_activation
+from resnet_layers.layers.head import FLATTENING, ClassifierHead, last_activation
 from resnet_layers.layers.preprocessing import SQUARES, Preprocessing, from_metadata
 from resnet_layers.networks.model import ResNet
 from resnet_layers.shell import classifier, convert, errors
@@ -100,7 +100,12 @@ def network(model: ResNet, size: int, metadata: dict[str, Any], *, several: bool
     """
     names = metadata["class_names"]
     head = model.head
-    same = model.metadata.get("class_names") == names and model.output_shape == (None, len(names))
+    channels_first = model.stem.layout.data_format == "channels_first"
+    whole = getattr(head, "pooling", None) in FLATTENING  # whose weights are of one size
+    sides = (size, size) if whole else (None, None)
+    shape = (3, *sides) if channels_first else (*sides, 3)
+    same = not whole or tuple(model.input_shape) == shape
+    same &= model.metadata.get("class_names") == names and model.output_shape == (None, len(names))
     if not (
         same and last_activation(model) in (("sigmoid",) if several else ("linear", "softmax"))
     ):
@@ -109,10 +114,6 @@ def network(model: ResNet, size: int, metadata: dict[str, Any], *, several: bool
         like = head if isinstance(head, ClassifierHead) else fresh
         config = {**like.get_config(), "classes": len(names), "activation": None}
         head = type(like).from_config(config)
-    whole = getattr(head, "pooling", None) == "avg2x2"
-    channels_first = model.stem.layout.data_format == "channels_first"
-    sides = (size, size) if whole else (None, None)
-    shape = (3, *sides) if channels_first else (*sides, 3)
     kept = {k: v for k, v in model.metadata.items() if k not in ("class_names", "split", "run")}
     try:
         return model.replace(head=head, input_shape=shape, metadata={**kept, **metadata})

@@ -10,6 +10,7 @@ import keras
 
 from resnet_layers._support import signals
 from resnet_layers._support.files import replacing, save_model
+from resnet_layers.layers.head import FLATTENING
 from resnet_layers.networks import variants
 from resnet_layers.networks.model import ResNet
 from resnet_layers.serving.precision import with_dtype
@@ -102,6 +103,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
     size = settings.image_size or (
         data.usual_size(found.headers) if reader is None else reader.image_size
     )
+    forecast.check_size(settings, size)
     how = "bilinear" if reader is None else reader.layer.interpolation
     if found.every.kind == "digits":  # which are in memory anyway; files stay where they are
         found = found.in_memory(size, how)
@@ -118,6 +120,7 @@ def train(settings: TrainSettings) -> dict[str, Any]:
             model = _network(settings, size, metadata)
         else:
             model = start.network(known, size, metadata, several=found.every.several)
+        _check_growth(settings, model)
         fitting = _fitting(settings, model, found, reader, state)
     made = fitting.checkpoint
     try:
@@ -286,19 +289,22 @@ def advice(settings: TrainSettings, stem: Any, size: int, steps: int) -> list[st
     return found
 
 
+def _check_growth(settings: TrainSettings, model: ResNet) -> None:
+    pooling, smaller = getattr(model.head, "pooling", None), settings.chosen.grow_from
+    if pooling in FLATTENING and smaller is not None:
+        raise InputError(
+            "`grow_from` must be None where the head counts pixels. Received: "
+            f"grow_from={smaller}, a head with pooling={pooling!r}"
+        )
+
+
 def _network(settings: TrainSettings, size: int, metadata: dict[str, Any]) -> ResNet:
     variant = settings.variant or ""
-    pooling = variants.find(variant).head.get("pooling")
-    if pooling == "avg2x2" and settings.chosen.grow_from is not None:
-        raise InputError(
-            "`recipe` must not let images grow where the head counts pixels. Received: "
-            f"recipe={settings.recipe!r}, variant={variant!r}"
-        )
+    counts_pixels = variants.find(variant).head.get("pooling") in FLATTENING
     return ResNet.from_variant(
         variant,
         classes=len(metadata["class_names"]),
-        # Any size, unless the head counts the pixels.
-        input_shape=(size, size, 3) if pooling == "avg2x2" else (None, None, 3),
+        input_shape=(size, size, 3) if counts_pixels else (None, None, 3),
         metadata=metadata,
         drop_path=settings.chosen.drop_path,
     )

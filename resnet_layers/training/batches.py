@@ -123,6 +123,11 @@ class Batches:
         self.part = parts.checked(part, multiple)
         self._fills = self._count > len(images.labels)
         self.repeats = checks.integer("repeats", repeats)
+        if repeats > max(len(images.labels), 1):
+            raise ValueError(
+                "`repeats` must be at most the number of images. Received: "
+                f"repeats={repeats}, {len(images.labels)} images"
+            )
         self._decoding = Decoding(images.sources, prepare, crop, headers, skip_damaged)
         self._change(augment, mixing, class_weight)
 

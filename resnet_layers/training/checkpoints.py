@@ -103,6 +103,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.epoch, self.start = self.state.epoch, self.state.done
         self._resumes = state is not None
         self._skipping: Skipping | None = None
+        self._is_described = False
         self._given: list[dict[str, Any]] | None = None  # attributes of callbacks at the beginning
         self._metrics: states.Tensors | None = None  # of training, while images are evaluated
         self._written: Future[None] | None = None
@@ -126,6 +127,7 @@ class Checkpoint(keras.callbacks.Callback):
         return found[-1] if found else None
 
     def on_train_begin(self, logs: Any = None) -> None:
+        self.describe(self.model)
         if processes.is_first():
             self.folder.mkdir(parents=True, exist_ok=True)
             lock(self.folder)
@@ -134,7 +136,6 @@ class Checkpoint(keras.callbacks.Callback):
                 self._check_empty()
         # Where there are several processes, JAX tells all of them of SIGTERM.
         self._deferred.begin(without=(signal.SIGTERM,) if processes.count() > 1 else ())
-        self.describe(self.model)
         if self._given is None:
             self._given = [states.attributes(one, "", {}) for one in self._remembering()]
         if self._resumes:
@@ -220,9 +221,17 @@ class Checkpoint(keras.callbacks.Callback):
         self._deferred.act()
 
     def describe(self, model: Any) -> None:
-        """Notes which network it is, once."""
-        if self.state.network is None:
-            self.state.network = networks.described(model)
+        """Notes which network it is, once, which must compute as that of the checkpoint.
+
+        Raises:
+            CheckpointError: If it does not.
+        """
+        if self._is_described:
+            return
+        found = networks.described(model)
+        if found is not None and self.state.network is not None:
+            networks.check_equal(found, self.state.network)
+        self.state.network, self._is_described = found, True
 
     def close(self) -> None:
         """Lets the folder and the signals go, also after an error in `fit`."""

@@ -70,6 +70,8 @@ class Fitting:
                 "`checkpoint` must be new, or what `training.resume` has returned. Received: one "
                 "that another training has used"
             )
+        if self.checkpoint:
+            self.checkpoint.describe(self.model)  # before statistics are synchronized
         validation = settings.validation or settings.images.select(_NONE)
         skip = settings.skip_damaged
         self.multiple = settings.multiple or 1
@@ -111,8 +113,6 @@ class Fitting:
                 one.begins_at(state.epoch, state.step)
         sizes = [recipe.size_in(epoch, self.epochs, self.size) for epoch in range(self.epochs)]
         left = range(self.first, self.epochs)
-        if self.checkpoint:
-            self.checkpoint.describe(self.model)  # before statistics are synchronized
         groups = [list(group) for _, group in itertools.groupby(left, sizes.__getitem__)]
         with quiet(), devices.synchronized(self.model), gradients_forgotten(self.model):
             # Where nothing is left, `fit` still ends what it does at the end.

@@ -55,12 +55,13 @@ class Labelled:
         classes = len(self.class_names)
         indices = self.labels.ndim == 1 and self.labels.dtype.kind in "iu"
         rows = self.labels.ndim == 2 and self.labels.shape[1] == classes
+        rows = rows and bool(np.isin(self.labels, (0, 1)).all())
         if len(self.labels) and not (
             rows or (indices and self.labels.min() >= 0 and self.labels.max() < classes)
         ):
             raise ValueError(
-                f"`labels` must be indices of {classes} classes, or rows of as many. Received: "
-                f"labels={reprlib.repr(self.labels.tolist())}"
+                f"`labels` must be indices of {classes} classes, or rows of as many 0 or 1. "
+                f"Received: labels={reprlib.repr(self.labels.tolist())}"
             )
 
     @property
@@ -110,10 +111,7 @@ class Labelled:
             ValueError: If a number is out of range.
         """
         checks.seed(seed)
-        if not checks.positive("fraction", fraction) < 1.0:
-            raise ValueError(
-                f"`fraction` must be a number in (0, 1). Received: fraction={fraction!r}"
-            )
+        checks.inside("fraction", fraction)
         counts = self.counts()
         if len(counts) < 2:
             raise InputError(

@@ -12,15 +12,19 @@ from resnet_layers.layers.head import last_activation
 from resnet_layers.networks.model import ResNet
 from resnet_layers.training import states
 from resnet_layers.training.checkpoint_files import read
-from resnet_layers.training.states import CheckpointError, State
+from resnet_layers.training.fine_tuning import set_trainable
+from resnet_layers.training.states import CheckpointError, State, check_same
+
+# What a config has besides that by which a network computes; seeds are variables.
+_BESIDES = ("name", "trainable", "metadata", "seed", "synchronized", "build_config")
 
 
 def load_network(path: str | os.PathLike[str]) -> ResNet:
     """The network of a checkpoint as it was when that was written, not compiled.
 
-    It may have been written with other versions, and on another backend. Where images have several
-    classes it ends in a sigmoid. Its weights are those that the next step would have begun with,
-    not their averages.
+    It may have been written with other versions, and on another backend. All its parts train. Where
+    images had several classes in `train`, it ends in a sigmoid. Its weights are those that the next
+    step would have begun with, not their averages.
 
     Args:
         path: A file that `Checkpoint` has written, of a `ResNet`.
@@ -42,6 +46,7 @@ def load_network(path: str | os.PathLike[str]) -> ResNet:
     if model is None:
         raise CheckpointError(f"The checkpoint must be of a ResNet. Received: '{path}'")
     states.given("model", model.variables, state.tensors)
+    set_trainable(model, True)
     several = state.options.get("training", {}).get("several", False)
     return written(model, several=several)
 
@@ -87,7 +92,24 @@ def described(model: Any) -> dict[str, Any] | None:
     try:
         # Of a copy that is not compiled, since others' optimizers may have no config.
         found: dict[str, Any] = keras.saving.serialize_keras_object(model.replace())
-        json.dumps(found)
+        found = json.loads(json.dumps(found))  # which has no tuples
     except (NotImplementedError, TypeError, ValueError):
         return None
     return found
+
+
+def check_equal(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Says in what a network computes otherwise than that of a checkpoint, by their configs.
+
+    Raises:
+        CheckpointError: If it does.
+    """
+    check_same("network", _computing(mine), _computing(theirs))
+
+
+def _computing(config: Any) -> Any:
+    if isinstance(config, list):
+        config = {str(i): one for i, one in enumerate(config)}
+    if not isinstance(config, dict):
+        return config
+    return {key: _computing(one) for key, one in config.items() if key not in _BESIDES}

@@ -139,8 +139,8 @@ class Recipe:
                 "`ema` must be None where images grow. Received: "
                 f"ema={self.ema!r}, grow_from={self.grow_from!r}"
             )
-        if self.ema is not None and not 0.0 < checks.positive("ema", self.ema) < 1.0:
-            raise ValueError(f"`ema` must be a number in (0, 1). Received: ema={self.ema!r}")
+        if self.ema is not None:
+            checks.inside("ema", self.ema)
 
     def rate(self, batch_size: int) -> float:
         """The largest learning rate for batches of so many images, one at least."""

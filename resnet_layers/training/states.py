@@ -87,14 +87,19 @@ def check_same(what: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     Raises:
         CheckpointError: If there is one.
     """
-    here, there = (json.loads(json.dumps(one)) for one in (mine, theirs))  # which has no tuples
-    if found := _difference("", here, there):
+    if found := difference(mine, theirs):
         name, *values = found
         given, kept = map(reprlib.repr, values)
         raise CheckpointError(
             f"The checkpoint must be of the same {what}. Received: {name}={given}, in the "
             f"checkpoint {name}={kept}"
         )
+
+
+def difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first value that differs by its name, dots between those on the way to it, and both."""
+    here, there = (json.loads(json.dumps(one)) for one in (mine, theirs))  # which has no tuples
+    return _difference("", here, there)
 
 
 def _difference(name: str, here: Any, there: Any) -> tuple[str, Any, Any] | None:

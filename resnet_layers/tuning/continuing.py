@@ -163,6 +163,7 @@ def _made(
         try:
             made = checkpoints.resume(folder, callbacks)
             states.check_same("settings", asked, made.options)
+            made.describe(model)
             states.matched("model", model.variables, made.state.tensors)
             states.matched("optimizer", model.optimizer.variables, made.state.tensors)
             made.every = every

@@ -169,6 +169,11 @@ ERRORS: list[Row] = [
     (lambda: checks.fractions("drop_path", {}, 2), TypeError, f"{FRACTION}{{}}"),
     (lambda: checks.fractions("drop_path", [0.1], 2), ValueError, f"{EACH}[0.1]"),
     (lambda: checks.widths("drop_path", 0.1, 2), TypeError, f"{EACH}0.1"),
+    (
+        lambda: checks.inside("ema", 1),
+        ValueError,
+        "`ema` must be a number in (0, 1). Received: ema=1",
+    ),
     (lambda: checks.fraction("drop_path", 1), ValueError, f"{FRACTION}1"),
     (lambda: checks.fraction("drop_path", "half"), TypeError, f"{FRACTION}'half'"),
     (lambda: checks.fraction("drop_path", False), TypeError, f"{FRACTION}False"),

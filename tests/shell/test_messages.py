@@ -35,6 +35,7 @@ from resnet_layers.shell import (
     explain,
     features,
     finishing,
+    forecast,
     images,
     latency,
     listing,
@@ -964,12 +965,13 @@ TRAIN: list[Row] = [
         "`accumulate` must be at most the number of steps, 23. Received: accumulate=30",
     ),
     (
-        lambda: train._network(
-            TrainSettings(variant="article_resnet34", recipe="ffcv16"), 192, {"class_names": ["a"]}
+        lambda: train._check_growth(
+            TrainSettings(recipe="ffcv16"),
+            network().replace(head=rl.ClassifierHead(3, pooling="max2x2"), input_shape=(8, 8, 3)),
         ),
         InputError,
-        "`recipe` must not let images grow where the head counts pixels. Received: "
-        "recipe='ffcv16', variant='article_resnet34'",
+        "`grow_from` must be None where the head counts pixels. Received: grow_from=160, a head "
+        "with pooling='max2x2'",
     ),
     (
         lambda: train_on_damaged(None, skip_damaged=True),
@@ -1567,6 +1569,27 @@ OTHERS: list[Row] = [
         InputError,
         "The folder 'run' holds the checkpoints of another run, which was not ended: go on with it "
         "with `--resume`, choose another with `--output`, or begin anew with `--overwrite`",
+    ),
+    (
+        lambda: resuming.check(
+            trained_before(
+                from_=f"run/checkpoints/{CHECKPOINT}", variant=None, recipe=None, overwrite=True
+            )
+        ),
+        InputError,
+        "`from` must not be a checkpoint of the run whose place is taken: choose another folder "
+        f"with `--output`. Received: from='run/checkpoints/{CHECKPOINT}'",
+    ),
+    (
+        lambda: forecast.check_size(TrainSettings(batch_size=64), 10**6),
+        InputError,
+        f"`image_size` must let a batch fit into memory, {ANY} GB. Received: image_size=1000000, "
+        f"batch_size=64, which take {ANY} GB",
+    ),
+    (
+        lambda: classifier.load_any(Path(CHECKPOINT)),
+        InputError,
+        f"A checkpoint must be made a .keras file first, by `convert`. Received: '{CHECKPOINT}'",
     ),
     (
         lambda: resuming.last_state(trained_before()),

@@ -146,7 +146,8 @@ def test_a_run_from_a_file_goes_on_without_it(
     assert run(capsys, *command, "--output", cut)[0] == 143
     monkeypatch.setattr(train, "_callbacks", callbacks)
     known.unlink()
-    code, _, err = run(capsys, "train", "--resume", cut)
+    again = (*command, "--output", cut) if several else ("train", "--resume", cut)
+    code, _, err = run(capsys, *again)
     assert (code, err) == (0, "")
     assert table(cut) == table(tmp_path / "whole")
     for mine, other in zip(weights(cut), weights(tmp_path / "whole"), strict=True):
@@ -154,6 +155,8 @@ def test_a_run_from_a_file_goes_on_without_it(
     last = checkpoint_files.files(cut / resuming.FOLDER)[-1]
     code, _, err = run(capsys, "convert", last, "-o", tmp_path / "last.keras")
     assert (code, err) == (0, "")
+    to_torch = run(capsys, "convert", last, "--to", "torch", "-o", tmp_path / "last.safetensors")
+    assert to_torch[0] == 0
     converted: Any = keras.saving.load_model(tmp_path / "last.keras")
     model = keras.saving.load_model(cut / "model.keras")
     assert converted.metadata == model.metadata

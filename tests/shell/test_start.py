@@ -1,5 +1,6 @@
 """`train --from`: what a run takes over of known weights, and what of it trains."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import resnet_layers as rl
+from resnet_layers.layers.head import FLATTENING
 from resnet_layers.layers.preprocessing import for_squares
 from resnet_layers.networks import variants
 from resnet_layers.shell import images, start, train
@@ -228,3 +230,24 @@ def test_what_is_not_given_follows_from_the_weights(
 
 def test_endings_are_those_of_the_readers() -> None:
     assert {Path(f"a{ending}").suffix for ending in readers.READERS} == {*WEIGHTS}
+
+
+@pytest.mark.share(3)
+@uncompiled()
+@pytest.mark.parametrize("pooling", FLATTENING)
+def test_a_head_that_counts_pixels_has_those_of_the_images(
+    pooling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From no weights, from known ones, and for another size, which takes a fresh head."""
+    fields = {**TINY.fields, "head": {"pooling": pooling, "hidden_units": 4}}
+    monkeypatch.setitem(variants.VARIANTS, "flat", dataclasses.replace(TINY, fields=fields))
+    first = trained(tmp_path / "one", from_=None, variant="flat")
+    assert first.input_shape == (8, 8, 3)
+    known = str(tmp_path / "one" / "model.keras")
+    again = trained(tmp_path / "two", from_=known, **STILL)
+    np.testing.assert_array_equal(first.head.get_weights()[0], again.head.get_weights()[0])
+    larger = trained(tmp_path / "three", from_=known, image_size=12, **STILL)
+    assert larger.input_shape == (12, 12, 3)
+    np.testing.assert_array_equal(first.stem.get_weights()[0], larger.stem.get_weights()[0])
+    with pytest.raises(InputError, match=r"^`grow_from` must be None where the head counts pixels"):
+        trained(tmp_path / "four", from_=known, grow_from=4)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import resnet_layers as rl
 from resnet_layers import training
 from resnet_layers._support.errors import InputError
 from resnet_layers.layers.preprocessing import for_squares
@@ -29,6 +30,13 @@ def write(path: Path = FIRST, **fields: Any) -> None:
     usual = {"epoch": 1, "steps": 3, "options": {"every": None, "keep": 1}}
     tensors = {"model/00000": np.zeros((2, 3), "float32")}
     checkpoint_files.write(path, State(**{**usual, "tensors": tensors, **fields}))
+
+
+def go_on_with_another_activation() -> None:
+    """Whose weights have the same shapes."""
+    style = rl.BlockStyle(activation="silu")
+    stem = rl.Stem(4, kernel_size=3, strides=1, pooling=None, style=style)
+    go_on(model=network().replace(stem=stem))
 
 
 def begin_anew() -> None:
@@ -197,6 +205,12 @@ CHECKPOINTS: list[Row] = [
         CheckpointError,
         f"{SAME}optimizer. Received: kernel with shape=(3, 2), dtype=float32, in the checkpoint "
         "shape=(2, 3), dtype=float32",
+    ),
+    (
+        go_on_with_another_activation,
+        CheckpointError,
+        f"{SAME}network. Received: config.stem.config.style.activation='silu', in the checkpoint "
+        "config.stem.config.style.activation='relu'",
     ),
     (
         load_another_model,

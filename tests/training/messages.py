@@ -273,7 +273,7 @@ IMAGES: list[Row] = [
     (
         lambda: make_labelled(labels=[0, 2]),
         ValueError,
-        "`labels` must be indices of 2 classes, or rows of as many. Received: labels=[0, 2]",
+        "`labels` must be indices of 2 classes, or rows of as many 0 or 1. Received: labels=[0, 2]",
     ),
     (
         lambda: make_labelled(labels=[0]),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -545,11 +546,24 @@ ERRORS: list[Row] = [
             f"`fraction` must be {what}. Received: fraction={value!r}",
         )
         for what, kind, values in (
-            ("a number in (0, 1)", ValueError, (1.0, 2.0)),
-            ("a positive number", ValueError, (0.0, -1, math.nan)),
-            ("a positive number", TypeError, ("half",)),
+            ("a number in (0, 1)", ValueError, (0.0, 1.0, 2.0, -1, math.nan)),
+            ("a number in (0, 1)", TypeError, ("half",)),
         )
         for value in values
+    ],
+    (
+        lambda: Batches(coloured(), PREPARE, 8, seed=0, repeats=31),
+        ValueError,
+        "`repeats` must be at most the number of images. Received: repeats=31, 30 images",
+    ),
+    *[
+        (
+            lambda rows=rows: dataclasses.replace(coloured(2, classes=2), labels=np.array(rows)),
+            ValueError,
+            "`labels` must be indices of 2 classes, or rows of as many 0 or 1. Received: "
+            f"labels={rows}",
+        )
+        for rows in ([[0, 2], [1, 0]], [[0.5, 0.0], [1.0, 0.0]], [[math.nan, 0.0], [1.0, 0.0]])
     ],
     (
         lambda: coloured().split(-1),

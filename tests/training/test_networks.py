@@ -1,6 +1,7 @@
 """`load_network`: a checkpoint has its network with it."""
 
 import dataclasses
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from resnet_layers.training import checkpoint_files, states
 from resnet_layers.training.fine_tuning import freeze_until
 from tests.support.uncompiled import uncompiled
 from tests.training.fitting import coloured, network, settings
+from tests.training.resuming import Ends
 
 
 def several() -> dict[str, Any]:
@@ -42,6 +44,7 @@ def test_the_network_of_a_checkpoint_is_what_was_trained(case: Any, tmp_path: Pa
     assert last is not None
     found = training.load_network(last)
     assert (found.compiled, found.metadata) == (False, trained.metadata)
+    assert all(layer.trainable for layer in found._flatten_layers())
     assert last_activation(found) == last_activation(trained)
     images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype("float32")
     np.testing.assert_array_equal(found(images), trained(images))
@@ -58,6 +61,26 @@ def test_other_versions_may_have_written_the_network(tmp_path: Path) -> None:
     checkpoint_files.write(path, state)
     images = np.ones((1, 8, 8, 3))
     np.testing.assert_array_equal(training.load_network(path)(images), model(images))
+
+
+@uncompiled()
+def test_a_run_that_goes_on_has_the_metadata_of_its_network(tmp_path: Path) -> None:
+    """Which say nothing of how it computes, and may have changed."""
+    first, second = (
+        network(metadata={"class_names": list(names)}, name=names) for names in ("abc", "xyz")
+    )
+    with pytest.raises(KeyboardInterrupt):
+        training.train(
+            settings(
+                model=first,
+                checkpoint=training.Checkpoint(tmp_path, callbacks=[]),
+                callbacks=[Ends(signal.SIGINT, 5)],
+            )
+        )
+    checkpoint: Any = training.resume(tmp_path)
+    training.train(settings(model=second, checkpoint=checkpoint))
+    found = training.load_network(checkpoint.last)
+    assert (found.name, found.metadata) == (second.name, second.metadata)
 
 
 def test_only_a_network_of_ours_describes_itself() -> None:
