@@ -93,8 +93,7 @@ def train(
         resnet-layers train --data photos --from resnet50.a1_in1k --freeze-until stage4
     """
     errors.check_there("folder", settings.data)
-    run = (settings.resume or settings.output) / OF_THE_RUN.parent
-    if not checkpoint_names.files(run):  # which have the network
+    if settings.source is not None and not _has_network(settings.resume or settings.output):
         errors.check_there("file of weights", settings.source)
     return int(_module("train", settings.devices).run(settings, quiet=quiet, as_json=as_json))
 
@@ -584,6 +583,14 @@ def _check_images(command: str, image: Sequence[str]) -> None:
                 "An image must be a file, a folder, a pattern or `-`; one whose name begins with a "
                 f"hyphen is './-name'. Received: {word!r}"
             )
+
+
+def _has_network(run: Path) -> bool:
+    """Whether a run has checkpoints, so that it goes on without the weights that it began with."""
+    try:
+        return bool(checkpoint_names.files(run / OF_THE_RUN.parent))
+    except OSError:  # which is said where it is written to
+        return False
 
 
 def _check_picture(output: Path) -> None:
