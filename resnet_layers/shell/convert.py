@@ -13,7 +13,6 @@ from resnet_layers.serving.precision import with_dtype
 from resnet_layers.shell import classifier, errors
 from resnet_layers.shell.errors import InputError
 from resnet_layers.training.checkpoint_names import is_checkpoint
-from resnet_layers.training.fine_tuning import set_trainable
 from resnet_layers.training.networks import load_network
 from resnet_layers.weights import pretrained, tags
 from resnet_layers.weights.loading import load_weights_from
@@ -136,9 +135,7 @@ def _of_checkpoint(source: Path, **given: str | bool | None) -> ResNet:
                 f"`--{name}` must be left out with a checkpoint, which has its network. Received: "
                 f"{name}={value!r}"
             )
-    model = with_dtype(load_network(source), "float32")
-    set_trainable(model, True)
-    return model
+    return with_dtype(load_network(source), "float32")
 
 
 def to_torch(source: Path, output: Path) -> ResNet:

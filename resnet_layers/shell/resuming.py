@@ -33,13 +33,14 @@ def check(settings: TrainSettings) -> None:
                 "with `--output`"
             )
         return
-    begins = settings.overwrite or not (_unfinished(settings) and _is_same(settings))
-    if begins and settings.source and _is_of(settings.source, settings.output):
+    if is_in_its_folder(settings):
+        return
+    if settings.source and _is_of(settings.source, settings.output):
         raise InputError(
             "`from` must not be a checkpoint of the run whose place is taken: choose another "
             f"folder with `--output`. Received: from='{settings.source}'"
         )
-    if not settings.overwrite and _unfinished(settings) and not _is_same(settings):
+    if not settings.overwrite and _unfinished(settings):
         raise InputError(
             f"The folder '{settings.output}' holds the checkpoints of another run, which was "
             f"not ended: go on with it with `--resume`, choose another with `--output`, or {ANEW}"

@@ -114,7 +114,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _check_empty(self) -> None:
         if files(self.folder):
-            self.close()
             raise CheckpointError(
                 "`folder` must hold no checkpoints, with which `training.resume` goes on. "
                 f"Received: folder='{self.folder}'"
@@ -129,11 +128,11 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self.describe(self.model)
         if processes.is_first():
+            if not (self._resumes or self._has_begun()):
+                self._check_empty()
             self.folder.mkdir(parents=True, exist_ok=True)
             lock(self.folder)
             tidy(self.folder)
-            if not (self._resumes or self._has_begun()):
-                self._check_empty()
         # Where there are several processes, JAX tells all of them of SIGTERM.
         self._deferred.begin(without=(signal.SIGTERM,) if processes.count() > 1 else ())
         if self._given is None:

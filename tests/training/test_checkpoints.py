@@ -226,6 +226,17 @@ def test_what_is_not_finite_is_not_kept(tmp_path: Path) -> None:
     assert checkpoint.last is None
 
 
+def test_a_checkpoint_that_is_refused_leaves_the_lock_to_the_training_there(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    checkpoint_files.lock(tmp_path)
+    checkpoint_files.write(tmp_path / "epoch-00001-step-0000000.safetensors", state())
+    before = dict(checkpoint_files._LOCKS)
+    with pytest.raises(CheckpointError, match=r"^`folder` must hold no checkpoints"):
+        training.Checkpoint(tmp_path)
+    assert before == checkpoint_files._LOCKS
+    checkpoint_files.unlock(tmp_path)
+
+
 @pytest.mark.share(6)
 @uncompiled()
 def test_a_loss_that_is_no_number_names_the_step_and_the_checkpoint(tmp_path: Path) -> None:
